@@ -1,0 +1,258 @@
+"""What a conversation is told (events) and what it decides (commands).
+
+Provider events and commands (`reception.provider.base`) travel inside these.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from reception.provider.base import ProviderCommand, ProviderEvent, Usage
+
+# ------------------------------------------------------------------ events
+
+
+@dataclass(frozen=True, slots=True)
+class FromProvider:
+    event: ProviderEvent
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderUp:
+    """The provider's socket is open and its opening messages were sent."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderDown:
+    """The provider's socket is gone (close code or HTTP status)."""
+
+    code: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class CallerPressed:
+    digits: str
+
+
+@dataclass(frozen=True, slots=True)
+class CallerHold:
+    on: bool
+
+
+@dataclass(frozen=True, slots=True)
+class TransferResult:
+    ok: bool
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CallerGone:
+    """reason: "caller_hangup" or "caller_vanished"."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class LegRefused:
+    """The leg broke the protocol; its stream was ended with an error."""
+
+    field: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class PlayoutStarted:
+    """The first audio of an answer was sent to the caller."""
+
+    item_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class PlayoutDrained:
+    """All audio made so far was played."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlayoutInterrupted:
+    """The answer was cut off by the caller; `heard_ms` of it were heard.
+
+    The worker has already truncated the item at the provider.
+    """
+
+    item_id: str
+    heard_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayMeasured:
+    """The gateway's own share of the current turn's latency is known."""
+
+    gateway_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class ToolFinished:
+    """A tool ran; `output` is JSON text for the model."""
+
+    call_id: str
+    output: str
+
+
+@dataclass(frozen=True, slots=True)
+class EndRequested:
+    """Somebody else ends the call: reason "ended_by_operator", "budget" …"""
+
+    reason: str
+    polite: bool = True
+
+
+ConversationEvent = (
+    FromProvider
+    | ProviderUp
+    | ProviderDown
+    | CallerPressed
+    | CallerHold
+    | TransferResult
+    | CallerGone
+    | LegRefused
+    | PlayoutStarted
+    | PlayoutDrained
+    | PlayoutInterrupted
+    | GatewayMeasured
+    | ToolFinished
+    | EndRequested
+)
+
+
+# ---------------------------------------------------------------- commands
+
+
+@dataclass(frozen=True, slots=True)
+class ToProvider:
+    command: ProviderCommand
+
+
+class Who(StrEnum):
+    CALLER = "caller"
+    RECEPTION = "reception"
+
+
+@dataclass(frozen=True, slots=True)
+class TellTranscript:
+    """To the caller's side: what was said."""
+
+    who: Who
+    text: str
+    final: bool
+    item_id: str
+
+
+class TurnStep(StrEnum):
+    SPEECH_STARTED = "speech_started"
+    SPEECH_STOPPED = "speech_stopped"
+    RESPONSE_STARTED = "response_started"
+    FIRST_AUDIO = "first_audio"
+    DONE = "done"
+
+
+@dataclass(frozen=True, slots=True)
+class TellTurn:
+    """To the caller's side: a step of a turn (0 is the greeting)."""
+
+    step: TurnStep
+    turn: int
+    at_ms: int
+    latency_ms: int = 0
+    gateway_us: int = 0
+    interrupted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class TellTransfer:
+    destination: str
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class TellDtmf:
+    digits: str
+
+
+@dataclass(frozen=True, slots=True)
+class StopPlayout:
+    """Stop speaking at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listen:
+    """Caller audio goes to the provider (on) or is dropped (off)."""
+
+    on: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RunTool:
+    """Run a tool; feed `ToolFinished` back. `arguments` is parsed JSON text
+    that was checked against the tool's schema."""
+
+    call_id: str
+    name: str
+    arguments: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReportUsage:
+    """Bill this response."""
+
+    response_id: str
+    usage: Usage
+
+
+@dataclass(frozen=True, slots=True)
+class ReportTranscription:
+    """Bill the transcription of one caller item."""
+
+    item_id: str
+    seconds: float
+    input_tokens: int
+    output_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Redial:
+    """Dial the provider again (after `delay_s`) and send `opening` commands."""
+
+    delay_s: float
+    opening: tuple[ProviderCommand, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FinishCall:
+    """The call is over; always the last command, exactly once.
+
+    `hangup` False when the caller is already gone. drain_ms: how long the
+    audio made so far may still play.
+    """
+
+    reason: str
+    hangup: bool
+    drain_ms: int = 0
+
+
+ConversationCommand = (
+    ToProvider
+    | TellTranscript
+    | TellTurn
+    | TellTransfer
+    | TellDtmf
+    | StopPlayout
+    | Listen
+    | RunTool
+    | ReportUsage
+    | ReportTranscription
+    | Redial
+    | FinishCall
+)

@@ -1,0 +1,83 @@
+"""The record of one call: what is kept when it is over."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """One thing said: who ("caller" or "reception"), when since the call was
+    accepted, and if it was cut off how much of it was heard."""
+
+    who: str
+    text: str
+    at_ms: int
+    item_id: str = ""
+    interrupted: bool = False
+    heard_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TurnTime:
+    """Latencies of one turn: caller's end of speech to first answer audio."""
+
+    turn: int
+    latency_ms: int
+    gateway_us: int
+    interrupted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class TakenMessage:
+    """A message that the caller left for somebody."""
+
+    call_id: str
+    for_whom: str
+    caller_name: str
+    phone_number: str
+    text: str
+    at_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class CallSpec:
+    """What is known of a call when it is placed on a node. Times are UNIX s."""
+
+    call_id: str
+    session_id: str
+    lease_id: str
+    from_uri: str
+    to_uri: str
+    direction: str
+    codec: str
+    rate_hz: int
+    ptime_ms: int
+    sends_marks: bool
+    profile: str
+    metadata: dict[str, str]
+    tenant: str
+    key_id: str
+    node_id: str
+    accepted_at_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class CallRecord:
+    """The call detail record. State: connecting, active, ending, ended."""
+
+    spec: CallSpec
+    state: str
+    phase: str
+    model: str
+    ended_at_s: float | None = None
+    end_reason: str = ""
+    transferred_to: str = ""
+    turns: int = 0
+    interruptions: int = 0
+    cost_micros: int = 0
+    transcript: tuple[Said, ...] = ()
+    turn_times: tuple[TurnTime, ...] = ()
+    messages: tuple[TakenMessage, ...] = ()
+    stats: dict[str, int] = field(default_factory=dict)
+    recording: str = ""

@@ -1,0 +1,322 @@
+"""What a voice provider says and is told, in words that fit every provider.
+
+A provider (OpenAI Realtime, the embedded engine, later OpenAI Live) is spoken
+to through a `ProviderCodec`: it turns the provider's messages into the events
+below and the commands below into the provider's messages. Nothing above the
+codec knows a provider's own names.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+JsonObject = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens of one response, as the provider counts them.
+
+    Cached tokens are a part of the input tokens, not beside them.
+    """
+
+    input_text: int = 0
+    input_audio: int = 0
+    cached_text: int = 0
+    cached_audio: int = 0
+    output_text: int = 0
+    output_audio: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class TranscriptionUsage:
+    """What the transcription of the caller's words used; billed apart."""
+
+    seconds: float = 0.0
+    input_audio: int = 0
+    input_text: int = 0
+    output_text: int = 0
+
+
+# ------------------------------------------------------------------ events
+
+
+@dataclass(frozen=True, slots=True)
+class SessionReady:
+    """The provider opened a session."""
+
+    session_id: str
+    expires_at_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SessionConfigured:
+    """The provider took the configuration."""
+
+
+@dataclass(frozen=True, slots=True)
+class SpeechStarted:
+    item_id: str
+    audio_start_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class SpeechStopped:
+    item_id: str
+    audio_end_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class CallerTranscript:
+    """What the caller said: the new part, or (final) the whole."""
+
+    item_id: str
+    text: str
+    final: bool
+    usage: TranscriptionUsage | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CallerTranscriptFailed:
+    item_id: str
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class ResponseStarted:
+    response_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class AudioDelta:
+    """A piece of the answer's sound, in the session's output format."""
+
+    response_id: str
+    item_id: str
+    content_index: int
+    audio: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class AudioDone:
+    response_id: str
+    item_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class AssistantTranscript:
+    """What the receptionist says: the new part, or (final) the whole."""
+
+    response_id: str
+    item_id: str
+    text: str
+    final: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    response_id: str
+    item_id: str
+    call_id: str
+    name: str
+    arguments: str
+
+
+@dataclass(frozen=True, slots=True)
+class ResponseDone:
+    """A response ended. status: completed, cancelled, failed, incomplete."""
+
+    response_id: str
+    status: str
+    reason: str = ""
+    usage: Usage | None = None
+    error_code: str = ""
+    error_message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RateLimits:
+    """(name, limit, remaining, reset_s) of each of the provider's limits."""
+
+    limits: tuple[tuple[str, int, int, float], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderFault:
+    """An error event. `fatal` means the session is lost; `healable` that
+    dialling again can help (spent quota or a refused key can't)."""
+
+    code: str
+    message: str
+    fatal: bool = False
+    healable: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Other:
+    """Any event that needs nothing; counted by its type, never fatal."""
+
+    type: str
+
+
+ProviderEvent = (
+    SessionReady
+    | SessionConfigured
+    | SpeechStarted
+    | SpeechStopped
+    | CallerTranscript
+    | CallerTranscriptFailed
+    | ResponseStarted
+    | AudioDelta
+    | AudioDone
+    | AssistantTranscript
+    | ToolCall
+    | ResponseDone
+    | RateLimits
+    | ProviderFault
+    | Other
+)
+
+
+# ---------------------------------------------------------------- commands
+
+
+@dataclass(frozen=True, slots=True)
+class ToolSpec:
+    """A function the model may call; `parameters` is its JSON Schema."""
+
+    name: str
+    description: str
+    parameters: JsonObject
+
+
+@dataclass(frozen=True, slots=True)
+class TurnDetection:
+    """Server voice activity detection (times in ms, threshold 0 to 1)."""
+
+    kind: str = "server_vad"
+    threshold: float = 0.5
+    prefix_padding_ms: int = 300
+    silence_duration_ms: int = 500
+    eagerness: str = "auto"
+
+
+@dataclass(frozen=True, slots=True)
+class Configure:
+    """How the session is to behave.
+
+    audio_format is "pcmu", "pcma" or "pcm24k", the same both ways.
+    """
+
+    instructions: str
+    voice: str
+    audio_format: str = "pcmu"
+    tools: tuple[ToolSpec, ...] = ()
+    turn_detection: TurnDetection | None = field(default_factory=TurnDetection)
+    transcription_model: str = "gpt-4o-mini-transcribe"
+    language: str = "en"
+    noise_reduction: str = ""
+    max_output_tokens: int | None = None
+    speed: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class AppendAudio:
+    """Caller audio, in the session's input format."""
+
+    audio: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Respond:
+    """Make an answer now; `instructions` override the session's for it."""
+
+    instructions: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CancelResponse:
+    response_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class AddText:
+    """A text item of the conversation. role: user, assistant or system."""
+
+    role: str
+    text: str
+    item_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class AddToolCall:
+    """A function call made earlier (replay)."""
+
+    call_id: str
+    name: str
+    arguments: str
+
+
+@dataclass(frozen=True, slots=True)
+class ToolResult:
+    call_id: str
+    output: str
+
+
+@dataclass(frozen=True, slots=True)
+class TruncateItem:
+    item_id: str
+    content_index: int
+    audio_end_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteItem:
+    item_id: str
+
+
+ProviderCommand = (
+    Configure
+    | AppendAudio
+    | Respond
+    | CancelResponse
+    | AddText
+    | AddToolCall
+    | ToolResult
+    | TruncateItem
+    | DeleteItem
+)
+
+
+class ProviderCodec(Protocol):
+    """One provider's wire form. Stateless; both the audio worker and the call
+    session hold one."""
+
+    name: str
+
+    def decode(self, raw: bytes | str) -> ProviderEvent:
+        """One server message. Malformed: `Other("malformed")`, never raises."""
+        ...
+
+    def encode(self, command: ProviderCommand) -> str:
+        """One client message as text."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class DialPlan:
+    """How the audio worker reaches the provider for one call.
+
+    The key is never in it: the worker takes it from its own environment.
+    `opening` are encoded client messages sent as soon as the session is ready
+    (configuration, then replayed conversation).
+    """
+
+    provider: str
+    base_url: str
+    model: str
+    audio_format: str
+    opening: tuple[str, ...] = ()
+    connect_timeout_s: float = 10.0
