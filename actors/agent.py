@@ -1,0 +1,398 @@
+"""The node agent: owns a node's pools and knows every call that lives there."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import secrets
+import time
+from collections import deque
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+import ray
+import structlog
+from ray.actor import ActorHandle
+from ray.exceptions import RayError
+
+from actors.assignment import Assignment, ProviderConfig
+from actors.profiles import ProfileBook, load_profiles
+from actors.session import CallSession
+from actors.spawn import spawn
+from actors.storage.calls import CallStore
+from actors.storage.engine import Store
+from actors.worker import AudioWorker
+from reception.call.record import CallRecord, CallSpec, TakenMessage
+from reception.errors import CallIdInUse, LimitReached, NotFound, Unavailable
+from reception.placement.lease import Placement
+from reception.placement.pool import PoolRules, SessionPool, least_loaded
+
+log = structlog.get_logger()
+
+EVENTS_KEPT = 10_000
+WORKER_START_TIMEOUT_S = 60.0
+LEASE_WAIT_S = 2.0
+
+T = TypeVar("T")
+
+CallChange = tuple[str, CallRecord, float]
+
+
+@dataclass(frozen=True, slots=True)
+class NodeConfig:
+    """What a node agent needs to know."""
+
+    node_id: str
+    socket_dir: str
+    database_url: str
+    profile_path: str
+    provider: ProviderConfig
+    pool: PoolRules
+    workers: int = 2
+
+
+@dataclass(slots=True)
+class _Live:
+    record: CallRecord
+    lease_id: str
+    session_id: str
+    session: ActorHandle[Any]
+    worker_id: str
+
+
+class NodeAgent:
+    """Leases warm sessions and places calls on workers; keeps the call records
+    of its node.
+
+    `changed` runs through `watch`: every start, change and end of a call.
+    """
+
+    def __init__(self, config: NodeConfig) -> None:
+        self._config = config
+        self._pool = SessionPool(config.pool)
+        self._sessions: dict[str, ActorHandle[Any]] = {}
+        self._workers: dict[str, ActorHandle[Any]] = {}
+        self._sockets: dict[str, str] = {}
+        self._live: dict[str, _Live] = {}
+        self._changes: deque[tuple[int, CallChange]] = deque(maxlen=EVENTS_KEPT)
+        self._sequence = 0
+        self._changed = asyncio.Condition()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._profiles: ProfileBook | None = None
+        self._store: Store | None = None
+        self._waiting_leases = 0
+        self._draining = False
+        self._ended = 0
+        self._session_number = 0
+        self._pool_changed = asyncio.Condition()
+
+    async def start(self) -> dict[str, Any]:
+        """Opens the store, starts workers and fills the pool; ready when back."""
+        config = self._config
+        self._profiles = load_profiles(Path(config.profile_path))
+        self._store = await asyncio.to_thread(Store.open, config.database_url)
+        await asyncio.gather(*(self._start_worker(number) for number in range(config.workers)))
+        await asyncio.gather(*(self._start_session() for _ in range(self._pool.wanted())))
+        return await self.stats()
+
+    async def stop(self) -> None:
+        """Ends every call and every actor of this node."""
+        self._draining = True
+        for live in list(self._live.values()):
+            live.session.end_call.remote(live.lease_id, "shutdown", False)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(3.0):
+                while self._live:
+                    await asyncio.sleep(0.05)
+        for handle in self._workers.values():
+            with contextlib.suppress(RayError, TimeoutError):
+                async with asyncio.timeout(2.0):
+                    await handle.stop.remote()
+        for handle in [*self._sessions.values(), *self._workers.values()]:
+            ray.kill(handle)
+        for task in list(self._tasks):
+            task.cancel()
+        if self._store is not None:
+            await asyncio.to_thread(self._store.close)
+
+    async def drain(self, grace_s: float) -> int:
+        """Takes no more calls; waits until the live ones are over.
+
+        Returns:
+            How many were still live after `grace_s`.
+        """
+        self._draining = True
+        deadline_s = time.monotonic() + grace_s
+        while self._live and time.monotonic() < deadline_s:
+            await asyncio.sleep(0.05)
+        return len(self._live)
+
+    # ------------------------------------------------------------- the pools
+
+    async def _start_worker(self, number: int) -> None:
+        worker_id = f"{self._config.node_id}-w{number}"
+        path = str(Path(self._config.socket_dir) / f"w{number}.sock")
+        handle = spawn(AudioWorker, worker_id, path)
+        async with asyncio.timeout(WORKER_START_TIMEOUT_S):
+            self._sockets[worker_id] = await handle.start.remote()
+        self._workers[worker_id] = handle
+        self._background(self._watch_worker(number, worker_id, handle))
+
+    async def _watch_worker(self, number: int, worker_id: str, handle: ActorHandle[Any]) -> None:
+        """Replaces the worker when its process dies."""
+        try:
+            await handle.until_stopped.remote()
+        except RayError:
+            self._workers.pop(worker_id, None)
+            log.warning("audio worker lost", worker=worker_id)
+            if not self._draining:
+                await self._start_worker(number)
+
+    async def _start_session(self) -> None:
+        self._pool.starting()
+        self._session_number += 1
+        name = f"session:{self._config.node_id}-{self._session_number}"
+        handle = spawn(CallSession, name, name=name)
+        try:
+            async with asyncio.timeout(WORKER_START_TIMEOUT_S):
+                await handle.warm_up.remote()
+        except (RayError, TimeoutError):
+            log.exception("session did not start", session=name)
+            self._pool.failed_to_start()
+            ray.kill(handle)
+            return
+        self._sessions[name] = handle
+        self._pool.add(name)
+        self._background(self._watch_session(name, handle))
+        async with self._pool_changed:
+            self._pool_changed.notify_all()
+
+    async def _watch_session(self, name: str, handle: ActorHandle[Any]) -> None:
+        """Takes a session whose process died out of the pool and starts another."""
+        try:
+            await handle.until_stopped.remote()
+        except RayError:
+            self._pool.remove(name)
+            self._sessions.pop(name, None)
+            self._refill()
+
+    def _refill(self) -> None:
+        if not self._draining:
+            for _ in range(self._pool.wanted()):
+                self._background(self._start_session())
+
+    def _background(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    # ------------------------------------------------------------- leasing
+
+    async def lease(self, spec: CallSpec) -> Placement:
+        """A session and a worker for a call; the session starts on it at once.
+
+        Raises:
+            CallIdInUse: a live call of this node has the id.
+            InvalidRequest: there is no such profile.
+            LimitReached: no session became ready within LEASE_WAIT_S.
+            Unavailable: the node is draining or has no worker.
+        """
+        if self._draining:
+            raise Unavailable("this node takes no more calls", retry_after_s=5.0)
+        if spec.call_id in self._live:
+            raise CallIdInUse(f"call_id {spec.call_id!r} is a live call's", field="call_id")
+        assert self._profiles is not None
+        profile = self._profiles.choose(spec.profile, spec.to_uri)
+        worker_id = least_loaded(self._load_by_worker())
+        if worker_id is None:
+            raise Unavailable("this node has no audio worker", retry_after_s=2.0)
+        lease_id = secrets.token_urlsafe(16)
+        session_id = self._pool.lease(lease_id) or await self._wait_for_session(lease_id)
+        if spec.call_id in self._live:
+            self._pool.give_back(session_id)
+            raise CallIdInUse(f"call_id {spec.call_id!r} is a live call's", field="call_id")
+        spec = replace(
+            spec, lease_id=lease_id, profile=profile.name, node_id=self._config.node_id
+        )
+        model = profile.model or self._config.provider.model
+        live = _Live(
+            CallRecord(spec=spec, state="connecting", phase="connecting", model=model),
+            lease_id,
+            session_id,
+            self._sessions[session_id],
+            worker_id,
+        )
+        self._live[spec.call_id] = live
+        self._background(
+            self._run(
+                live,
+                Assignment(spec, profile, model, self._sockets[worker_id], self._config.provider),
+            )
+        )
+        self._note("started", live.record)
+        self._refill()
+        return Placement(self._sockets[worker_id], lease_id, worker_id, profile.name, model)
+
+    async def _wait_for_session(self, lease_id: str) -> str:
+        """In arrival order, at most LEASE_WAIT_S and as many as the pool's ceiling."""
+        self._refill()
+        if self._waiting_leases >= self._config.pool.ceiling:
+            raise LimitReached("all lines of this node are busy", retry_after_s=2.0)
+        self._waiting_leases += 1
+        try:
+            async with asyncio.timeout(LEASE_WAIT_S), self._pool_changed:
+                while (session_id := self._pool.lease(lease_id)) is None:
+                    await self._pool_changed.wait()
+                return session_id
+        except TimeoutError:
+            raise LimitReached("all lines of this node are busy", retry_after_s=2.0) from None
+        finally:
+            self._waiting_leases -= 1
+
+    def _load_by_worker(self) -> dict[str, int]:
+        load = dict.fromkeys(self._workers, 0)
+        for live in self._live.values():
+            load[live.worker_id] += 1
+        return load
+
+    async def _run(self, live: _Live, assignment: Assignment) -> None:
+        """One call on its session, to the end; then the record and the pool."""
+        dead = False
+        try:
+            record = await live.session.run_call.remote(assignment)
+        except RayError as error:
+            log.warning("session lost", call_id=live.record.spec.call_id, error=str(error)[:200])
+            dead = True
+            record = replace(
+                live.record, state="ended", ended_at_s=time.time(), end_reason="internal"
+            )
+        await self._keep(record)
+        self._live.pop(record.spec.call_id, None)
+        self._ended += 1
+        self._note("ended", record)
+        if dead or not self._pool.give_back(live.session_id):
+            handle = self._sessions.pop(live.session_id, None)
+            if handle is not None:
+                self._pool.remove(live.session_id)
+                ray.kill(handle)
+        async with self._pool_changed:
+            self._pool_changed.notify_all()
+        self._refill()
+
+    async def abandon(self, lease_id: str, reason: str) -> None:
+        """The front door gave the call up; its session stops. Idempotent."""
+        for live in self._live.values():
+            if live.lease_id == lease_id:
+                live.session.end_call.remote(lease_id, reason, False)
+
+    # ------------------------------------------------------------- from sessions
+
+    async def update(self, record: CallRecord) -> None:
+        """The state of a live call changed."""
+        live = self._live.get(record.spec.call_id)
+        if live is not None and live.lease_id == record.spec.lease_id:
+            live.record = record
+            self._note("changed", record)
+
+    async def save_message(self, message: TakenMessage) -> None:
+        """Keeps a message that a caller left, durably. Idempotent."""
+        await self._with_calls(lambda calls: calls.save_message(message))
+
+    async def _keep(self, record: CallRecord) -> None:
+        try:
+            await self._with_calls(lambda calls: calls.save_call(record))
+        except Exception:
+            log.exception("call record not saved", call_id=record.spec.call_id)
+
+    async def _with_calls(self, work: Callable[[CallStore], T]) -> T:
+        assert self._store is not None
+        return await asyncio.to_thread(work, CallStore(self._store))
+
+    # ------------------------------------------------------------- looking at calls
+
+    async def get_call(self, call_id: str) -> CallRecord | None:
+        """A live call, or an ended one from the store."""
+        live = self._live.get(call_id)
+        if live is not None:
+            return live.record
+        return await self._with_calls(lambda calls: calls.get_call(call_id))
+
+    async def live_calls(self) -> tuple[CallRecord, ...]:
+        return tuple(live.record for live in self._live.values())
+
+    async def list_calls(
+        self, state: str, page_size: int, page_token: str
+    ) -> tuple[tuple[CallRecord, ...], str]:
+        """Live calls first (on the first page), then ended ones, newest first.
+
+        Args:
+            state: "" for all, else a CallRecord state.
+        """
+        live: list[CallRecord] = []
+        if not page_token and state != "ended":
+            live = [each.record for each in self._live.values()]
+            live = [record for record in live if state in ("", record.state)]
+            live.sort(key=lambda record: -record.spec.accepted_at_s)
+        if state not in ("", "ended"):
+            return tuple(live[:page_size]), ""
+        room = max(1, page_size - len(live))
+        ended, token = await self._with_calls(
+            lambda calls: calls.list_calls(state, room, page_token)
+        )
+        return (*live[:page_size], *ended), token
+
+    async def messages(self) -> tuple[TakenMessage, ...]:
+        return tuple(await self._with_calls(lambda calls: calls.messages()))
+
+    async def end_call(self, call_id: str, reason: str, by: str) -> CallRecord:
+        """Ends a live call politely. Raises NotFound."""
+        live = self._live.get(call_id)
+        if live is None:
+            raise NotFound(f"there is no live call {call_id!r}", field="call_id")
+        log.info("call ended by operator", call_id=call_id, by=by)
+        await live.session.end_call.remote(live.lease_id, "ended_by_operator", True)
+        return live.record
+
+    async def watch(self, after: int, timeout_s: float) -> tuple[int, tuple[CallChange, ...]]:
+        """Changes after sequence number `after` (-1: none, just the number now).
+
+        Waits up to `timeout_s` for one; changes older than the last EVENTS_KEPT
+        are gone.
+        """
+        if after < 0:
+            return self._sequence, ()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s), self._changed:
+                while self._sequence <= after:
+                    await self._changed.wait()
+        return self._sequence, tuple(change for number, change in self._changes if number > after)
+
+    def _note(self, kind: str, record: CallRecord) -> None:
+        self._sequence += 1
+        self._changes.append((self._sequence, (kind, record, time.time())))
+        self._background(self._tell_watchers())
+
+    async def _tell_watchers(self) -> None:
+        async with self._changed:
+            self._changed.notify_all()
+
+    async def stats(self) -> dict[str, Any]:
+        """Pools, calls and workers of this node."""
+        return {
+            "node_id": self._config.node_id,
+            "live": len(self._live),
+            "ended": self._ended,
+            "pool": self._pool.size(),
+            "workers": self._load_by_worker(),
+            "sessions": {
+                name: next(
+                    (live.record.spec.call_id for live in self._live.values()
+                     if live.session_id == name),
+                    "",
+                )
+                for name in self._sessions
+            },
+            "draining": self._draining,
+        }

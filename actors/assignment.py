@@ -1,0 +1,29 @@
+"""What a node agent gives a session for one call."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from reception.call.profile import Profile
+from reception.call.record import CallSpec
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderConfig:
+    """Which provider answers; base_url "" is the provider's own."""
+
+    provider: str
+    base_url: str
+    model: str
+    voice: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """All that a session needs for one call."""
+
+    spec: CallSpec
+    profile: Profile
+    model: str
+    worker_socket: str
+    provider: ProviderConfig

@@ -1,0 +1,328 @@
+"""One call on its session: feeds the conversation and carries out its commands."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import random
+import time
+from collections.abc import Coroutine
+from dataclasses import asdict, replace
+from typing import Any
+
+import structlog
+from ray.actor import ActorHandle
+from ray.exceptions import RayError
+
+from actors import caller_messages
+from actors.assignment import Assignment
+from actors.link import SESSION_SUFFIX, Link
+from protos.link.v1 import link_pb2 as lk
+from protos.reception.v1 import reception_pb2 as rv
+from reception.call import messages as m
+from reception.call import tools
+from reception.call.conversation import Conversation
+from reception.call.record import CallRecord
+from reception.errors import ReceptionError, Unavailable
+from reception.framing import Kind
+from reception.media.codecs import AudioFormat, provider_format_for
+from reception.media.leg import LegConfig
+from reception.provider import codec_for
+from reception.provider.base import DialPlan, ProviderCommand
+
+log = structlog.get_logger()
+
+LINK_TIMEOUT_S = 5.0
+ACTOR_TIMEOUT_S = 5.0
+STATS_TIMEOUT_S = 3.0
+MAX_WAITING_EVENTS = 1_000
+
+
+class CallRun:
+    """Runs one call; `run` is called once."""
+
+    def __init__(
+        self, assignment: Assignment, cost: ActorHandle[Any], agent: ActorHandle[Any]
+    ) -> None:
+        spec = assignment.spec
+        self.lease_id = spec.lease_id
+        self._assignment, self._spec = assignment, spec
+        self._cost, self._agent = cost, agent
+        self._codec = codec_for(assignment.provider.provider)
+        leg = AudioFormat(spec.codec, spec.rate_hz)
+        self._audio_format = provider_format_for(leg)
+        self._conversation = Conversation(
+            spec,
+            assignment.profile,
+            assignment.model,
+            self._audio_format,
+            voice=assignment.provider.voice or None,
+            rng=random.Random(spec.session_id),
+        )
+        self._inbox: asyncio.Queue[m.ConversationEvent] = asyncio.Queue(MAX_WAITING_EVENTS)
+        self._stats: asyncio.Future[lk.LegStats] = asyncio.get_running_loop().create_future()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._link: Link | None = None
+        self._finish: m.FinishCall | None = None
+        self._cost_micros = 0
+        self._told: tuple[str, str, int, int] | None = None
+
+    def request_end(self, reason: str, polite: bool) -> None:
+        """Somebody else ends the call."""
+        self._put(m.EndRequested(reason, polite))
+
+    async def run(self) -> CallRecord:
+        """The call from attaching to its record."""
+        try:
+            self._link = await Link.connect(
+                self._assignment.worker_socket + SESSION_SUFFIX, LINK_TIMEOUT_S
+            )
+            self._link.handle(self._on_frame, self._on_link_end)
+            self._link.send(lk.SessionToWorker(attach=self._attach(self._opening())))
+            await self._converse()
+            return await self._wind_up()
+        except Unavailable:
+            await self._settle()
+            return self._record("internal")
+        finally:
+            for task in self._tasks:
+                task.cancel()
+            if self._link is not None:
+                await self._link.close()
+
+    def _opening(self) -> tuple[ProviderCommand, ...]:
+        return tuple(self._conversation.opening())
+
+    def _attach(self, opening: tuple[ProviderCommand, ...]) -> lk.SessionAttach:
+        spec, provider = self._spec, self._assignment.provider
+        plan = DialPlan(
+            provider.provider,
+            provider.base_url,
+            self._assignment.model,
+            self._audio_format,
+            opening=tuple(self._codec.encode(command) for command in opening),
+        )
+        leg = LegConfig(spec.codec, spec.rate_hz, spec.ptime_ms, spec.sends_marks)
+        return lk.SessionAttach(
+            call_id=spec.call_id,
+            lease_id=spec.lease_id,
+            dial_plan=json.dumps(asdict(plan)).encode(),
+            leg_config=json.dumps(asdict(leg)).encode(),
+        )
+
+    # ------------------------------------------------------------- the loop
+
+    async def _converse(self) -> None:
+        conversation = self._conversation
+        self._execute(conversation.start(time.monotonic()))
+        while self._finish is None:
+            deadline_s = conversation.next_deadline_s()
+            wait_s = None if deadline_s is None else max(0.0, deadline_s - time.monotonic())
+            try:
+                async with asyncio.timeout(wait_s):
+                    event = await self._inbox.get()
+            except TimeoutError:
+                self._execute(conversation.handle_timer(time.monotonic()))
+            else:
+                self._execute(conversation.handle(event, time.monotonic()))
+            self._tell_agent()
+
+    def _execute(self, commands: list[m.ConversationCommand]) -> None:
+        for command in commands:
+            match command:
+                case m.ToProvider(event):
+                    self._send(provider_event=self._codec.encode(event).encode())
+                case m.StopPlayout():
+                    self._send(stop_playout=lk.StopPlayout())
+                case m.Listen(on):
+                    self._send(listen=lk.Listen(on=on))
+                case m.RunTool():
+                    self._background(self._run_tool(command))
+                case m.ReportUsage():
+                    self._background(self._report_usage(command))
+                case m.ReportTranscription():
+                    self._background(self._report_transcription(command))
+                case m.Redial():
+                    self._background(self._redial(command))
+                case m.FinishCall():
+                    self._finish = command
+                case _:
+                    self._send(to_caller=caller_messages.encode(command))
+
+    def _send(self, **field: Any) -> None:
+        if self._link is not None:
+            self._link.send(lk.SessionToWorker(**field))
+
+    def _background(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _put(self, event: m.ConversationEvent) -> None:
+        """Events past the inbox's bound mean that something runs away: the link
+        is cut, which ends the call with a record."""
+        try:
+            self._inbox.put_nowait(event)
+        except asyncio.QueueFull:
+            if self._link is not None:
+                self._link.abort()
+
+    # ------------------------------------------------------------- from the worker
+
+    def _on_frame(self, kind: Kind, body: bytes) -> None:
+        if kind is not Kind.CONTROL:
+            return
+        message = lk.WorkerToSession.FromString(body)
+        match message.WhichOneof("message"):
+            case "provider_event":
+                self._put(m.FromProvider(self._codec.decode(message.provider_event)))
+            case "provider_state":
+                state = message.provider_state
+                up = m.ProviderUp()
+                self._put(up if state.up else m.ProviderDown(state.code, state.reason))
+            case "from_caller":
+                for event in caller_messages.decode(message.from_caller):
+                    self._put(event)
+            case "playout":
+                self._put(_playout_event(message.playout))
+            case "leg_gone":
+                self._put(m.CallerGone(message.leg_gone.reason))
+            case "leg_refused":
+                refused = message.leg_refused
+                self._put(m.LegRefused(refused.field, refused.message))
+            case "stats":
+                if not self._stats.done():
+                    self._stats.set_result(message.stats)
+
+    def _on_link_end(self) -> None:
+        """The worker is gone: without it there is no call."""
+        if not self._stats.done():
+            self._stats.set_result(lk.LegStats())
+        with contextlib.suppress(asyncio.QueueFull):
+            self._inbox.put_nowait(m.EndRequested("internal", polite=False))
+
+    # ------------------------------------------------------------- tools, money
+
+    async def _run_tool(self, command: m.RunTool) -> None:
+        outcome = tools.run(
+            command.name, command.arguments, self._assignment.profile, time.time(), self._spec
+        )
+        output, effect = outcome.output, outcome.effect
+        if isinstance(effect, tools.Message):
+            try:
+                async with asyncio.timeout(ACTOR_TIMEOUT_S):
+                    await self._agent.save_message.remote(effect.message)
+            except (RayError, ReceptionError, TimeoutError):
+                log.exception("message not saved", call_id=self._spec.call_id)
+                output, effect = tools.FAILED_OUTPUT, None
+        self._put(m.ToolFinished(command.call_id, output, effect))
+
+    async def _report_usage(self, command: m.ReportUsage) -> None:
+        await self._charge(
+            "usage",
+            self._spec.session_id,
+            command.response_id,
+            self._assignment.model,
+            command.usage,
+        )
+
+    async def _report_transcription(self, command: m.ReportTranscription) -> None:
+        await self._charge(
+            "transcription",
+            self._spec.session_id,
+            command.item_id,
+            self._assignment.profile.transcription_model,
+            command.seconds,
+            command.input_tokens,
+            command.output_tokens,
+        )
+
+    async def _charge(self, method: str, *args: Any) -> None:
+        """Bills; tried again (it is idempotent) while the singleton restarts."""
+        for attempt in range(5):
+            try:
+                async with asyncio.timeout(ACTOR_TIMEOUT_S):
+                    charge = await getattr(self._cost, method).remote(*args)
+            except (RayError, TimeoutError):
+                await asyncio.sleep(0.5 * (attempt + 1))
+                continue
+            self._cost_micros = charge.call_total_micros
+            if charge.wrap_up:
+                self._put(m.EndRequested("budget", polite=True))
+            return
+        log.error("usage not billed", call_id=self._spec.call_id, method=method)
+
+    async def _redial(self, command: m.Redial) -> None:
+        await asyncio.sleep(command.delay_s)
+        self._send(attach=self._attach(command.opening))
+
+    def _tell_agent(self) -> None:
+        """The node agent hears of every change that an observer would see."""
+        record = self._record("")
+        told = (record.state, record.phase, record.turns, record.cost_micros)
+        if told != self._told:
+            self._told = told
+            self._agent.update.remote(record)
+
+    # ------------------------------------------------------------- the end
+
+    async def _wind_up(self) -> CallRecord:
+        """Plays out, closes the provider, settles, says how the call went."""
+        finish = self._finish
+        assert finish is not None
+        self._send(finish=lk.Finish(drain_ms=finish.drain_ms))
+        stats = lk.LegStats()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(STATS_TIMEOUT_S + finish.drain_ms / 1000):
+                stats = await self._stats
+        await self._settle()
+        record = replace(
+            self._record(finish.reason),
+            stats={
+                field.name: getattr(stats, field.name)
+                for field in stats.DESCRIPTOR.fields
+                if field.name != "recording"
+            },
+            recording=stats.recording,
+        )
+        if finish.hangup:
+            self._tell_caller(rv.ReceptionMessage(hangup=rv.Hangup(reason=finish.reason)))
+        summary = rv.CallSummary(call=caller_messages.call_of(record))
+        self._tell_caller(rv.ReceptionMessage(summary=summary))
+        return record
+
+    def _tell_caller(self, message: rv.ReceptionMessage) -> None:
+        self._send(to_caller=message.SerializeToString())
+
+    async def _settle(self) -> None:
+        """Waits for what is being billed, then closes the call's account."""
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=ACTOR_TIMEOUT_S)
+        try:
+            async with asyncio.timeout(ACTOR_TIMEOUT_S):
+                total = await self._cost.close_call.remote(self._spec.session_id)
+            self._cost_micros = total.total_micros
+        except (RayError, TimeoutError):
+            log.exception("call not settled", call_id=self._spec.call_id)
+
+    def _record(self, end_reason: str) -> CallRecord:
+        record = self._conversation.record(time.monotonic())
+        record = replace(record, cost_micros=self._cost_micros)
+        if end_reason:
+            record = replace(
+                record, state="ended", end_reason=end_reason, ended_at_s=time.time()
+            )
+        return record
+
+
+def _playout_event(playout: lk.Playout) -> m.ConversationEvent:
+    match playout.kind:
+        case lk.Playout.STARTED:
+            return m.PlayoutStarted(playout.item_id)
+        case lk.Playout.INTERRUPTED:
+            return m.PlayoutInterrupted(playout.item_id, playout.heard_ms)
+        case lk.Playout.MEASURED:
+            return m.GatewayMeasured(playout.gateway_us)
+        case _:
+            return m.PlayoutDrained()

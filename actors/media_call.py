@@ -1,0 +1,370 @@
+"""One call's media leg in an audio worker: stream, playout, provider socket."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Callable
+from typing import Any
+
+import structlog
+from google.protobuf.message import DecodeError
+
+from actors.audio import Converter
+from actors.link import Link
+from actors.provider import ProviderRefused, ProviderSocket
+from protos.link.v1 import link_pb2 as lk
+from protos.reception.v1 import reception_pb2 as rv
+from reception.call.validation import LegGuard
+from reception.errors import ReceptionError
+from reception.framing import Kind, split_audio
+from reception.media.codecs import PROVIDER_FORMATS, AudioFormat
+from reception.media.leg import LegConfig
+from reception.media.playout import CutItem, FrameOut, Playout
+from reception.provider import codec_for
+from reception.provider.base import (
+    AppendAudio,
+    AudioDelta,
+    AudioDone,
+    DeleteItem,
+    DialPlan,
+    ProviderCommand,
+    ResponseDone,
+    SpeechStarted,
+    SpeechStopped,
+    TruncateItem,
+)
+
+log = structlog.get_logger()
+
+INVALID_ARGUMENT, INTERNAL = 3, 13
+
+
+class MediaCall:
+    """Joins the door's link, the session's link and the provider's socket.
+
+    Everything that happens per frame happens here, in callbacks of the links;
+    what to say and do is the session's business.
+    """
+
+    def __init__(
+        self,
+        door: Link,
+        session: Link,
+        attach: lk.SessionAttach,
+        on_end: Callable[[MediaCall], None],
+    ) -> None:
+        self.call_id = attach.call_id
+        self._door, self._session, self._on_end = door, session, on_end
+        config = LegConfig(**json.loads(attach.leg_config))
+        self._leg_format = AudioFormat(config.codec, config.rate_hz)
+        self._guard = LegGuard(config.codec, config.rate_hz)
+        self._playout = Playout(
+            self._leg_format,
+            config.ptime_ms,
+            lead_ms=config.lead_ms,
+            sends_marks=config.sends_marks,
+        )
+        self._stats = lk.LegStats()
+        self._provider: ProviderSocket | None = None
+        self._provider_task: asyncio.Task[None] | None = None
+        self._before_provider: list[bytes] = []
+        self._listening = True
+        self._finishing: asyncio.Task[None] | None = None
+        self._ended = False
+        self._received_ns = 0
+        self._up_us = 0
+        self._turn_up_us = 0
+        self._plan(attach)
+
+    def begin(self) -> None:
+        """Tells both sides that the call is up and starts to serve them."""
+        attached = lk.Attached()
+        self._session.send(lk.WorkerToSession(attached=attached))
+        self._door.send(lk.WorkerToDoor(attached=attached))
+        self._dial()
+        self._session.handle(self._on_session_frame, self._on_session_end)
+        self._door.handle(self._on_door_frame, self._on_door_end)
+
+    def _plan(self, attach: lk.SessionAttach) -> None:
+        fields: dict[str, Any] = json.loads(attach.dial_plan)
+        fields["opening"] = tuple(fields["opening"])
+        self._dial_plan = DialPlan(**fields)
+        self._codec = codec_for(self._dial_plan.provider)
+        provider_format = PROVIDER_FORMATS[self._dial_plan.audio_format]
+        self._up = Converter(self._leg_format, provider_format)
+        self._down = Converter(provider_format, self._leg_format)
+
+    # ------------------------------------------------------------- the caller
+
+    def _on_door_frame(self, kind: Kind, body: bytes) -> None:
+        if kind is Kind.CONTROL:
+            self._on_door_control(lk.DoorToWorker.FromString(body))
+            return
+        stamp_ns, raw = split_audio(body)
+        try:
+            message = rv.CallerMessage.FromString(raw)
+            self._on_caller(message, raw, stamp_ns)
+        except DecodeError:
+            self._refuse("message", "message is no valid CallerMessage")
+        except ReceptionError as error:
+            self._refuse(error.field, error.message)
+
+    def _on_caller(self, message: rv.CallerMessage, raw: bytes, stamp_ns: int) -> None:
+        match message.WhichOneof("message"):
+            case "audio":
+                self._on_audio(message.audio, stamp_ns)
+                return
+            case "mark":
+                self._guard.mark(message.mark.name)
+                self._playout.mark_reached(message.mark.name, time.monotonic())
+                self.tick(time.monotonic())
+                return
+            case "dtmf":
+                self._guard.dtmf(message.dtmf.digits, message.dtmf.duration_ms)
+            case "event":
+                self._guard.event(message.event.kind, message.event.detail)
+            case "end":
+                self._guard.end(message.end.reason)
+            case "start":
+                self._guard.start_again()
+            case _:
+                self._refuse("message", "message is empty: exactly one field must be set")
+                return
+        self._session.send(lk.WorkerToSession(from_caller=raw))
+
+    def _on_audio(self, audio: rv.Audio, stamp_ns: int) -> None:
+        payload = audio.payload
+        self._stats.frames_lost += self._guard.audio(len(payload), audio.sequence)
+        self._stats.frames_in += 1
+        self._stats.caller_audio_ms += self._leg_format.duration_ms(len(payload))
+        if not self._listening:
+            return
+        converted = self._up.convert(payload)
+        if not converted:
+            return
+        if self._provider is None:
+            self._before_provider.append(converted)
+            del self._before_provider[:-250]
+            return
+        self._provider.send_audio(self._codec.encode(AppendAudio(converted)))
+        self._up_us = max(0, time.monotonic_ns() - stamp_ns) // 1000
+
+    def _refuse(self, field: str, message: str) -> None:
+        """Ends the caller's stream with an error; the session hears of it."""
+        if self._ended:
+            return
+        abort = lk.Abort(code=INVALID_ARGUMENT, field=field, message=message)
+        self._door.send(lk.WorkerToDoor(abort=abort))
+        self._listening = False
+        refused = lk.LegRefused(field=field, message=message)
+        self._session.send(lk.WorkerToSession(leg_refused=refused))
+
+    def _on_door_control(self, message: lk.DoorToWorker) -> None:
+        if message.HasField("first_audio_sent"):
+            gateway_us = self._turn_up_us + message.first_audio_sent.down_us
+            self._tell_playout(lk.Playout.MEASURED, gateway_us=gateway_us)
+        elif message.HasField("leg_gone"):
+            self._listening = False
+            self._playout.interrupt(time.monotonic())
+            self._session.send(lk.WorkerToSession(leg_gone=message.leg_gone))
+
+    def _on_door_end(self) -> None:
+        if not self._ended:
+            gone = lk.LegGone(reason="caller_vanished")
+            self._session.send(lk.WorkerToSession(leg_gone=gone))
+
+    # ------------------------------------------------------------- the session
+
+    def _on_session_frame(self, kind: Kind, body: bytes) -> None:
+        if kind is not Kind.CONTROL:
+            return
+        message = lk.SessionToWorker.FromString(body)
+        match message.WhichOneof("message"):
+            case "provider_event":
+                if self._provider is not None:
+                    self._provider.send(message.provider_event.decode())
+            case "to_caller":
+                self._door.send_audio(0, message.to_caller)
+            case "stop_playout":
+                self._cut()
+            case "listen":
+                self._listening = message.listen.on
+            case "finish":
+                self._finishing = asyncio.create_task(self._finish(message.finish.drain_ms))
+            case "attach":
+                self._plan(message.attach)
+                self._dial()
+
+    def _on_session_end(self) -> None:
+        """The session closed its link: in order after `finish`, else it died."""
+        if self._finishing is None:
+            abort = lk.Abort(code=INTERNAL, message="the call's session ended unexpectedly")
+            self._door.send(lk.WorkerToDoor(abort=abort))
+        else:
+            self._door.send(lk.WorkerToDoor(finished=lk.Finished()))
+        self._end()
+
+    async def _finish(self, drain_ms: int) -> None:
+        """Plays out what was made, closes the provider's socket, reports totals."""
+        self._listening = False
+        deadline_s = time.monotonic() + drain_ms / 1000
+        self._playout.complete_all()
+        while self._playout.busy and time.monotonic() < deadline_s and not self._door.ended:
+            await asyncio.sleep(0.02)
+        await self._hang_up_provider()
+        self._stats.frames_out = self._playout.frames_out
+        self._stats.frames_dropped += self._door.dropped_audio
+        self._session.send(lk.WorkerToSession(stats=self._stats))
+
+    # ------------------------------------------------------------- the provider
+
+    def _dial(self) -> None:
+        if self._provider_task is not None:
+            self._provider_task.cancel()
+        self._provider_task = asyncio.create_task(self._serve_provider(self._dial_plan))
+
+    async def _serve_provider(self, plan: DialPlan) -> None:
+        await self._close_socket()
+        began_s = time.monotonic()
+        try:
+            provider = await ProviderSocket.dial(plan)
+        except ProviderRefused as error:
+            self._tell_provider(False, error.code, error.message)
+            return
+        self._provider = provider
+        self._tell_provider(True, dial_ms=round((time.monotonic() - began_s) * 1000))
+        for audio in self._before_provider:
+            provider.send_audio(self._codec.encode(AppendAudio(audio)))
+        self._before_provider.clear()
+        while (raw := await provider.receive()) is not None:
+            self._received_ns = time.monotonic_ns()
+            self._on_provider(raw)
+        self._stats.frames_dropped += provider.dropped_audio
+        self._provider = None
+        await provider.close()
+        self._tell_provider(False, provider.close_code, provider.close_reason)
+
+    def _on_provider(self, raw: bytes | str) -> None:
+        event = self._codec.decode(raw)
+        match event:
+            case AudioDelta():
+                self._on_answer(event)
+                return
+            case AudioDone():
+                self._playout.complete(event.item_id)
+            case ResponseDone():
+                self._playout.complete_all()
+            case SpeechStarted():
+                self._cut()
+            case SpeechStopped():
+                self._turn_up_us = self._up_us
+        body = raw if isinstance(raw, bytes) else raw.encode()
+        self._session.send(lk.WorkerToSession(provider_event=body))
+        self.tick(time.monotonic())
+
+    def _on_answer(self, delta: AudioDelta) -> None:
+        audio = self._down.convert(delta.audio)
+        self._stats.reception_audio_ms += self._leg_format.duration_ms(len(audio))
+        self._playout.add(delta.item_id, delta.content_index, audio)
+        self.tick(time.monotonic())
+
+    def _to_provider(self, command: ProviderCommand) -> None:
+        if self._provider is not None:
+            self._provider.send(self._codec.encode(command))
+
+    def _tell_provider(self, up: bool, code: int = 0, reason: str = "", dial_ms: int = 0) -> None:
+        state = lk.ProviderState(up=up, code=code, reason=reason[:200], dial_ms=dial_ms)
+        self._session.send(lk.WorkerToSession(provider_state=state))
+
+    async def _hang_up_provider(self) -> None:
+        if self._provider_task is not None:
+            self._provider_task.cancel()
+        await self._close_socket()
+
+    async def _close_socket(self) -> None:
+        provider, self._provider = self._provider, None
+        if provider is not None:
+            self._stats.frames_dropped += provider.dropped_audio
+            await provider.close()
+
+    # ------------------------------------------------------------- playout
+
+    def tick(self, now_s: float) -> None:
+        """Sends the frames that are due; called every frame time by the worker
+        and whenever audio arrives."""
+        if self._ended:
+            return
+        for out in self._playout.due(now_s):
+            if isinstance(out, FrameOut):
+                self._send_frame(out, now_s)
+            else:
+                mark = rv.ReceptionMessage(mark=rv.Mark(name=out.name))
+                self._door.send_audio(0, mark.SerializeToString())
+        if self._playout.take_drained(now_s):
+            self._tell_playout(lk.Playout.DRAINED)
+
+    def _send_frame(self, frame: FrameOut, now_s: float) -> None:
+        audio = rv.Audio(
+            payload=frame.audio,
+            sequence=frame.sequence,
+            timestamp_ms=frame.timestamp_ms,
+            item_id=frame.item_id,
+        )
+        # A stamp asks the door to measure; only the first frame of an answer has one.
+        stamp_ns = self._received_ns if frame.first else 0
+        self._door.send_audio(stamp_ns, rv.ReceptionMessage(audio=audio).SerializeToString())
+        if frame.first:
+            self._tell_playout(lk.Playout.STARTED, item_id=frame.item_id, at_s=now_s)
+
+    def _cut(self) -> None:
+        """Barge-in: stop, tell the leg, truncate what was not heard."""
+        cut = self._playout.interrupt(time.monotonic())
+        if not cut:
+            return
+        clear = rv.ClearAudio(item_id=cut[0].item_id, heard_ms=cut[0].heard_ms)
+        self._door.send_audio(0, rv.ReceptionMessage(clear_audio=clear).SerializeToString())
+        for item in cut:
+            self._to_provider(_forget_unheard(item))
+        first = cut[0]
+        self._tell_playout(
+            lk.Playout.INTERRUPTED, item_id=first.item_id, heard_ms=first.heard_ms
+        )
+
+    def _tell_playout(
+        self,
+        kind: lk.Playout.Kind,
+        *,
+        item_id: str = "",
+        heard_ms: int = 0,
+        gateway_us: int = 0,
+        at_s: float | None = None,
+    ) -> None:
+        at_ns = time.monotonic_ns() if at_s is None else int(at_s * 1e9)
+        playout = lk.Playout(
+            kind=kind, item_id=item_id, heard_ms=heard_ms, gateway_us=gateway_us, at_ns=at_ns
+        )
+        self._session.send(lk.WorkerToSession(playout=playout))
+
+    # ------------------------------------------------------------- the end
+
+    def _end(self) -> None:
+        if self._ended:
+            return
+        self._ended = True
+        self._on_end(self)
+
+    async def close(self) -> None:
+        """Frees everything: sockets, tasks, links."""
+        self._ended = True
+        await self._hang_up_provider()
+        await self._door.close()
+        await self._session.close()
+
+
+def _forget_unheard(item: CutItem) -> ProviderCommand:
+    """Nothing heard: the item goes; else it is cut where the caller heard it to."""
+    if item.heard_ms == 0:
+        return DeleteItem(item.item_id)
+    return TruncateItem(item.item_id, item.content_index, item.heard_ms)

@@ -1,0 +1,57 @@
+"""The call session: one live call's conversation, as a Ray actor.
+
+The shell around `reception.call.conversation`: link messages, timers, tools,
+billing and the node agent on one side, the state machine on the other. One
+actor serves one call at a time; nothing of a call is kept on the actor.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+
+from actors.assignment import Assignment
+from actors.call_run import CallRun
+from actors.spawn import find
+from reception.call.record import CallRecord
+from reception.errors import ProtocolViolation
+
+
+class CallSession:
+    """A warm process that takes one call after the other."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._run: CallRun | None = None
+        self._stopped = asyncio.Event()
+
+    async def warm_up(self) -> int:
+        """Reaches the actors that every call needs; returns the process id."""
+        find("cost")
+        return os.getpid()
+
+    async def run_call(self, assignment: Assignment) -> CallRecord:
+        """Runs one call from ring to record.
+
+        Raises:
+            ProtocolViolation: a call is already running here.
+        """
+        if self._run is not None:
+            raise ProtocolViolation(f"session {self._name} has a call")
+        spec = assignment.spec
+        self._run = CallRun(assignment, find("cost"), find(f"agent:{spec.node_id}"))
+        try:
+            return await self._run.run()
+        finally:
+            self._run = None
+
+    async def end_call(self, lease_id: str, reason: str, polite: bool) -> bool:
+        """Ends the call of this lease; False when it is not here (any more)."""
+        if self._run is None or self._run.lease_id != lease_id:
+            return False
+        self._run.request_end(reason, polite)
+        return True
+
+    async def until_stopped(self) -> None:
+        """Never comes back; fails when the process dies."""
+        await self._stopped.wait()

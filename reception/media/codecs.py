@@ -1,0 +1,50 @@
+"""Which audio a leg carries and which the provider is given for it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class AudioFormat:
+    """A coding of mono audio.
+
+    name: "pcmu", "pcma" (G.711, 1 byte a sample, 8 kHz) or "l16" (linear,
+    16-bit signed little-endian).
+    """
+
+    name: str
+    rate_hz: int
+
+    @property
+    def sample_bytes(self) -> int:
+        return 2 if self.name == "l16" else 1
+
+    @property
+    def bytes_per_ms(self) -> int:
+        return self.rate_hz * self.sample_bytes // 1000
+
+    @property
+    def silence(self) -> bytes:
+        """One sample of silence."""
+        return {"pcmu": b"\xff", "pcma": b"\xd5", "l16": b"\0\0"}[self.name]
+
+    def duration_ms(self, audio_bytes: int) -> int:
+        """Milliseconds in so many bytes, rounded down."""
+        return audio_bytes // self.bytes_per_ms
+
+
+PROVIDER_FORMATS = {
+    "pcmu": AudioFormat("pcmu", 8_000),
+    "pcma": AudioFormat("pcma", 8_000),
+    "pcm24k": AudioFormat("l16", 24_000),
+}
+
+
+def provider_format_for(leg: AudioFormat) -> str:
+    """The provider format that needs the least work for this leg.
+
+    G.711 passes through (a third of the bandwidth, no resampling, no lag);
+    everything linear goes as 24 kHz PCM.
+    """
+    return leg.name if leg.name in PROVIDER_FORMATS else "pcm24k"

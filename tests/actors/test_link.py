@@ -1,0 +1,143 @@
+"""The byte link over real Unix sockets."""
+
+import asyncio
+
+import pytest
+
+from actors import link as link_module
+from actors.link import Link, serve
+from protos.link.v1 import link_pb2 as lk
+from reception.errors import Unavailable
+from reception.framing import Kind, encode, split_audio
+
+GONE = lk.DoorToWorker(leg_gone=lk.LegGone(reason="caller_hangup"))
+
+
+@pytest.fixture
+async def pair(tmp_path):
+    """Two ends of one link."""
+    made = asyncio.get_running_loop().create_future()
+
+    async def on_link(link):
+        made.set_result(link)
+
+    server = await serve(str(tmp_path / "w.sock"), on_link)
+    near = await Link.connect(str(tmp_path / "w.sock"), 1.0)
+    far = await made
+    yield near, far
+    near.abort()
+    far.abort()
+    server.close()
+
+
+async def test_audio_and_control_arrive_in_order(pair):
+    near, far = pair
+    near.send_audio(7, b"one")
+    near.send(GONE)
+    near.send_audio(8, b"two")
+    assert await far.receive() == (Kind.AUDIO, b"\0\0\0\0\0\0\0\x07one")
+    kind, body = await far.receive()
+    assert (kind, lk.DoorToWorker.FromString(body)) == (Kind.CONTROL, GONE)
+    kind, body = await far.receive()
+    assert split_audio(body) == (8, b"two")
+
+
+async def test_the_end_is_none_and_stays_none(pair):
+    near, far = pair
+    near.send(GONE)
+    await near.close()
+    assert await far.receive() is not None
+    assert await far.receive() is None
+    assert await far.receive() is None
+    assert far.ended
+    far.send(GONE)  # into the void, without an error
+
+
+async def test_a_handler_gets_what_waited_what_comes_and_the_end(pair):
+    near, far = pair
+    near.send(GONE)
+    got, ended = [], asyncio.Event()
+    while not far._inbox:  # the first frame waits in the inbox
+        await asyncio.sleep(0)
+    far.handle(lambda kind, body: got.append((kind, body)), ended.set)
+    near.send_audio(1, b"x")
+    await near.close()
+    await asyncio.wait_for(ended.wait(), 2)
+    assert [kind for kind, _ in got] == [Kind.CONTROL, Kind.AUDIO]
+
+
+async def test_a_handler_set_after_the_end_is_told_at_once(pair):
+    near, far = pair
+    await near.close()
+    assert await far.receive() is None
+    ended = asyncio.Event()
+    far.handle(lambda kind, body: None, ended.set)
+    assert ended.is_set()
+
+
+async def test_nobody_there(tmp_path):
+    with pytest.raises(Unavailable, match=r"no link to none\.sock"):
+        await Link.connect(str(tmp_path / "none.sock"), 0.5)
+
+
+async def test_while_the_peer_does_not_read_the_oldest_audio_goes_and_control_stays(pair):
+    near, far = pair
+    far._transport.pause_reading()
+    block = bytes(60_000)
+    sent = 0
+    while near.dropped_audio < 50:
+        near.send_audio(sent, block)
+        sent += 1
+    near.send(GONE)
+    far._transport.resume_reading()
+    stamps, control = [], 0
+    while not control:
+        kind, body = await far.receive()
+        if kind is Kind.CONTROL:
+            control += 1
+        else:
+            stamps.append(split_audio(body)[0])
+    assert len(stamps) == sent - near.dropped_audio
+    assert stamps == sorted(stamps)
+    assert stamps[-1] == sent - 1  # the newest got through
+
+
+async def test_a_peer_that_lets_control_messages_pile_up_is_cut_off(pair):
+    near, far = pair
+    far._transport.pause_reading()
+    big = lk.SessionToWorker(to_caller=bytes(100_000))
+    for _ in range(link_module.MAX_WAITING_CONTROL + 50):
+        near.send(big)
+    async with asyncio.timeout(2):
+        while not near.ended:
+            await asyncio.sleep(0)
+
+
+async def test_a_full_inbox_stops_reading_and_goes_on_when_emptied(pair):
+    near, far = pair
+    count = link_module.MAX_INBOX * 2
+    for number in range(count):
+        near.send(lk.DoorToWorker(first_audio_sent=lk.FirstAudioSent(down_us=number)))
+    async with asyncio.timeout(2):
+        while not far._reading_paused:
+            await asyncio.sleep(0)
+    for number in range(count):
+        _, body = await far.receive()
+        assert lk.DoorToWorker.FromString(body).first_audio_sent.down_us == number
+
+
+async def test_a_ping_is_answered(pair):
+    near, far = pair
+    got = []
+    far.handle(lambda kind, body: got.append(kind), lambda: None)
+    near._transport.write(encode(Kind.PING, b"hello"))
+    assert await near.receive() == (Kind.PONG, b"hello")
+    assert got == []
+
+
+async def test_nonsense_on_the_link_cuts_it(pair):
+    near, far = pair
+    near._transport.write(b"\xff\xff\xff\xff\xff\xff")
+    async with asyncio.timeout(2):
+        assert await far.receive() is None
+        assert await near.receive() is None

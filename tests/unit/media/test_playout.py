@@ -1,0 +1,285 @@
+"""Playout: pacing, what was heard, cutting off. Every clock is literal."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from reception.media.codecs import PROVIDER_FORMATS, AudioFormat, provider_format_for
+from reception.media.leg import LegConfig
+from reception.media.playout import (
+    MAX_BUFFERED_MS,
+    CutItem,
+    FrameOut,
+    MarkOut,
+    Playout,
+)
+
+PCMU = AudioFormat("pcmu", 8_000)
+FRAME = b"\x01" * 160
+
+
+def playout(*, marks=False, lead_ms=100):
+    return Playout(PCMU, 20, lead_ms=lead_ms, sends_marks=marks)
+
+
+def frames(out):
+    return [each for each in out if isinstance(each, FrameOut)]
+
+
+def marks(out):
+    return [each.name for each in out if isinstance(each, MarkOut)]
+
+
+def test_frames_run_ahead_of_the_clock_by_the_lead_and_no_more():
+    leg = playout()
+    leg.add("a", 0, FRAME * 50)
+    assert len(frames(leg.due(10.0))) == 5
+    assert leg.due(10.0) == []
+    assert len(frames(leg.due(10.021))) == 2
+    assert len(frames(leg.due(10.04))) == 0
+    assert len(frames(leg.due(10.041))) == 1
+
+
+def test_frames_are_numbered_timed_and_the_first_is_known():
+    leg = playout()
+    leg.add("a", 0, FRAME * 2)
+    first, second = frames(leg.due(10.0))
+    assert (first.first, first.sequence, first.timestamp_ms) == (True, 1, 0)
+    assert (second.first, second.sequence, second.timestamp_ms) == (False, 2, 20)
+    leg.add("a", 0, FRAME)
+    [third] = frames(leg.due(11.0))
+    assert (third.first, third.timestamp_ms) == (False, 1000)
+
+
+def test_a_last_piece_shorter_than_a_frame_waits_for_the_end_and_is_filled_with_silence():
+    leg = playout()
+    leg.add("a", 0, b"\x01" * 200)
+    assert len(frames(leg.due(10.0))) == 1
+    leg.complete("a")
+    [last] = frames(leg.due(10.0))
+    assert last.audio == b"\x01" * 40 + b"\xff" * 120
+
+
+def test_completing_one_item_leaves_the_others_open():
+    leg = playout()
+    leg.add("a", 0, FRAME)
+    leg.add("b", 0, FRAME)
+    leg.complete("a")
+    leg.due(10.0)
+    assert not leg.take_drained(10.1)
+
+
+def test_items_follow_each_other_without_a_gap():
+    leg = playout()
+    leg.add("a", 0, FRAME)
+    leg.add("b", 0, FRAME)
+    assert [frame.item_id for frame in frames(leg.due(10.0))] == ["a", "b"]
+
+
+def test_drained_is_told_once_when_all_was_played():
+    leg = playout()
+    assert not leg.take_drained(9.0)
+    leg.add("a", 0, FRAME * 2)
+    leg.due(10.0)
+    assert not leg.take_drained(10.01)  # more may come
+    leg.complete_all()
+    assert not leg.take_drained(10.03)  # still sounding
+    assert leg.busy
+    assert leg.take_drained(10.1)
+    assert not leg.take_drained(10.2)
+    assert not leg.busy
+
+
+def test_without_marks_the_clock_says_what_was_heard():
+    leg = playout()
+    leg.add("a", 3, FRAME * 50)
+    leg.due(10.0)
+    leg.due(10.05)
+    assert leg.interrupt(10.05) == [CutItem("a", 3, 50)]
+    assert leg.due(10.06) == []
+
+
+def test_heard_is_never_more_than_was_sent():
+    leg = playout()
+    leg.add("a", 0, FRAME * 2)
+    leg.due(10.0)
+    assert leg.interrupt(20.0) == [CutItem("a", 0, 40)]
+
+
+def test_items_after_the_audible_one_are_cut_at_zero_and_played_ones_are_left_alone():
+    leg = playout()
+    leg.add("a", 0, FRAME * 2)
+    leg.add("b", 0, FRAME * 10)
+    leg.add("c", 0, FRAME)
+    leg.due(10.0)
+    assert leg.interrupt(10.06) == [CutItem("b", 0, 20), CutItem("c", 0, 0)]
+
+
+def test_nothing_unheard_nothing_cut():
+    leg = playout()
+    assert leg.interrupt(10.0) == []
+    leg.add("a", 0, FRAME)
+    leg.complete("a")
+    leg.due(10.0)
+    assert leg.interrupt(10.5) == []
+
+
+def test_audio_that_comes_late_for_a_cut_item_is_ignored():
+    leg = playout()
+    leg.add("a", 0, FRAME * 10)
+    leg.due(10.0)
+    leg.interrupt(10.0)
+    leg.add("a", 0, FRAME)
+    leg.complete("a")
+    assert leg.due(10.1) == []
+    assert not leg.take_drained(11.0)
+
+
+def test_an_answer_complete_but_still_playing_is_cut():
+    leg = playout()
+    leg.add("a", 0, FRAME * 20)
+    leg.complete("a")
+    leg.due(10.0)
+    assert leg.interrupt(10.03) == [CutItem("a", 0, 30)]
+
+
+def test_marks_come_every_hundred_milliseconds_and_at_the_end():
+    leg = playout(marks=True, lead_ms=300)
+    leg.add("a", 0, FRAME * 7)
+    leg.complete("a")
+    out = leg.due(10.0)
+    kinds = ["mark" if isinstance(each, MarkOut) else "frame" for each in out]
+    assert kinds == ["frame"] * 5 + ["mark"] + ["frame"] * 2 + ["mark"]
+
+
+def test_marks_say_what_was_heard_whatever_the_clock_says():
+    leg = playout(marks=True, lead_ms=300)
+    leg.add("a", 0, FRAME * 50)
+    [first, second, _] = marks(leg.due(10.0))
+    leg.mark_reached(first, 11.0)  # the leg is a second late
+    leg.mark_reached(second, 11.1)
+    leg.mark_reached("unknown", 11.1)
+    [cut] = leg.interrupt(11.13)
+    assert cut.heard_ms == 230
+
+
+def test_between_marks_no_more_than_the_next_mark_was_heard():
+    leg = playout(marks=True, lead_ms=300)
+    leg.add("a", 0, FRAME * 50)
+    [first, *_] = marks(leg.due(10.0))
+    leg.mark_reached(first, 10.1)
+    assert leg.interrupt(11.0)[0].heard_ms == 200
+
+
+def test_before_the_first_mark_the_clock_counts_up_to_it():
+    leg = playout(marks=True, lead_ms=300)
+    leg.add("a", 0, FRAME * 50)
+    leg.due(10.0)
+    assert leg.interrupt(10.05)[0].heard_ms == 50
+
+
+def test_an_item_with_less_than_a_marks_worth_is_heard_by_the_clock():
+    leg = playout(marks=True)
+    leg.add("a", 0, FRAME * 3)
+    leg.due(10.0)
+    assert leg.interrupt(10.03)[0].heard_ms == 30
+
+
+def test_all_that_was_sent_is_marked_and_reached():
+    leg = playout(marks=True)
+    leg.add("a", 0, FRAME * 5)
+    [name] = marks(leg.due(10.0))
+    leg.mark_reached(name, 10.05)
+    assert leg.interrupt(10.06)[0].heard_ms == 100
+
+
+def test_drained_waits_for_the_last_mark_but_not_for_ever():
+    leg = playout(marks=True)
+    leg.add("a", 0, FRAME)
+    leg.complete("a")
+    [name] = marks(leg.due(10.0))
+    assert not leg.take_drained(10.5)
+    leg.mark_reached(name, 10.6)
+    assert leg.take_drained(10.6)
+    leg.add("b", 0, FRAME)
+    leg.complete("b")
+    leg.due(20.0)
+    assert not leg.take_drained(21.0)
+    assert leg.take_drained(22.1)
+
+
+def test_audio_past_the_bound_is_dropped_and_counted():
+    leg = playout()
+    leg.add("a", 0, bytes(8 * (MAX_BUFFERED_MS + 1)))
+    leg.add("a", 0, FRAME)
+    assert leg.dropped_ms == 20
+
+
+def test_a_tail_shorter_than_a_millisecond_is_still_played_out():
+    leg = playout()
+    leg.add("a", 0, b"\x01")
+    leg.complete("a")
+    assert len(frames(leg.due(10.0))) == 1
+    assert leg.take_drained(10.1)
+
+
+@given(
+    st.lists(
+        st.one_of(
+            st.tuples(st.just("add"), st.integers(1, 2000)),
+            st.tuples(st.just("wait"), st.integers(1, 300)),
+            st.tuples(st.just("cut"), st.just(0)),
+            st.tuples(st.just("ack"), st.just(0)),
+        ),
+        max_size=40,
+    ),
+    st.booleans(),
+)
+def test_what_was_heard_is_within_what_was_sent_and_sound_is_never_made_up(steps, with_marks):
+    leg = playout(marks=with_marks)
+    now_s, item, outstanding = 100.0, 0, []
+    received: dict[str, int] = {}
+    sent: dict[str, int] = {}
+    for step, amount in steps:
+        if step == "add":
+            name = f"i{item}"
+            leg.add(name, 0, b"\x01" * amount)
+            received[name] = received.get(name, 0) + amount
+        if step == "wait":
+            now_s += amount / 1000
+        for out in leg.due(now_s):
+            if isinstance(out, FrameOut):
+                sent[out.item_id] = sent.get(out.item_id, 0) + out.audio.count(1)
+            else:
+                outstanding.append(out.name)
+        if step == "ack" and outstanding:
+            leg.mark_reached(outstanding.pop(0), now_s)
+        if step == "cut":
+            item += 1
+            for cut in leg.interrupt(now_s):
+                assert 0 <= cut.heard_ms * 8 <= sent.get(cut.item_id, 0) + 8
+            outstanding.clear()
+    for name, amount in sent.items():
+        assert amount <= received[name]
+
+
+@pytest.mark.parametrize(
+    ("codec", "rate", "bytes_per_ms", "provider"),
+    [
+        ("pcmu", 8_000, 8, "pcmu"),
+        ("pcma", 8_000, 8, "pcma"),
+        ("l16", 8_000, 16, "pcm24k"),
+        ("l16", 48_000, 96, "pcm24k"),
+    ],
+)
+def test_formats(codec, rate, bytes_per_ms, provider):
+    format = AudioFormat(codec, rate)
+    assert format.bytes_per_ms == bytes_per_ms
+    assert format.duration_ms(bytes_per_ms * 20 + 1) == 20
+    assert provider_format_for(format) == provider
+    assert provider in PROVIDER_FORMATS
+    assert len(format.silence) == format.sample_bytes
+
+
+def test_a_leg_has_a_lead_by_default():
+    assert LegConfig("pcmu", 8_000, 20, sends_marks=False).lead_ms == 120
