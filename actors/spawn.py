@@ -23,6 +23,7 @@ def spawn(
     resources: dict[str, float] | None = None,
     env: dict[str, str] | None = None,
     threads: bool = False,
+    strategy: Any = None,
 ) -> ActorHandle[Any]:
     """Starts an actor of `cls(*args)`.
 
@@ -33,6 +34,7 @@ def spawn(
         resources: custom resources that it holds, such as call_slots.
         env: environment variables for its process.
         threads: libraries may use several threads (heavy work only).
+        strategy: Ray's scheduling strategy; None leaves the node to Ray.
     """
     variables = ({} if threads else dict(_ONE_THREAD)) | (env or {})
     for inherited in ("COVERAGE_PROCESS_START",):
@@ -48,6 +50,8 @@ def spawn(
         options["name"] = name
     if detached:
         options["lifetime"] = "detached"
+    if strategy is not None:
+        options["scheduling_strategy"] = strategy
     if resources:
         options["resources"] = resources
     return ray.remote(cls).options(**options).remote(*args)  # type: ignore[no-any-return]

@@ -1,0 +1,296 @@
+"""Brings a node up: Ray, singletons, embedded engine, agent, front door, HTTP.
+
+The composition root: the one place that knows every actor. Synchronous; call
+it from a thread when inside an event loop.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray.actor import ActorHandle
+from ray.exceptions import RayError
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from actors.agent import NodeAgent, NodeConfig
+from actors.assignment import ProviderConfig
+from actors.cost import CostController
+from actors.health import HealthMonitor
+from actors.security import SecurityGuard
+from actors.settings import Settings, load_settings
+from actors.spawn import NAMESPACE, find, spawn
+from cluster.front_door import DoorConfig, FrontDoor
+from cluster.management import ManagementApi
+from reception.call.record import CallRecord, TakenMessage
+from reception.errors import Unavailable
+from reception.placement.pool import PoolRules
+
+SINGLETONS: dict[str, type[Any]] = {
+    "cost": CostController,
+    "security": SecurityGuard,
+    "health": HealthMonitor,
+}
+START_TIMEOUT_S = 60.0
+STOP_TIMEOUT_S = 10.0
+
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class ServeOptions:
+    """What the command line decides; None takes the setting's value.
+
+    address: of a Ray cluster to join; None starts a local one.
+    grpc_port, http_port: 0 takes any free port.
+    """
+
+    provider: str | None = None
+    grpc_port: int | None = None
+    http_port: int | None = None
+    address: str | None = None
+    insecure_dev: bool = False
+    database_url: str | None = None
+    recordings_dir: str | None = None
+    profile_path: str | None = None
+    pool_size: int | None = None
+    workers: int | None = None
+    dashboard: bool = True
+
+    def settings(self) -> Settings:
+        """Settings from the environment, with these options laid over them."""
+        named = {
+            "provider": self.provider,
+            "grpc_port": self.grpc_port,
+            "http_port": self.http_port,
+            "database_url": self.database_url,
+            "receptionist_path": self.profile_path,
+            "pool_size": self.pool_size,
+            "workers": self.workers,
+        }
+        given = {name: value for name, value in named.items() if value is not None}
+        return load_settings(insecure_dev=self.insecure_dev, **given)
+
+
+@dataclass(slots=True)
+class Deployment:
+    """A node that is up. Every method is synchronous."""
+
+    node_id: str
+    settings: Settings
+    grpc_address: str = ""
+    http_url: str = ""
+    dashboard_url: str = ""
+    provider_url: str = ""
+    _handles: dict[str, ActorHandle[Any]] = field(default_factory=dict)
+    _engine: Any = None
+    _joined: bool = False
+    _raylet: subprocess.Popen[bytes] | None = None
+    _socket_dir: str = ""
+
+    def create_key(self, name: str, scopes: list[str]) -> str:
+        """A new API key; shown here and never again."""
+        made = self._call("security", "create_key", name, "default", scopes, None, "bring-up")
+        return str(made[1])
+
+    def snapshot(self) -> dict[str, Any]:
+        """What is going on: calls, actors, costs, pool, front door."""
+        agent = self._call("agent", "stats")
+        calls = self._call("agent", "live_calls")
+        return {
+            "calls": list(calls),
+            "actors": _actors(agent, set(self._handles)),
+            "costs": self._call("cost", "totals"),
+            "pool": agent["pool"],
+            "door": self._call("door", "stats"),
+        }
+
+    def call_record(self, call_id: str) -> CallRecord | None:
+        record: CallRecord | None = self._call("agent", "get_call", call_id)
+        return record
+
+    def messages(self) -> list[TakenMessage]:
+        return list(self._call("agent", "messages"))
+
+    def drain(self, grace_s: float) -> int:
+        """Takes no more calls and waits for the live ones; how many were left."""
+        self._call("door", "drain", grace_s, timeout_s=grace_s + STOP_TIMEOUT_S)
+        left: int = self._call("agent", "drain", grace_s, timeout_s=grace_s + STOP_TIMEOUT_S)
+        return left
+
+    def stop(self) -> None:
+        """Ends everything this node started and leaves nothing behind."""
+        for name in ("http", "door", "agent"):
+            with contextlib.suppress(RayError, TimeoutError):
+                self._call(name, "stop", timeout_s=STOP_TIMEOUT_S)
+        if self._engine is not None:
+            with contextlib.suppress(RayError, TimeoutError):
+                self._engine.stop()
+        mine = ("http", "door", "agent") if self._joined else tuple(self._handles)
+        for name in mine:
+            if name in self._handles:
+                ray.kill(self._handles[name])
+        ray.shutdown()
+        if self._raylet is not None:
+            self._raylet.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._raylet.wait(STOP_TIMEOUT_S)
+        shutil.rmtree(self._socket_dir, ignore_errors=True)
+
+    def _call(self, name: str, method: str, *args: Any, timeout_s: float = 10.0) -> Any:
+        if name not in self._handles:
+            raise Unavailable(f"{name} is not running")
+        return ray.get(getattr(self._handles[name], method).remote(*args), timeout=timeout_s)
+
+
+def start(
+    options: ServeOptions, settings: Settings | None = None, progress: Progress | None = None
+) -> Deployment:
+    """Brings everything up; back when calls are taken.
+
+    Raises:
+        InvalidRequest: a setting is wrong.
+        Unavailable: a part did not come up; what had started is stopped again.
+    """
+    say = progress or (lambda _: None)
+    settings = settings or options.settings()
+    say("starting Ray")
+    deployment = _start_ray(options, settings)
+    try:
+        say("starting the singletons")
+        _start_singletons(deployment)
+        base_url = settings.provider_base_url
+        if settings.provider == "embedded" and not base_url:
+            say("starting the embedded engine")
+            base_url = _start_engine(deployment)
+        deployment.provider_url = base_url
+        say("warming sessions and audio workers")
+        _start_agent(deployment, base_url)
+        say("opening the front door")
+        _start_doors(deployment)
+    except BaseException:
+        deployment.stop()
+        raise
+    return deployment
+
+
+# ---------------------------------------------------------------- the parts
+
+
+def _start_ray(options: ServeOptions, settings: Settings) -> Deployment:
+    os.environ.setdefault("RAY_DEDUP_LOGS", "0")
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    raylet = None
+    common: dict[str, Any] = {"namespace": NAMESPACE, "log_to_driver": False}
+    common["logging_level"] = "ERROR"
+    if options.address is None:
+        context = ray.init(
+            include_dashboard=options.dashboard, dashboard_host="127.0.0.1", **common
+        )
+    else:
+        try:
+            context = ray.init(address=options.address, **common)
+        except (ConnectionError, RuntimeError, ValueError):
+            raylet = _join(options.address)
+            context = ray.init(address=options.address, **common)
+    node_id = ray.get_runtime_context().get_node_id()[:12]
+    dashboard = context.dashboard_url or ""
+    return Deployment(
+        node_id=node_id,
+        settings=settings,
+        dashboard_url=f"http://{dashboard}" if dashboard else "",
+        _joined=options.address is not None,
+        _raylet=raylet,
+        _socket_dir=tempfile.mkdtemp(prefix="reception-"),
+    )
+
+
+def _join(address: str) -> subprocess.Popen[bytes]:
+    """This machine becomes a node of the cluster at `address`."""
+    command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--block"]
+    raylet = subprocess.Popen(  # noqa: S603 - our own interpreter
+        [*command, f"--address={address}"],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    time.sleep(3.0)  # ray start has no ready signal while it blocks
+    if raylet.poll() is not None:
+        raise Unavailable(f"there is no Ray cluster to join at {address}")
+    return raylet
+
+
+def _start_singletons(deployment: Deployment) -> None:
+    for name, cls in SINGLETONS.items():
+        try:
+            handle = find(name)
+        except ValueError:
+            handle = spawn(cls, deployment.settings, name=name, detached=True, restarts=-1)
+        deployment._handles[name] = handle
+    waiting = [deployment._handles[name].ping.remote() for name in SINGLETONS]
+    ray.get(waiting, timeout=START_TIMEOUT_S)
+
+
+def _start_engine(deployment: Deployment) -> str:
+    from voice.engine import EngineSettings, deploy  # noqa: PLC0415 - heavy, optional extra
+
+    engine = deploy(EngineSettings())
+    deployment._engine = engine
+    return f"http://{engine.host}:{engine.port}/v1"
+
+
+def _start_agent(deployment: Deployment, base_url: str) -> None:
+    settings = deployment.settings
+    config = NodeConfig(
+        node_id=deployment.node_id,
+        socket_dir=deployment._socket_dir,
+        database_url=settings.database_url,
+        profile_path=str(Path(settings.receptionist_path).resolve()),
+        provider=ProviderConfig(settings.provider, base_url, settings.model, settings.voice),
+        pool=PoolRules(settings.pool_size, settings.pool_size * 4),
+        workers=settings.workers,
+    )
+    deployment._handles["agent"] = _spawn_here(
+        NodeAgent, config, name=f"agent:{deployment.node_id}"
+    )
+    deployment._call("agent", "start", timeout_s=START_TIMEOUT_S)
+
+
+def _start_doors(deployment: Deployment) -> None:
+    settings, node_id = deployment.settings, deployment.node_id
+    door = DoorConfig(host=settings.grpc_host, port=settings.grpc_port, node_id=node_id)
+    deployment._handles["door"] = _spawn_here(FrontDoor, door, name=f"door:{node_id}")
+    deployment.grpc_address = deployment._call("door", "start", timeout_s=START_TIMEOUT_S)
+    deployment._handles["http"] = _spawn_here(
+        ManagementApi, settings.http_host, settings.http_port, node_id, name=f"http:{node_id}"
+    )
+    deployment.http_url = deployment._call("http", "start", timeout_s=START_TIMEOUT_S)
+
+
+def _spawn_here(cls: type[Any], *args: Any, name: str) -> ActorHandle[Any]:
+    """An actor on this very node, named, outliving nobody."""
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    return spawn(cls, *args, name=name, strategy=here)
+
+
+def _actors(agent: dict[str, Any], named: set[str]) -> list[dict[str, Any]]:
+    """Every actor of the node: named ones, workers, sessions with their calls."""
+    listed = [{"name": name, "kind": name, "state": "up"} for name in sorted(named)]
+    listed += [
+        {"name": worker, "kind": "worker", "state": f"{live} calls"}
+        for worker, live in sorted(agent["workers"].items())
+    ]
+    listed += [
+        {"name": session, "kind": "session", "state": call or "ready"}
+        for session, call in sorted(agent["sessions"].items())
+    ]
+    return listed
