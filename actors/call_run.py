@@ -57,7 +57,7 @@ class CallRun:
             assignment.profile,
             assignment.model,
             self._audio_format,
-            voice=assignment.provider.voice or None,
+            voice=assignment.provider.voice,
             rng=random.Random(spec.session_id),
         )
         self._inbox: asyncio.Queue[m.ConversationEvent] = asyncio.Queue(MAX_WAITING_EVENTS)
@@ -215,7 +215,8 @@ class CallRun:
                     await self._agent.save_message.remote(effect.message)
             except (RayError, ReceptionError, TimeoutError):
                 log.exception("message not saved", call_id=self._spec.call_id)
-                output, effect = tools.FAILED_OUTPUT, None
+                outcome = tools.failed("the message could not be kept")
+                output, effect = outcome.output, outcome.effect
         self._put(m.ToolFinished(command.call_id, output, effect))
 
     async def _report_usage(self, command: m.ReportUsage) -> None:
@@ -307,7 +308,7 @@ class CallRun:
             log.exception("call not settled", call_id=self._spec.call_id)
 
     def _record(self, end_reason: str) -> CallRecord:
-        record = self._conversation.record(time.monotonic())
+        record = self._conversation.record()
         record = replace(record, cost_micros=self._cost_micros)
         if end_reason:
             record = replace(

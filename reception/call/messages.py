@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from reception.call.tools import Effect
 from reception.provider.base import ProviderCommand, ProviderEvent, Usage
 
 # ------------------------------------------------------------------ events
@@ -94,10 +95,12 @@ class GatewayMeasured:
 
 @dataclass(frozen=True, slots=True)
 class ToolFinished:
-    """A tool ran; `output` is JSON text for the model."""
+    """A tool ran; `output` is JSON text for the model, `effect` what is to
+    come of it (`reception.call.tools`)."""
 
     call_id: str
     output: str
+    effect: Effect = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,549 @@
+"""The conversation of one call: events in, commands out, time as an argument.
+
+One `Conversation` is one call. It never waits and never looks at a clock; its
+shell (`actors.call_run`) executes the commands and feeds results back.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from reception.call import messages as m
+from reception.call.profile import Profile
+from reception.call.prompt import configuration, say_exactly
+from reception.call.record import CallRecord, CallSpec, TakenMessage
+from reception.call.states import State, check, public_state
+from reception.call.tool_uses import ToolUses
+from reception.call.tools import Effect, EndCall, Message, Transfer, failed
+from reception.call.transcript import Transcript
+from reception.call.turns import Turns
+from reception.provider import base as p
+
+DIAL_S = 15.0
+DIAL_TRIES = 4
+LAST_WORDS_S = 10.0
+DIGIT_PAUSE_S = 1.5
+DRAIN_MS = 1_000
+_REFUSED = frozenset({401, 402, 403, 404})
+_TALKING = frozenset(
+    {State.GREETING, State.LISTENING, State.CALLER_SPEAKING, State.THINKING, State.SPEAKING}
+    | {State.TOOL_RUNNING}
+)
+
+
+class Conversation:
+    """The state machine of one call.
+
+    Args:
+        spec: the call.
+        profile: its receptionist.
+        model: the model that speaks.
+        audio_format: the provider's audio format (`reception.provider.base`).
+        voice: the deployment's voice, where the profile has none.
+        rng: for the jitter of back-off.
+    """
+
+    def __init__(
+        self,
+        spec: CallSpec,
+        profile: Profile,
+        model: str,
+        audio_format: str,
+        *,
+        voice: str = "",
+        rng: random.Random,
+    ) -> None:
+        self.state = State.CONNECTING
+        self._spec, self._profile, self._model = spec, profile, model
+        self._configuration = configuration(profile, audio_format, voice)
+        self._rng = rng
+        self._now_s = 0.0
+        self._out: list[m.ConversationCommand] = []
+        self._story: deque[str] = deque(maxlen=30)
+        self._deadlines: dict[str, float] = {}
+        self._transcript = Transcript()
+        self._turns = Turns(0.0)
+        self._tools = ToolUses()
+        self._connected = self._greeted = self._playing = False
+        self._prompted = self._retried = False
+        self._healable = True
+        self._dials = 1
+        self._response: str | None = None  # being made
+        self._owed = False  # awaited, not begun
+        self._spoke = False  # the last response had words
+        self._effect: Transfer | EndCall | None = None
+        self._transfer: Transfer | None = None
+        self._digits = ""
+        self._billed: set[str] = set()
+        self._taken: list[TakenMessage] = []
+        self._end_reason = self._transferred_to = ""
+
+    # ------------------------------------------------------------- the shell's side
+
+    def opening(self) -> tuple[p.ProviderCommand, ...]:
+        """What the provider is told first when it is dialled."""
+        return (self._configuration,)
+
+    def start(self, now_s: float) -> list[m.ConversationCommand]:
+        """The call begins: the provider is being dialled."""
+        self._now_s = now_s
+        self._turns = Turns(now_s)
+        self._in("dial", DIAL_S)
+        self._in("max", self._profile.limits.max_call_s)
+        return []
+
+    def handle(self, event: m.ConversationEvent, now_s: float) -> list[m.ConversationCommand]:
+        """What follows from an event. After the call has ended: nothing."""
+        self._now_s = now_s
+        inner = event.event if isinstance(event, m.FromProvider) else event
+        handler = _HANDLERS.get(type(inner))
+        if handler is not None and self.state is not State.ENDED:
+            self._story.append(type(inner).__name__)
+            handler(self, inner)
+            self._settle()
+        return self._take()
+
+    def next_deadline_s(self) -> float | None:
+        """When `handle_timer` is due; None once the call has ended."""
+        return min(self._deadlines.values(), default=None)
+
+    def handle_timer(self, now_s: float) -> list[m.ConversationCommand]:
+        """What follows from the time."""
+        self._now_s = now_s
+        due = sorted((at_s, name) for name, at_s in self._deadlines.items() if at_s <= now_s)
+        for _, name in due:
+            if self._deadlines.pop(name, None) is not None:
+                self._story.append(f"timer {name}")
+                _TIMERS[name](self)
+                self._settle()
+        return self._take()
+
+    def record(self) -> CallRecord:
+        """The call record as it is now; costs and times of day are the shell's."""
+        return CallRecord(
+            spec=self._spec,
+            state=public_state(self.state),
+            phase=str(self.state),
+            model=self._model,
+            end_reason=self._end_reason,
+            transferred_to=self._transferred_to,
+            turns=self._turns.number,
+            interruptions=self._turns.interruptions,
+            transcript=self._transcript.said(),
+            turn_times=tuple(self._turns.times),
+            messages=tuple(self._taken),
+        )
+
+    # ------------------------------------------------------------- small steps
+
+    def _take(self) -> list[m.ConversationCommand]:
+        out, self._out = self._out, []
+        return out
+
+    def _tell(self, command: m.ConversationCommand | None) -> None:
+        if command is not None:
+            self._out.append(command)
+
+    def _in(self, name: str, wait_s: float) -> None:
+        self._deadlines[name] = self._now_s + wait_s
+
+    def _no(self, *names: str) -> None:
+        for name in names:
+            self._deadlines.pop(name, None)
+
+    def _go(self, state: State) -> None:
+        check(self.state, state, list(self._story))
+        self._story.append(f"-> {state}")
+        self.state = state
+
+    def _provider(self, command: p.ProviderCommand) -> None:
+        self._tell(m.ToProvider(command))
+
+    def _respond(self, exactly: str = "") -> None:
+        """Asks the provider for an answer; it is owed until it begins."""
+        self._owed = True
+        self._spoke = False
+        self._in("answer", self._profile.limits.answer_s)
+        self._provider(p.Respond(say_exactly(exactly) if exactly else ""))
+
+    def _hush(self) -> None:
+        """Stops what is being said and made."""
+        if self._response is not None:
+            self._provider(p.CancelResponse(self._response))
+            self._response = None
+        if self._playing:
+            self._playing = False
+            self._tell(m.StopPlayout())
+
+    def _listen(self) -> None:
+        """Nobody speaks: how long is that all right?"""
+        self._go(State.LISTENING)
+        limits = self._profile.limits
+        self._in("silence", limits.end_after_s if self._prompted else limits.prompt_after_s)
+
+    def _settle(self) -> None:
+        """Goes on once nothing is being made, awaited, played or run."""
+        quiet = self._response is None and not self._owed and not self._playing
+        if not quiet or self._tools.running():
+            return
+        if self.state is State.ENDING:
+            self._finish(self._end_reason, hangup=True)
+        elif self.state in _TALKING - {State.CALLER_SPEAKING, State.LISTENING}:
+            self._tell(self._turns.done(self._now_s, interrupted=False))
+            if self._effect is None:
+                self._listen()
+            else:
+                self._carry_out(self._effect)
+
+    def _carry_out(self, effect: Transfer | EndCall) -> None:
+        self._effect = None
+        self._no("silence", "answer")
+        if isinstance(effect, EndCall):
+            self._finish("completed", hangup=True)
+            return
+        self._transfer = effect
+        self._go(State.TRANSFERRING)
+        self._in("transfer", self._profile.limits.transfer_wait_s)
+        self._tell(m.Listen(False))
+        self._tell(m.TellTransfer(effect.destination, effect.name, effect.reason))
+
+    # ------------------------------------------------------------- the provider's socket
+
+    def _on_up(self, _: m.ProviderUp) -> None:
+        self._connected = True
+        self._no("dial")
+        if self.state is not State.CONNECTING:
+            return
+        if not self._greeted:
+            self._greeted = True
+            self._go(State.GREETING)
+            self._respond(self._profile.phrases.greeting)
+        elif self._tools.ready(None):
+            self._go(State.THINKING)
+            self._give_results()
+        elif self._owed:
+            self._go(State.THINKING)
+            self._respond()
+        else:
+            self._listen()
+
+    def _on_down(self, event: m.ProviderDown) -> None:
+        self._connected = False
+        # An answer that was being made, or awaited, is owed by the next session.
+        self._owed = self._owed or self._response is not None
+        self._response = None
+        self._no("answer", "silence")
+        if self.state is State.ENDING:
+            self._owed = False
+        elif event.code in _REFUSED or not self._healable or self._dials >= DIAL_TRIES:
+            self._finish("provider_unavailable", hangup=True)
+        else:
+            self._dial_again()
+
+    def _dial_again(self) -> None:
+        self._tools.orphan()
+        delay_s = self._rng.uniform(0.1, 0.3) * 2 ** (self._dials - 1)
+        self._dials += 1
+        if self.state in _TALKING:
+            self._go(State.CONNECTING)
+        self._in("dial", delay_s + DIAL_S)
+        opening = (self._configuration, *self._transcript.replay())
+        self._tell(m.Redial(delay_s, opening))
+
+    def _on_fault(self, event: p.ProviderFault) -> None:
+        self._healable = self._healable and (event.healable or not event.fatal)
+
+    def _on_dial_timeout(self) -> None:
+        self._finish("provider_unavailable", hangup=True)
+
+    # ------------------------------------------------------------- the caller speaks
+
+    def _on_speech_started(self, event: p.SpeechStarted) -> None:
+        if self.state not in _TALKING:
+            return
+        self._transcript.began("caller", event.item_id, self._turns.at_ms(self._now_s))
+        self._go(State.CALLER_SPEAKING)
+        self._prompted = False
+        self._no("silence")
+        self._tell(self._turns.speech_started(self._now_s))
+
+    def _on_speech_stopped(self, _: p.SpeechStopped) -> None:
+        if self.state is not State.CALLER_SPEAKING:
+            return
+        self._go(State.THINKING)
+        self._owed, self._retried = True, False
+        self._spoke = False
+        self._in("answer", self._profile.limits.answer_s)
+        self._tell(self._turns.speech_stopped(self._now_s))
+
+    def _on_caller_words(self, event: p.CallerTranscript) -> None:
+        at_ms = self._turns.at_ms(self._now_s)
+        self._transcript.add("caller", event.item_id, event.text, event.final, at_ms)
+        self._tell(m.TellTranscript(m.Who.CALLER, event.text, event.final, event.item_id))
+        usage = event.usage
+        if usage is not None and self._bill_once(event.item_id):
+            tokens_in = usage.input_audio + usage.input_text
+            self._tell(
+                m.ReportTranscription(event.item_id, usage.seconds, tokens_in, usage.output_text)
+            )
+
+    def _bill_once(self, key: str) -> bool:
+        new = key not in self._billed
+        self._billed.add(key)
+        return new
+
+    # ------------------------------------------------------------- the receptionist speaks
+
+    def _on_response_started(self, event: p.ResponseStarted) -> None:
+        self._response = event.response_id
+        self._owed = False
+        self._in("answer", self._profile.limits.answer_s)
+        self._tell(self._turns.response_started(self._now_s))
+
+    def _on_words(self, event: p.AssistantTranscript) -> None:
+        self._spoke = True
+        at_ms = self._turns.at_ms(self._now_s)
+        self._transcript.add("reception", event.item_id, event.text, event.final, at_ms)
+        self._tell(m.TellTranscript(m.Who.RECEPTION, event.text, event.final, event.item_id))
+
+    def _on_response_done(self, event: p.ResponseDone) -> None:
+        if event.usage is not None and self._bill_once(event.response_id):
+            self._tell(m.ReportUsage(event.response_id, event.usage))
+        if event.response_id != self._response:
+            return
+        self._response = None
+        self._no("answer")
+        if event.status == "failed":
+            self._on_failure()
+        elif self._tools.ready(None):
+            self._give_results()
+
+    def _on_failure(self) -> None:
+        """An answer was not made: once more, then the apology."""
+        if self.state is State.ENDING:
+            self._owed = False
+        elif not self._retried:
+            self._retried = True
+            self._respond()
+        else:
+            self._say_and_end(self._profile.phrases.trouble, "provider_unavailable")
+
+    def _on_answer_timeout(self) -> None:
+        """No answer began, or one takes too long to be made."""
+        if self._response is not None and self._playing:
+            return
+        self._hush()
+        self._on_failure()
+
+    def _on_playout_started(self, _: m.PlayoutStarted) -> None:
+        self._playing = True
+        self._no("silence")
+        if self.state in (State.LISTENING, State.THINKING, State.TOOL_RUNNING):
+            self._go(State.SPEAKING)
+        self._tell(self._turns.first_audio(self._now_s))
+
+    def _on_playout_drained(self, _: m.PlayoutDrained) -> None:
+        self._playing = False
+
+    def _on_interrupted(self, event: m.PlayoutInterrupted) -> None:
+        self._playing = False
+        self._turns.interruptions += 1
+        self._transcript.cut(event.item_id, event.heard_ms)
+        self._tell(self._turns.done(self._now_s, interrupted=True))
+        if isinstance(self._effect, EndCall):  # the caller has more to say
+            self._effect = None
+
+    def _on_gateway(self, event: m.GatewayMeasured) -> None:
+        self._turns.gateway(event.gateway_us)
+
+    # ------------------------------------------------------------- tools
+
+    def _on_tool_call(self, event: p.ToolCall) -> None:
+        if self.state not in _TALKING or not self._tools.add(event):
+            return
+        if self.state is State.THINKING:
+            self._go(State.TOOL_RUNNING)
+        self._in("tools", self._profile.limits.tool_s)
+        self._tell(m.RunTool(event.call_id, event.name, event.arguments))
+
+    def _on_tool_finished(self, event: m.ToolFinished) -> None:
+        call = self._tools.finish(event.call_id, event.output)
+        if call is None:
+            return
+        effect: Effect = event.effect
+        if isinstance(effect, Message):
+            self._taken.append(effect.message)
+        elif effect is not None:
+            self._effect = effect
+        if self._tools.ready(self._response) and self._connected:
+            self._give_results()
+
+    def _on_tools_timeout(self) -> None:
+        for call_id in self._tools.running():
+            output = failed("the function took too long").output
+            self._on_tool_finished(m.ToolFinished(call_id, output))
+
+    def _give_results(self) -> None:
+        """All functions have run: their results, and what comes of them."""
+        self._no("tools")
+        for command in self._tools.take_results():
+            self._provider(command)
+        if self.state in (State.TOOL_RUNNING, State.SPEAKING) and not self._playing:
+            self._go(State.THINKING)
+        if self._effect is None:
+            self._respond()
+        elif not self._spoke:
+            self._respond(self._announcement(self._effect))
+
+    def _announcement(self, effect: Transfer | EndCall) -> str:
+        if isinstance(effect, EndCall):
+            return self._profile.phrases.goodbye
+        return self._profile.phrases.transferring.format(name=effect.name)
+
+    # ------------------------------------------------------------- keys, hold, transfer
+
+    def _on_pressed(self, event: m.CallerPressed) -> None:
+        if self.state not in _TALKING:
+            return
+        self._digits += event.digits
+        self._prompted = False
+        self._no("silence")
+        if self._digits in self._profile.keys or "#" in event.digits:
+            self._on_digits()
+        else:
+            self._in("digits", DIGIT_PAUSE_S)
+
+    def _on_digits(self) -> None:
+        """The caller has pressed what there was to press."""
+        self._no("digits")
+        digits, self._digits = self._digits, ""
+        if self.state not in _TALKING:
+            return
+        self._hush()
+        entry = self._profile.entry(self._profile.keys.get(digits, ""))
+        if self.state is not State.THINKING:
+            self._go(State.THINKING)
+        if entry is None:
+            self._provider(p.AddText("user", f"The caller pressed the keys {' '.join(digits)}."))
+            self._respond()
+            return
+        self._effect = Transfer(entry.destination, entry.name, f"pressed {digits}")
+        self._respond(self._announcement(self._effect))
+
+    def _on_hold(self, event: m.CallerHold) -> None:
+        if event.on and self.state in _TALKING:
+            self._hush()
+            self._no("silence")
+            self._go(State.ON_HOLD)
+            self._tell(m.Listen(False))
+        elif not event.on and self.state is State.ON_HOLD:
+            self._tell(m.Listen(True))
+            self._listen()
+
+    def _on_transfer_result(self, event: m.TransferResult) -> None:
+        if self._transfer is None or self.state is not State.TRANSFERRING:
+            return
+        if event.ok:
+            self._transferred_to = self._transfer.destination
+            self._finish("transferred", hangup=False)
+            return
+        self._no("transfer")
+        self._tell(m.Listen(True))
+        told = f"The transfer to {self._transfer.name} failed. {event.detail}".strip()
+        self._transfer = None
+        self._provider(p.AddText("system", told))
+        self._go(State.THINKING)
+        self._respond(self._profile.phrases.transfer_failed)
+
+    def _on_transfer_timeout(self) -> None:
+        self._on_transfer_result(m.TransferResult(False, "Nobody answered."))
+
+    # ------------------------------------------------------------- the end
+
+    def _on_silence(self) -> None:
+        if self._prompted:
+            self._say_and_end(self._profile.phrases.silent_goodbye, "caller_silent")
+        else:
+            self._prompted = True
+            self._go(State.THINKING)
+            self._respond(self._profile.phrases.still_there)
+
+    def _on_max(self) -> None:
+        self._say_and_end(self._profile.phrases.time_is_up, "max_duration")
+
+    def _on_end_requested(self, event: m.EndRequested) -> None:
+        if event.polite:
+            self._say_and_end(self._profile.phrases.goodbye, event.reason)
+        else:
+            self._finish(event.reason, hangup=True)
+
+    def _say_and_end(self, phrase: str, reason: str) -> None:
+        """Last words, then the end; at once when nothing can be said."""
+        if self.state is State.ENDING:
+            return
+        if not self._connected:
+            self._finish(reason, hangup=True)
+            return
+        self._hush()
+        self._tools.clear()
+        self._effect = None
+        self._end_reason = reason
+        self._go(State.ENDING)
+        self._deadlines.clear()
+        self._in("ending", LAST_WORDS_S)
+        self._tell(m.Listen(False))
+        self._respond(phrase)
+
+    def _on_last_words_timeout(self) -> None:
+        self._finish(self._end_reason, hangup=True)
+
+    def _on_gone(self, event: m.CallerGone) -> None:
+        self._finish(event.reason, hangup=False)
+
+    def _on_refused(self, _: m.LegRefused) -> None:
+        self._finish("invalid_request", hangup=False)
+
+    def _finish(self, reason: str, *, hangup: bool) -> None:
+        self._tell(self._turns.done(self._now_s, interrupted=False))
+        self._go(State.ENDED)
+        self._deadlines.clear()
+        self._end_reason = reason
+        self._tell(m.FinishCall(reason, hangup, DRAIN_MS if hangup else 0))
+
+
+_HANDLERS: dict[type, Callable[[Conversation, Any], None]] = {
+    m.ProviderUp: Conversation._on_up,
+    m.ProviderDown: Conversation._on_down,
+    m.PlayoutStarted: Conversation._on_playout_started,
+    m.PlayoutDrained: Conversation._on_playout_drained,
+    m.PlayoutInterrupted: Conversation._on_interrupted,
+    m.GatewayMeasured: Conversation._on_gateway,
+    m.ToolFinished: Conversation._on_tool_finished,
+    m.CallerPressed: Conversation._on_pressed,
+    m.CallerHold: Conversation._on_hold,
+    m.TransferResult: Conversation._on_transfer_result,
+    m.EndRequested: Conversation._on_end_requested,
+    m.CallerGone: Conversation._on_gone,
+    m.LegRefused: Conversation._on_refused,
+    p.SpeechStarted: Conversation._on_speech_started,
+    p.SpeechStopped: Conversation._on_speech_stopped,
+    p.CallerTranscript: Conversation._on_caller_words,
+    p.ResponseStarted: Conversation._on_response_started,
+    p.AssistantTranscript: Conversation._on_words,
+    p.ResponseDone: Conversation._on_response_done,
+    p.ToolCall: Conversation._on_tool_call,
+    p.ProviderFault: Conversation._on_fault,
+}
+_TIMERS: dict[str, Callable[[Conversation], None]] = {
+    "dial": Conversation._on_dial_timeout,
+    "max": Conversation._on_max,
+    "answer": Conversation._on_answer_timeout,
+    "silence": Conversation._on_silence,
+    "tools": Conversation._on_tools_timeout,
+    "digits": Conversation._on_digits,
+    "transfer": Conversation._on_transfer_timeout,
+    "ending": Conversation._on_last_words_timeout,
+}

@@ -1,0 +1,82 @@
+"""A receptionist: whom it works for, what it says, whom it knows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from reception.call.hours import OpeningHours
+from reception.provider.base import TurnDetection
+
+ALL_TOOLS = ("transfer_call", "take_message", "get_opening_hours", "find_person", "end_call")
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A person or department calls can be put through to.
+
+    destination is a telephone number or SIP URI.
+    """
+
+    name: str
+    destination: str
+    role: str = ""
+    aliases: tuple[str, ...] = ()
+    is_person: bool = False
+
+    def is_called(self, name: str) -> bool:
+        wanted = name.strip().casefold()
+        return wanted in {known.casefold() for known in (self.name, *self.aliases)}
+
+
+@dataclass(frozen=True, slots=True)
+class Phrases:
+    """What the receptionist says at fixed points, word for word. `transferring`
+    has {name} for whom the caller is put through to."""
+
+    greeting: str
+    goodbye: str
+    still_there: str
+    silent_goodbye: str
+    time_is_up: str
+    transferring: str
+    transfer_failed: str
+    trouble: str
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Times of a call in seconds."""
+
+    prompt_after_s: float = 8.0
+    end_after_s: float = 8.0
+    max_call_s: float = 1800.0
+    transfer_wait_s: float = 30.0
+    tool_s: float = 15.0
+    answer_s: float = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """One receptionist. "" for voice and model takes the deployment's."""
+
+    name: str
+    company: str
+    phrases: Phrases
+    hours: OpeningHours
+    directory: tuple[Entry, ...]
+    language: str = "en"
+    voice: str = ""
+    model: str = ""
+    transcription_model: str = "gpt-4o-mini-transcribe"
+    instructions: str = ""
+    tools: tuple[str, ...] = ALL_TOOLS
+    keys: dict[str, str] = field(default_factory=dict)
+    limits: Limits = field(default_factory=Limits)
+    turn_detection: TurnDetection = field(default_factory=TurnDetection)
+
+    def entry(self, name: str) -> Entry | None:
+        """The directory's entry of this name or alias."""
+        for entry in self.directory:
+            if entry.is_called(name):
+                return entry
+        return None

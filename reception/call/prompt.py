@@ -1,0 +1,60 @@
+"""The model's instructions, made from a profile.
+
+They are the same, byte for byte, for every call of a profile: whatever changes
+(date, caller) comes from tools, so that the provider's prompt cache hits.
+"""
+
+from __future__ import annotations
+
+from reception.call.profile import Profile
+from reception.call.tools import specs
+from reception.provider.base import Configure
+
+_MANNER = """\
+You are the receptionist of {company}, answering the telephone. Speak {language}.
+Be warm, brief and competent: one or two short sentences, then listen. Never
+invent facts: what you don't know you look up with a tool or you offer to take a
+message. Say numbers digit by digit. If asked, say that you are an automated
+receptionist. When told to say something exactly, say precisely that.
+
+To put a caller through, say so in one short sentence and call transfer_call.
+To take a message, ask for the caller's name, telephone number and message, one
+at a time, read them back, then call take_message. When the caller is done, say
+goodbye and call end_call. Tool results have a sentence in "spoken": say it.
+
+Directory:
+{directory}
+"""
+_LANGUAGES = {"en": "English", "de": "German", "fr": "French", "es": "Spanish", "ja": "Japanese"}
+
+
+def instructions(profile: Profile) -> str:
+    """The session's instructions."""
+    lines = [
+        f"- {entry.name}" + (f" ({entry.role})" if entry.role else "")
+        for entry in profile.directory
+    ]
+    language = _LANGUAGES.get(profile.language, profile.language)
+    text = _MANNER.format(
+        company=profile.company, language=language, directory="\n".join(lines) or "- nobody"
+    )
+    return f"{text}\n{profile.instructions}\n" if profile.instructions else text
+
+
+def say_exactly(text: str) -> str:
+    """Instructions for one response that is to be these very words."""
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'Say exactly: "{escaped}"'
+
+
+def configuration(profile: Profile, audio_format: str, voice: str) -> Configure:
+    """The provider session's configuration for a profile."""
+    return Configure(
+        instructions=instructions(profile),
+        voice=profile.voice or voice,
+        audio_format=audio_format,
+        tools=specs(profile),
+        turn_detection=profile.turn_detection,
+        transcription_model=profile.transcription_model,
+        language=profile.language,
+    )

@@ -1,0 +1,68 @@
+"""The function calls under way in a conversation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from reception.provider.base import AddToolCall, ProviderCommand, ToolCall, ToolResult
+
+
+@dataclass(slots=True)
+class _Use:
+    call: ToolCall
+    output: str | None = None
+    orphaned: bool = False
+
+
+class ToolUses:
+    """Each function call runs once; results are given when all have come and
+    the response that made the calls is over."""
+
+    def __init__(self) -> None:
+        self._uses: dict[str, _Use] = {}
+        self._seen: set[str] = set()
+
+    def add(self, call: ToolCall) -> bool:
+        """A call was made; False when it is known."""
+        if call.call_id in self._seen:
+            return False
+        self._seen.add(call.call_id)
+        self._uses[call.call_id] = _Use(call)
+        return True
+
+    def finish(self, call_id: str, output: str) -> ToolCall | None:
+        """A call gave its result; None when it is not awaited."""
+        use = self._uses.get(call_id)
+        if use is None or use.output is not None:
+            return None
+        use.output = output
+        return use.call
+
+    def running(self) -> list[str]:
+        return [call_id for call_id, use in self._uses.items() if use.output is None]
+
+    def ready(self, active_response: str | None) -> bool:
+        """There are results and nothing more to wait for."""
+        return bool(self._uses) and all(
+            use.output is not None and use.call.response_id != active_response
+            for use in self._uses.values()
+        )
+
+    def orphan(self) -> None:
+        """The provider session that made the calls is gone."""
+        for use in self._uses.values():
+            use.orphaned = True
+
+    def take_results(self) -> list[ProviderCommand]:
+        """The results for the provider; a new session is told the calls too."""
+        commands: list[ProviderCommand] = []
+        for call_id, use in self._uses.items():
+            if use.orphaned:
+                commands.append(AddToolCall(call_id, use.call.name, use.call.arguments))
+            commands.append(ToolResult(call_id, use.output or ""))
+        self._uses.clear()
+        return commands
+
+    def clear(self) -> None:
+        """Nobody waits for the results any more."""
+        self._uses.clear()

@@ -1,0 +1,369 @@
+"""The audio worker with real links and a real provider socket."""
+
+import asyncio
+import json
+from dataclasses import asdict
+
+import pytest
+
+from actors.link import SESSION_SUFFIX, Link
+from actors.worker import AudioWorker
+from protos.link.v1 import link_pb2 as lk
+from protos.reception.v1 import reception_pb2 as rv
+from reception.framing import Kind, split_audio
+from reception.media.leg import LegConfig
+from reception.provider.base import DialPlan
+from tests.fakes.provider import FakeProvider, send, speak
+
+FRAME = b"\x01" * 160
+
+
+class Call:
+    """Both ends of one call at a worker: the door's and the session's."""
+
+    def __init__(self, door, session, connection):
+        self.door, self.session, self.connection = door, session, connection
+
+    async def from_worker(self, field):
+        """The next message of this kind for the session; others are passed over."""
+        async with asyncio.timeout(5):
+            while True:
+                frame = await self.session.receive()
+                assert frame is not None, f"link ended before {field}"
+                message = lk.WorkerToSession.FromString(frame[1])
+                if message.WhichOneof("message") == field:
+                    return getattr(message, field)
+
+    async def playout(self, kind):
+        while (playout := await self.from_worker("playout")).kind != kind:
+            pass
+        return playout
+
+    async def to_caller(self, field):
+        """The next message of this kind for the caller, with its stamp."""
+        async with asyncio.timeout(5):
+            while True:
+                frame = await self.door.receive()
+                assert frame is not None, f"link ended before {field}"
+                if frame[0] is Kind.AUDIO:
+                    stamp_ns, raw = split_audio(frame[1])
+                    message = rv.ReceptionMessage.FromString(raw)
+                    if message.WhichOneof("message") == field:
+                        return stamp_ns, getattr(message, field)
+
+    async def door_control(self, field):
+        async with asyncio.timeout(5):
+            while True:
+                frame = await self.door.receive()
+                assert frame is not None, f"link ended before {field}"
+                if frame[0] is Kind.CONTROL:
+                    message = lk.WorkerToDoor.FromString(frame[1])
+                    if message.WhichOneof("message") == field:
+                        return getattr(message, field)
+
+    def say(self, **fields):
+        self.door.send_audio(1, rv.CallerMessage(**fields).SerializeToString())
+
+
+@pytest.fixture
+async def provider():
+    fake = FakeProvider()
+    fake.url = await fake.start()
+    yield fake
+    await fake.stop()
+
+
+@pytest.fixture
+async def worker(tmp_path):
+    worker = AudioWorker("w0", str(tmp_path / "w.sock"))
+    worker.path = await worker.start()
+    yield worker
+    await worker.stop()
+
+
+def attach(url, *, codec="pcmu", rate=8_000, marks=False, lease="lease"):
+    plan = DialPlan("embedded", url, "m", "pcmu" if codec == "pcmu" else "pcm24k", ("{\"type\":\"x\"}",))
+    leg = LegConfig(codec, rate, 20, marks)
+    return lk.SessionToWorker(
+        attach=lk.SessionAttach(
+            call_id="c1",
+            lease_id=lease,
+            dial_plan=json.dumps(asdict(plan)).encode(),
+            leg_config=json.dumps(asdict(leg)).encode(),
+        )
+    )
+
+
+@pytest.fixture
+async def connect(worker, provider):
+    links = []
+
+    async def make(**options):
+        door = await Link.connect(worker.path, 1)
+        session = await Link.connect(worker.path + SESSION_SUFFIX, 1)
+        links.extend([door, session])
+        door.send(lk.DoorToWorker(attach=lk.DoorAttach(call_id="c1", lease_id="lease")))
+        session.send(attach(provider.url, **options))
+        async with asyncio.timeout(5):
+            connection = await provider.connections.get()
+        return Call(door, session, connection)
+
+    yield make
+    for link in links:
+        link.abort()
+
+
+async def test_both_sides_hear_that_they_are_attached_and_the_provider_is_up(connect, provider):
+    call = await connect()
+    await call.from_worker("attached")
+    await call.door_control("attached")
+    state = await call.from_worker("provider_state")
+    assert state.up
+    assert (await provider.received.get())["type"] == "x"
+
+
+async def test_caller_audio_reaches_the_provider_untouched(connect, provider):
+    call = await connect()
+    for number in range(1, 11):
+        call.say(audio=rv.Audio(payload=FRAME, sequence=number))
+    async with asyncio.timeout(5):
+        while len(provider.audio) < 1600:
+            await asyncio.sleep(0.001)
+    assert bytes(provider.audio) == FRAME * 10
+
+
+async def test_linear_audio_is_resampled_for_the_provider(connect, provider):
+    call = await connect(codec="l16", rate=16_000)
+    for _ in range(50):
+        call.say(audio=rv.Audio(payload=bytes(640)))
+    async with asyncio.timeout(5):
+        while len(provider.audio) < 47_000:
+            await asyncio.sleep(0.001)
+    assert len(provider.audio) <= 48_000
+
+
+async def test_an_answer_is_paced_measured_and_drained(connect):
+    call = await connect()
+    await speak(call.connection, "i1", FRAME * 10)
+    stamp_ns, first = await call.to_caller("audio")
+    assert stamp_ns > 0
+    assert (first.payload, first.item_id, first.sequence) == (FRAME, "i1", 1)
+    stamp_ns, second = await call.to_caller("audio")
+    assert (stamp_ns, second.timestamp_ms) == (0, 20)
+    started = await call.playout(lk.Playout.STARTED)
+    assert started.item_id == "i1"
+    call.door.send(lk.DoorToWorker(first_audio_sent=lk.FirstAudioSent(down_us=321)))
+    assert (await call.playout(lk.Playout.MEASURED)).gateway_us >= 321
+    await send(
+        call.connection, "response.output_audio.done",
+        response_id="r1", item_id="i1", output_index=0, content_index=0,
+    )
+    drained = await call.playout(lk.Playout.DRAINED)
+    assert drained.at_ns - started.at_ns >= 190_000_000
+
+
+async def test_speech_cuts_the_answer_where_it_was_heard(connect, provider):
+    call = await connect()
+    await provider.received.get()
+    await speak(call.connection, "i1", FRAME * 100)
+    for _ in range(10):
+        await call.to_caller("audio")
+    await send(
+        call.connection, "input_audio_buffer.speech_started", item_id="u1", audio_start_ms=5
+    )
+    _, clear = await call.to_caller("clear_audio")
+    truncate = await provider.received.get()
+    cut = await call.playout(lk.Playout.INTERRUPTED)
+    assert truncate["type"] == "conversation.item.truncate"
+    assert clear.heard_ms == cut.heard_ms == truncate["audio_end_ms"]
+    assert 60 <= cut.heard_ms <= 200
+    await speak(call.connection, "i1", FRAME)  # late: ignored
+    await speak(call.connection, "i2", FRAME * 2)
+    _, audio = await call.to_caller("audio")
+    assert audio.item_id == "i2"
+
+
+async def test_speech_while_nothing_plays_cuts_nothing(connect, provider):
+    call = await connect()
+    await provider.received.get()
+    await send(
+        call.connection, "input_audio_buffer.speech_started", item_id="u1", audio_start_ms=5
+    )
+    event = await call.from_worker("provider_event")
+    assert json.loads(event)["type"] == "input_audio_buffer.speech_started"
+    call.session.send(lk.SessionToWorker(provider_event=b'{"type":"after"}'))
+    assert (await provider.received.get())["type"] == "after"
+
+
+async def test_an_answer_of_which_nothing_was_heard_is_deleted(connect, provider):
+    call = await connect(marks=True)
+    await provider.received.get()
+    call.session.send(lk.SessionToWorker(stop_playout=lk.StopPlayout()))
+    await speak(call.connection, "i1", FRAME * 100)
+    await call.to_caller("mark")
+    await speak(call.connection, "i2", FRAME * 100)
+    call.session.send(lk.SessionToWorker(stop_playout=lk.StopPlayout()))
+    cuts = [await provider.received.get() for _ in range(2)]
+    assert [cut["type"] for cut in cuts] == [
+        "conversation.item.truncate",
+        "conversation.item.delete",
+    ]
+
+
+async def test_marks_of_the_leg_move_what_was_heard(connect, provider):
+    call = await connect(marks=True)
+    await provider.received.get()
+    await speak(call.connection, "i1", FRAME * 100)
+    _, mark = await call.to_caller("mark")
+    call.say(mark=rv.Mark(name=mark.name))
+    call.session.send(lk.SessionToWorker(stop_playout=lk.StopPlayout()))
+    assert 100 <= (await call.playout(lk.Playout.INTERRUPTED)).heard_ms < 200
+
+
+async def test_other_caller_messages_go_to_the_session(connect):
+    call = await connect()
+    call.say(dtmf=rv.Dtmf(digits="12"))
+    raw = await call.from_worker("from_caller")
+    assert rv.CallerMessage.FromString(raw).dtmf.digits == "12"
+
+
+@pytest.mark.parametrize(
+    ("fields", "field"),
+    [
+        ({"audio": rv.Audio(payload=b"x" * 9000)}, "audio.payload"),
+        ({"start": rv.CallStart()}, "start"),
+        ({"dtmf": rv.Dtmf(digits="9x")}, "dtmf.digits"),
+        ({}, "message"),
+    ],
+)
+async def test_what_breaks_the_protocol_ends_the_stream_with_the_fields_name(
+    connect, fields, field
+):
+    call = await connect()
+    call.say(**fields)
+    abort = await call.door_control("abort")
+    assert (abort.code, abort.field) == (3, field)
+    assert (await call.from_worker("leg_refused")).field == field
+
+
+async def test_bytes_that_are_no_message_end_the_stream(connect):
+    call = await connect()
+    call.door.send_audio(1, b"\xff\xff\xff")
+    assert (await call.door_control("abort")).field == "message"
+
+
+async def test_not_listening_sends_nothing_to_the_provider(connect, provider):
+    call = await connect()
+    await provider.received.get()
+    call.session.send(lk.SessionToWorker(listen=lk.Listen(on=False)))
+    call.session.send(lk.SessionToWorker(provider_event=b'{"type":"fence"}'))
+    await provider.received.get()
+    call.say(audio=rv.Audio(payload=FRAME))
+    call.session.send(lk.SessionToWorker(listen=lk.Listen(on=True)))
+    call.session.send(lk.SessionToWorker(provider_event=b'{"type":"fence"}'))
+    await provider.received.get()
+    assert len(provider.audio) in (0, 160)  # the two links race; never more than the frame
+
+
+async def test_the_session_finishes_in_order(connect, provider, worker):
+    call = await connect()
+    await speak(call.connection, "i1", FRAME * 10)
+    await call.to_caller("audio")
+    call.session.send(lk.SessionToWorker(finish=lk.Finish(drain_ms=2000)))
+    stats = await call.from_worker("stats")
+    assert stats.frames_out == 10
+    async with asyncio.timeout(2):
+        await call.connection.wait_closed()
+    summary = rv.ReceptionMessage(summary=rv.CallSummary(call=rv.Call(call_id="c1")))
+    call.session.send(lk.SessionToWorker(to_caller=summary.SerializeToString()))
+    await call.session.close()
+    _, got = await call.to_caller("summary")
+    assert got.call.call_id == "c1"
+    await call.door_control("finished")
+    async with asyncio.timeout(2):
+        assert await call.door.receive() is None
+    assert (await worker.stats())["live"] == 0
+
+
+async def test_a_session_that_dies_ends_the_stream_as_our_fault(connect, provider):
+    call = await connect()
+    call.session.abort()
+    abort = await call.door_control("abort")
+    assert abort.code == 13
+    async with asyncio.timeout(2):
+        await call.connection.wait_closed()
+
+
+async def test_a_door_that_dies_is_told_to_the_session(connect):
+    call = await connect()
+    call.door.abort()
+    assert (await call.from_worker("leg_gone")).reason == "caller_vanished"
+
+
+async def test_a_stream_that_is_over_is_told_to_the_session(connect):
+    call = await connect()
+    call.door.send(lk.DoorToWorker(leg_gone=lk.LegGone(reason="caller_hangup")))
+    assert (await call.from_worker("leg_gone")).reason == "caller_hangup"
+
+
+async def test_a_lost_provider_is_told_and_can_be_dialled_again(connect, provider):
+    call = await connect()
+    assert (await call.from_worker("provider_state")).up
+    await call.connection.close(1011, "broken")
+    state = await call.from_worker("provider_state")
+    assert (state.up, state.code, state.reason) == (False, 1011, "broken")
+    call.say(audio=rv.Audio(payload=FRAME))  # kept for the next socket
+    call.session.send(attach(provider.url))
+    assert (await call.from_worker("provider_state")).up
+    async with asyncio.timeout(5):
+        while len(provider.audio) < 160:
+            await asyncio.sleep(0.001)
+
+
+async def test_a_provider_that_is_not_there_is_told(worker):
+    door = await Link.connect(worker.path, 1)
+    session = await Link.connect(worker.path + SESSION_SUFFIX, 1)
+    door.send(lk.DoorToWorker(attach=lk.DoorAttach(call_id="c1", lease_id="lease")))
+    session.send(attach("http://127.0.0.1:9/v1"))
+    call = Call(door, session, None)
+    state = await call.from_worker("provider_state")
+    assert not state.up
+    assert "can't be reached" in state.reason
+
+
+async def test_a_door_alone_is_sent_away(worker, monkeypatch):
+    monkeypatch.setattr("actors.worker.ATTACH_TIMEOUT_S", 0.05)
+    door = await Link.connect(worker.path, 1)
+    door.send(lk.DoorToWorker(attach=lk.DoorAttach(call_id="c1", lease_id="lonely")))
+    abort = await Call(door, None, None).door_control("abort")
+    assert abort.code == 4
+    assert await door.receive() is None
+
+
+async def test_a_session_alone_is_sent_away(worker, monkeypatch):
+    monkeypatch.setattr("actors.worker.ATTACH_TIMEOUT_S", 0.05)
+    session = await Link.connect(worker.path + SESSION_SUFFIX, 1)
+    session.send(attach("http://127.0.0.1:9/v1"))
+    async with asyncio.timeout(2):
+        assert await session.receive() is None
+
+
+async def test_a_second_door_with_the_same_lease_is_cut(worker):
+    first = await Link.connect(worker.path, 1)
+    first.send(lk.DoorToWorker(attach=lk.DoorAttach(call_id="c1", lease_id="lease")))
+    second = await Link.connect(worker.path, 1)
+    second.send(lk.DoorToWorker(attach=lk.DoorAttach(call_id="c1", lease_id="lease")))
+    async with asyncio.timeout(2):
+        ended = await second.receive() if not first.ended else await first.receive()
+    assert ended is None
+
+
+@pytest.mark.parametrize("suffix", ["", SESSION_SUFFIX])
+async def test_who_does_not_attach_is_cut(worker, suffix, monkeypatch):
+    monkeypatch.setattr("actors.worker.ATTACH_TIMEOUT_S", 0.05)
+    silent = await Link.connect(worker.path + suffix, 1)
+    talkative = await Link.connect(worker.path + suffix, 1)
+    talkative.send_audio(1, b"?")
+    async with asyncio.timeout(2):
+        assert await silent.receive() is None
+        assert await talkative.receive() is None
