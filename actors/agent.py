@@ -190,6 +190,11 @@ class NodeAgent:
 
     # ------------------------------------------------------------- leasing
 
+    async def model(self, profile: str, to_uri: str) -> str:
+        """The model that would answer. Raises InvalidRequest for the profile."""
+        assert self._profiles is not None
+        return self._profiles.choose(profile, to_uri).model or self._config.provider.model
+
     async def lease(self, spec: CallSpec) -> Placement:
         """A session and a worker for a call; the session starts on it at once.
 

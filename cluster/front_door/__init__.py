@@ -1,0 +1,166 @@
+"""The front door: the gRPC server of a node."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter, deque
+from collections.abc import AsyncIterator
+from typing import Any
+
+import grpc
+import structlog
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from cluster.front_door.backends import Backends, RayBackends
+from cluster.front_door.calls import Calls
+from cluster.front_door.converse import DoorConfig, Stream
+from cluster.grpc_errors import abort
+from protos.reception.v1 import reception_pb2 as rv
+from reception.errors import ReceptionError, Unavailable
+
+__all__ = ["DoorConfig", "FrontDoor"]
+
+log = structlog.get_logger()
+
+SERVICE = rv.DESCRIPTOR.services_by_name["Reception"].full_name
+SETUPS_KEPT = 10_000
+DRAIN_NOTICE_S = 0.5
+
+
+class FrontDoor:
+    """Serves reception.v1, grpc.health.v1 and reflection.
+
+    Args:
+        config: where to listen and how long to wait.
+        backends: whom to ask; None for the cluster's actors.
+    """
+
+    def __init__(self, config: DoorConfig, backends: Backends | None = None) -> None:
+        self._config = config
+        self._backends = backends or RayBackends(config.node_id)
+        self._streams: set[Stream] = set()
+        self._server: grpc.aio.Server | None = None
+        self._health = health.aio.HealthServicer()
+        self._draining = False
+        self._accepted = self._dropped_audio = 0
+        self._refused: Counter[str] = Counter()
+        self._setups_ms: deque[float] = deque(maxlen=SETUPS_KEPT)
+
+    async def start(self) -> str:
+        """Listens; returns the bound address."""
+        config = self._config
+        self._server = grpc.aio.server(
+            options=[
+                ("grpc.so_reuseport", 1),
+                ("grpc.max_receive_message_length", config.max_message_bytes),
+                ("grpc.keepalive_time_ms", 10_000),
+                ("grpc.keepalive_timeout_ms", 10_000),
+                ("grpc.http2.min_recv_ping_interval_without_data_ms", 5_000),
+            ]
+        )
+        self._server.add_generic_rpc_handlers((self._handlers(),))
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        reflection.enable_server_reflection(
+            (SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME), self._server
+        )
+        port = self._server.add_insecure_port(f"{config.host}:{config.port}")
+        await self._server.start()
+        await self._advertise(health_pb2.HealthCheckResponse.SERVING)
+        return f"{config.host}:{port}"
+
+    def _handlers(self) -> grpc.GenericRpcHandler:
+        calls = Calls(self._backends)
+        unary, out_stream = (
+            grpc.unary_unary_rpc_method_handler,
+            grpc.unary_stream_rpc_method_handler,
+        )
+        return grpc.method_handlers_generic_handler(
+            SERVICE,
+            {
+                # Bytes in, bytes out: frames are relayed without being decoded.
+                "Converse": grpc.stream_stream_rpc_method_handler(self._converse),
+                "GetCall": unary(
+                    calls.get_call, rv.GetCallRequest.FromString, rv.Call.SerializeToString
+                ),
+                "ListCalls": unary(
+                    calls.list_calls,
+                    rv.ListCallsRequest.FromString,
+                    rv.ListCallsResponse.SerializeToString,
+                ),
+                "EndCall": unary(
+                    calls.end_call, rv.EndCallRequest.FromString, rv.Call.SerializeToString
+                ),
+                "WatchCalls": out_stream(
+                    calls.watch_calls,
+                    rv.WatchCallsRequest.FromString,
+                    rv.CallUpdate.SerializeToString,
+                ),
+            },
+        )
+
+    async def _converse(
+        self, requests: AsyncIterator[bytes], context: grpc.aio.ServicerContext[bytes, bytes]
+    ) -> None:
+        if self._draining:
+            self._refused["UNAVAILABLE"] += 1
+            await abort(context, Unavailable("this server is going away", retry_after_s=1.0))
+        stream = Stream(requests, context, self._backends, self._config)
+        self._streams.add(stream)
+        try:
+            await stream.run()
+        except (grpc.aio.AbortError, asyncio.CancelledError, ReceptionError):
+            raise
+        except grpc.aio.BaseError as error:
+            log.info("caller's stream broke", error=type(error).__name__)
+        except Exception as error:
+            await abort(context, error)
+        finally:
+            self._streams.discard(stream)
+            self._count(stream, context)
+
+    def _count(self, stream: Stream, context: grpc.aio.ServicerContext[bytes, bytes]) -> None:
+        self._dropped_audio += stream.dropped_audio
+        if stream.setup_ms:
+            self._accepted += 1
+            self._setups_ms.append(stream.setup_ms)
+        else:
+            code: Any = context.code()
+            self._refused[getattr(code, "name", "CANCELLED")] += 1
+
+    async def _advertise(self, status: health_pb2.HealthCheckResponse.ServingStatus) -> None:
+        for service in ("", SERVICE):
+            await self._health.set(service, status)
+
+    async def drain(self, grace_s: float) -> None:
+        """Not serving any more, waits for balancers to see it, then tells every
+        live stream. Live calls go on."""
+        self._draining = True
+        await self._advertise(health_pb2.HealthCheckResponse.NOT_SERVING)
+        await asyncio.sleep(DRAIN_NOTICE_S)
+        tellings = [stream.drain(grace_s) for stream in self._streams]
+        await asyncio.gather(*tellings, return_exceptions=True)
+
+    async def stop(self) -> None:
+        """Ends what is left and stops listening."""
+        self._draining = True
+        if self._server is not None:
+            await self._server.stop(1.0)
+
+    async def stats(self) -> dict[str, Any]:
+        """Live streams, calls accepted and refused (by status), setup times in ms."""
+        setups = sorted(self._setups_ms)
+        live_setups = [stream.setup_ms for stream in self._streams if stream.setup_ms]
+        setups = sorted([*setups, *live_setups])
+        return {
+            "live": len(self._streams),
+            "accepted": self._accepted + len(live_setups),
+            "refused": dict(self._refused),
+            "dropped_audio": self._dropped_audio,
+            "setup_p50_ms": _quantile(setups, 0.50),
+            "setup_p95_ms": _quantile(setups, 0.95),
+        }
+
+
+def _quantile(values: list[float], share: float) -> float:
+    return values[min(len(values) - 1, int(len(values) * share))] if values else 0.0

@@ -1,0 +1,128 @@
+"""Whom the front door asks: security, cost and the node agent."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, Protocol
+
+from ray.actor import ActorHandle
+from ray.exceptions import RayActorError, RayError, RayTaskError
+
+from actors.spawn import find
+from reception.call.record import CallRecord, CallSpec
+from reception.errors import ReceptionError, Unavailable
+from reception.money.account import Hold
+from reception.placement.lease import Placement
+from reception.security.admission import Admission
+
+CallChange = tuple[str, CallRecord, float]
+
+
+class Backends(Protocol):
+    """What the front door needs of the rest. Methods raise ReceptionError."""
+
+    async def admit(self, credential: str | None, peer: str, scope: str) -> Admission: ...
+
+    async def open_call(
+        self, session_id: str, call_id: str, tenant: str, key_id: str, model: str
+    ) -> Hold: ...
+
+    async def close_call(self, session_id: str) -> None: ...
+
+    async def model(self, profile: str, to_uri: str) -> str: ...
+
+    async def lease(self, spec: CallSpec) -> Placement: ...
+
+    async def abandon(self, lease_id: str, reason: str) -> None: ...
+
+    async def get_call(self, call_id: str) -> CallRecord | None: ...
+
+    async def live_calls(self) -> tuple[CallRecord, ...]: ...
+
+    async def list_calls(
+        self, state: str, page_size: int, page_token: str
+    ) -> tuple[tuple[CallRecord, ...], str]: ...
+
+    async def end_call(self, call_id: str, reason: str, by: str) -> CallRecord: ...
+
+    async def watch(self, after: int, timeout_s: float) -> tuple[int, tuple[CallChange, ...]]: ...
+
+
+class RayBackends:
+    """The named actors of the cluster and this node's agent."""
+
+    def __init__(self, node_id: str, timeout_s: float = 5.0) -> None:
+        self._node_id, self._timeout_s = node_id, timeout_s
+        self._handles: dict[str, ActorHandle[Any]] = {}
+
+    async def admit(self, credential: str | None, peer: str, scope: str) -> Admission:
+        admission: Admission = await self._call("security", "admit", credential, peer, scope)
+        return admission
+
+    async def open_call(
+        self, session_id: str, call_id: str, tenant: str, key_id: str, model: str
+    ) -> Hold:
+        args = (session_id, call_id, tenant, key_id, model)
+        hold: Hold = await self._call("cost", "open_call", *args)
+        return hold
+
+    async def close_call(self, session_id: str) -> None:
+        await self._call("cost", "close_call", session_id)
+
+    async def model(self, profile: str, to_uri: str) -> str:
+        model: str = await self._call("agent", "model", profile, to_uri)
+        return model
+
+    async def lease(self, spec: CallSpec) -> Placement:
+        placement: Placement = await self._call("agent", "lease", spec)
+        return placement
+
+    async def abandon(self, lease_id: str, reason: str) -> None:
+        await self._call("agent", "abandon", lease_id, reason)
+
+    async def get_call(self, call_id: str) -> CallRecord | None:
+        record: CallRecord | None = await self._call("agent", "get_call", call_id)
+        return record
+
+    async def live_calls(self) -> tuple[CallRecord, ...]:
+        records: tuple[CallRecord, ...] = await self._call("agent", "live_calls")
+        return records
+
+    async def list_calls(
+        self, state: str, page_size: int, page_token: str
+    ) -> tuple[tuple[CallRecord, ...], str]:
+        page: tuple[tuple[CallRecord, ...], str] = await self._call(
+            "agent", "list_calls", state, page_size, page_token
+        )
+        return page
+
+    async def end_call(self, call_id: str, reason: str, by: str) -> CallRecord:
+        record: CallRecord = await self._call("agent", "end_call", call_id, reason, by)
+        return record
+
+    async def watch(self, after: int, timeout_s: float) -> tuple[int, tuple[CallChange, ...]]:
+        changes: tuple[int, tuple[CallChange, ...]] = await self._call(
+            "agent", "watch", after, timeout_s, patience_s=timeout_s
+        )
+        return changes
+
+    async def _call(self, name: str, method: str, *args: Any, patience_s: float = 0.0) -> Any:
+        """One actor call with a deadline; errors of the core come back as
+        themselves, everything else as Unavailable."""
+        try:
+            async with asyncio.timeout(self._timeout_s + patience_s):
+                return await getattr(self._handle(name), method).remote(*args)
+        except RayTaskError as error:
+            if isinstance(error.cause, ReceptionError):
+                raise error.cause from None
+            raise
+        except (RayActorError, ValueError) as error:
+            self._handles.pop(name, None)
+            raise Unavailable(f"{name} is restarting", retry_after_s=2.0) from error
+        except (RayError, TimeoutError) as error:
+            raise Unavailable(f"{name} did not answer in time", retry_after_s=2.0) from error
+
+    def _handle(self, name: str) -> ActorHandle[Any]:
+        if name not in self._handles:
+            self._handles[name] = find(f"agent:{self._node_id}" if name == "agent" else name)
+        return self._handles[name]
