@@ -9,43 +9,18 @@ import soxr
 from numpy.typing import NDArray
 
 from reception.media.codecs import AudioFormat
+from reception.media.g711 import decode_table, encode_table
 
 Samples = NDArray[np.int16]
 
 
-def _ulaw_decode_table() -> Samples:
-    """ITU-T G.711 mu-law, 256 codes to 16-bit samples."""
-    code = ~np.arange(256, dtype=np.int32) & 0xFF
-    magnitude = (((code & 0x0F) << 3) + 0x84) << ((code & 0x70) >> 4)
-    return np.where(code & 0x80, 0x84 - magnitude, magnitude - 0x84).astype(np.int16)
-
-
-def _alaw_decode_table() -> Samples:
-    """ITU-T G.711 A-law, 256 codes to 16-bit samples."""
-    code = np.arange(256, dtype=np.int32) ^ 0x55
-    exponent = (code & 0x70) >> 4
-    mantissa = (code & 0x0F) << 4
-    linear = np.where(
-        exponent == 0, mantissa + 8, (mantissa + 0x108) << np.maximum(exponent - 1, 0)
-    )
-    return np.where(code & 0x80, linear, -linear).astype(np.int16)
-
-
-def _encode_table(decode: Samples) -> NDArray[np.uint8]:
-    """For each 16-bit sample (as an unsigned index) the nearest code."""
-    order = np.argsort(decode, kind="stable")
-    values = decode[order].astype(np.int32)
-    samples = np.arange(-32768, 32768, dtype=np.int32)
-    above = np.clip(np.searchsorted(values, samples), 1, len(values) - 1)
-    nearer_below = samples - values[above - 1] <= values[above] - samples
-    nearest = np.where(nearer_below, above - 1, above)
-    table = np.empty(65536, dtype=np.uint8)
-    table[samples & 0xFFFF] = order[nearest].astype(np.uint8)
-    return table
-
-
-_DECODE = {"pcmu": _ulaw_decode_table(), "pcma": _alaw_decode_table()}
-_ENCODE = {name: _encode_table(table) for name, table in _DECODE.items()}
+_LAWS = ("pcmu", "pcma")
+_DECODE: dict[str, Samples] = {
+    law: np.frombuffer(decode_table(law), dtype=np.int16) for law in _LAWS
+}
+_ENCODE: dict[str, NDArray[np.uint8]] = {
+    law: np.frombuffer(encode_table(law), dtype=np.uint8) for law in _LAWS
+}
 
 
 def to_linear(audio: bytes, coding: str) -> Samples:

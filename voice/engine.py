@@ -1,0 +1,114 @@
+"""The embedded engine as Ray actors: the server, recognition, synthesis."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray.actor import ActorHandle
+from ray.exceptions import RayError
+
+from voice.brain import ChatBrain, ReceptionBrain
+from voice.interfaces import Brain
+from voice.server import EngineConfig, EngineServer
+from voice.speech import models
+from voice.speech.recognizer import RecognizerActor, RemoteRecognizer
+from voice.speech.synthesizer import RemoteSynthesizer, SynthesizerActor
+
+START_TIMEOUT_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class EngineSettings:
+    """model: "packaged", a folder or a hub id; chat_url "" means the rule-based brain."""
+
+    host: str = "127.0.0.1"
+    port: int = 0
+    model: str = models.PACKAGED
+    recognizers: int = 1
+    threads: int = 2
+    chat_url: str = ""
+    chat_model: str = ""
+    server: EngineConfig = field(default_factory=EngineConfig)
+
+
+class VoiceEngine:
+    """The WebSocket server's actor."""
+
+    def __init__(
+        self, settings: EngineSettings, recognizers: list[str], synthesizer: str
+    ) -> None:
+        brain: Brain = ReceptionBrain()
+        if settings.chat_url:
+            brain = ChatBrain(settings.chat_url, settings.chat_model)
+        self._server = EngineServer(
+            settings.server, RemoteRecognizer(recognizers), RemoteSynthesizer(synthesizer), brain
+        )
+
+    async def start(self) -> int:
+        """Listens; returns the port."""
+        return await self._server.start()
+
+    async def stop(self) -> None:
+        await self._server.stop()
+
+    async def stats(self) -> dict[str, Any]:
+        return {"sessions": self._server.sessions, "served": len(self._server.invoices)}
+
+    async def invoices(self) -> list[tuple[str, list[dict[str, Any]]]]:
+        """(model, usage of each response) of every session that has ended."""
+        return list(self._server.invoices)
+
+
+@dataclass(slots=True)
+class Engine:
+    """A running embedded engine."""
+
+    host: str
+    port: int
+    server: ActorHandle[Any]
+    parts: list[ActorHandle[Any]]
+    folder: str
+
+    def stop(self) -> None:
+        """Ends all of its processes."""
+        with contextlib.suppress(RayError, TimeoutError):
+            ray.get(self.server.stop.remote(), timeout=5.0)
+        for actor in [self.server, *self.parts]:
+            ray.kill(actor)
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def deploy(settings: EngineSettings) -> Engine:
+    """Starts the engine's actors; back when it takes sessions. Blocks."""
+    folder = tempfile.mkdtemp(prefix="voice-")
+    recognizer_paths = [str(Path(folder) / f"r{n}.sock") for n in range(settings.recognizers)]
+    synthesizer_path = str(Path(folder) / "s.sock")
+    parts = [
+        _actor(RecognizerActor, path, settings.model, settings.threads, name=f"recognizer:{n}",
+               threads=settings.threads)
+        for n, path in enumerate(recognizer_paths)
+    ]  # fmt: skip
+    parts.append(_actor(SynthesizerActor, synthesizer_path, name="synthesizer"))
+    server = _actor(VoiceEngine, settings, recognizer_paths, synthesizer_path, name="engine")
+    waiting = [part.start.remote() for part in parts]
+    *_, port = ray.get([*waiting, server.start.remote()], timeout=START_TIMEOUT_S)
+    return Engine(settings.host, port, server, parts, folder)
+
+
+def _actor(cls: type[Any], *args: Any, name: str, threads: int = 1) -> ActorHandle[Any]:
+    """The engine's one place for Ray options. Recognition gives way to the audio
+    path: its process is nice."""
+    env = {"OMP_NUM_THREADS": str(threads), "OPENBLAS_NUM_THREADS": "1"}
+    options: dict[str, Any] = {
+        "num_cpus": 0, "name": name, "max_restarts": 3, "namespace": "reception",
+        "runtime_env": {"env_vars": env},
+    }  # fmt: skip
+    return ray.remote(cls).options(**options).remote(*args)  # type: ignore[no-any-return]
+
+

@@ -1,0 +1,1 @@
+"""The GA Realtime protocol from the server's side, without sockets or clocks."""

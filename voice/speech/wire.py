@@ -1,0 +1,124 @@
+"""Requests to a speech process over a Unix socket: JSON and sound, framed.
+
+Sound never travels in Ray calls. A request is one frame, its answer one or more
+frames, the last one marked; a new connection for each request, so that closing
+it takes the request back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import struct
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from reception.errors import LimitReached, LinkError, Unavailable
+from reception.framing import FrameReader, Kind, encode
+
+_HEAD = struct.Struct("!I")
+_READ_BYTES = 256 * 1024
+MAX_WAITING = 64
+
+Head = dict[str, Any]
+Handler = Callable[[Head, bytes], AsyncIterator[tuple[Head, bytes]]]
+
+
+def pack(head: Head, sound: bytes = b"") -> bytes:
+    """One frame of a JSON head and sound."""
+    text = json.dumps(head).encode()
+    return encode(Kind.CONTROL, _HEAD.pack(len(text)) + text + sound)
+
+
+def unpack(body: bytes) -> tuple[Head, bytes]:
+    (length,) = _HEAD.unpack_from(body)
+    head: Head = json.loads(body[_HEAD.size : _HEAD.size + length])
+    return head, body[_HEAD.size + length :]
+
+
+async def request(path: str, head: Head, sound: bytes = b"") -> AsyncIterator[tuple[Head, bytes]]:
+    """Sends a request and gives its answers as they come.
+
+    Raises:
+        Unavailable: nobody serves `path`, or it died meanwhile.
+        LimitReached: too many requests wait there.
+    """
+    try:
+        reader, writer = await asyncio.open_unix_connection(path)
+    except OSError as error:
+        raise Unavailable(f"no speech process at {Path(path).name}", retry_after_s=1.0) from error
+    try:
+        writer.write(pack(head, sound))
+        frames = FrameReader()
+        while data := await reader.read(_READ_BYTES):
+            for _, body in frames.feed(data):
+                answer, answer_sound = unpack(body)
+                if "error" in answer:
+                    raise LimitReached(str(answer["error"]), retry_after_s=1.0)
+                yield answer, answer_sound
+                if answer.get("last"):
+                    return
+        raise Unavailable("the speech process ended in the middle", retry_after_s=1.0)
+    except OSError as error:
+        raise Unavailable("the speech process is gone", retry_after_s=1.0) from error
+    finally:
+        writer.close()
+
+
+async def serve(path: str, handler: Handler) -> asyncio.Server:
+    """Answers requests at `path`; over MAX_WAITING at once are refused."""
+    waiting = 0
+
+    async def on_connection(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal waiting
+        waiting += 1
+        try:
+            if waiting > MAX_WAITING:
+                writer.write(pack({"error": "too many speech requests wait"}))
+                await writer.drain()
+            else:
+                await _until_gone(reader, _answer(reader, writer, handler))
+        except (LinkError, OSError):
+            pass
+        finally:
+            waiting -= 1
+            writer.close()
+
+    Path(path).unlink(missing_ok=True)
+    server = await asyncio.start_unix_server(on_connection, path, limit=2**20)
+    Path(path).chmod(0o600)
+    return server
+
+
+async def _answer(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, handler: Handler
+) -> None:
+    frames = FrameReader()
+    got: list[tuple[Kind, bytes]] = []
+    while not got:
+        data = await reader.read(_READ_BYTES)
+        if not data:
+            return
+        got = frames.feed(data)
+    head, sound = unpack(got[0][1])
+    async for answer, answer_sound in handler(head, sound):
+        writer.write(pack(answer, answer_sound))
+        await writer.drain()
+    writer.write(pack({"last": True}))
+    await writer.drain()
+
+
+async def _until_gone(reader: asyncio.StreamReader, work: Awaitable[None]) -> None:
+    """Runs `work`; it is cancelled when the other side closes the connection."""
+    task = asyncio.ensure_future(work)
+    try:
+        while not task.done():
+            await asyncio.wait([task], timeout=0.1)
+            if reader.at_eof():
+                break
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
