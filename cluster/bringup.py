@@ -131,7 +131,7 @@ class Deployment:
     def stop(self) -> None:
         """Ends everything this node started and leaves nothing behind."""
         for name in ("http", "door", "agent"):
-            with contextlib.suppress(RayError, TimeoutError):
+            with contextlib.suppress(RayError, TimeoutError, Unavailable):
                 self._call(name, "stop", timeout_s=STOP_TIMEOUT_S)
         if self._engine is not None:
             with contextlib.suppress(RayError, TimeoutError):

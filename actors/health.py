@@ -1,0 +1,200 @@
+"""The health singleton: which nodes live, and whether the provider answers."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+import structlog
+from sqlalchemy.engine import Connection
+
+from actors.settings import Settings
+from actors.storage.engine import Store, upsert
+from actors.storage.reader import Reader
+from actors.storage.schema import node_health, provider_health
+from actors.storage.writer import Writer
+from reception.errors import InvalidRequest
+from reception.health.breaker import Breaker, BreakerRules, Permit, State
+from reception.health.liveness import NodeState, node_state, rules_for
+
+log = structlog.get_logger()
+
+SINGLETON = "health"
+FORGET_AFTER_S = 86_400.0
+MAX_LOAD_CHARS = 65_536
+MAX_ERROR_CHARS = 300
+
+
+@dataclass(slots=True)
+class _Provider:
+    ok: int = 0
+    failed: int = 0
+    latency_ms: float | None = None
+    error: str = ""
+
+
+class HealthMonitor:
+    """What the nodes report is kept in the database, and so is each change of
+    the provider's breaker; counts since the start are not.
+
+    Args:
+        settings: how often nodes report, which provider, and the database.
+        clock: UNIX time in seconds.
+        rules: of the provider's breaker.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        clock: Callable[[], float] = time.time,
+        rules: BreakerRules | None = None,
+    ) -> None:
+        self._clock = clock
+        self._rules = rules or BreakerRules()
+        self._liveness = rules_for(settings.node_report_s)
+        self._provider_name = settings.provider
+        self._provider = _Provider()
+        self._store = Store.open(settings.database_url)
+        with self._store.reading() as connection:
+            self._breaker = self._restore(connection)
+        self._saved = self._breaker_row()
+        self._writer = Writer(self._store, SINGLETON)
+        self._reader = Reader(self._store)
+
+    async def report_node(self, node_id: str, load: dict[str, Any]) -> None:
+        """A node is alive and carries this load (JSON-able).
+
+        Raises:
+            InvalidRequest: no node id, or a load of over MAX_LOAD_CHARS.
+        """
+        text = json.dumps(load, sort_keys=True)
+        if not 1 <= len(node_id) <= 128 or len(text) > MAX_LOAD_CHARS:  # noqa: PLR2004 - as the text says
+            raise InvalidRequest(
+                f"node_id has {len(node_id)} characters, load has {len(text)}: "
+                f"must have 1 to 128, and at most {MAX_LOAD_CHARS}",
+                field="node_id",
+            )
+        now_s = self._clock()
+        row = {"node_id": node_id, "reported_at_s": now_s, "load": text}
+
+        def save(connection: Connection) -> None:
+            upsert(connection, node_health, row)
+            old = node_health.c.reported_at_s < now_s - FORGET_AFTER_S
+            connection.execute(sa.delete(node_health).where(old))
+
+        await self._writer.run(save)
+
+    async def forget_node(self, node_id: str) -> None:
+        """A node left in good order. Idempotent."""
+        gone = sa.delete(node_health).where(node_health.c.node_id == node_id)
+
+        def forget(connection: Connection) -> None:
+            connection.execute(gone)
+
+        await self._writer.run(forget)
+
+    async def acquire_provider(self) -> Permit | None:
+        """Leave to ask the provider; None while the breaker is open. The permit
+        goes back with `report_provider`."""
+        permit = self._breaker.acquire(self._clock())
+        await self._save_breaker()
+        return permit
+
+    async def report_provider(
+        self, ok: bool, latency_ms: float, error: str = "", permit: Permit | None = None
+    ) -> None:
+        """The provider answered, or it failed with `error` (never a transcript).
+
+        Args:
+            latency_ms: to its answer; not used for a failure.
+            permit: what `acquire_provider` gave, if it was asked.
+        """
+        now_s, told = self._clock(), self._provider
+        if ok:
+            told.ok += 1
+            told.latency_ms = latency_ms
+        else:
+            told.failed += 1
+            told.error = error[:MAX_ERROR_CHARS]
+        if permit is None:
+            self._breaker.observe(ok, now_s)
+        elif ok:
+            self._breaker.success(permit)
+        else:
+            self._breaker.failure(permit, now_s)
+        await self._save_breaker()
+
+    async def status(self) -> dict[str, Any]:
+        """Nodes by id and the provider, as they are now."""
+        rows = await self._reader.run(lambda c: c.execute(sa.select(node_health)).all())
+        now_s = self._clock()
+        nodes = {
+            row.node_id: {
+                "state": node_state(self._liveness, row.reported_at_s, now_s).value,
+                "age_s": max(0.0, now_s - row.reported_at_s),
+                "load": json.loads(row.load),
+            }
+            for row in rows
+        }
+        state, told = self._breaker.state(now_s), self._provider
+        healthy = any(node["state"] == NodeState.HEALTHY for node in nodes.values())
+        return {
+            "healthy": healthy and state is not State.OPEN,
+            "nodes": nodes,
+            "provider": {
+                "name": self._provider_name,
+                "state": state.value,
+                "failures_in_a_row": self._breaker.failures,
+                "ok": told.ok,
+                "failed": told.failed,
+                "latency_ms": told.latency_ms,
+                "last_error": told.error,
+            },
+        }
+
+    async def ping(self) -> dict[str, Any]:
+        """Takes over from a predecessor, if there is one; the epoch.
+
+        Raises:
+            Fenced: a successor has taken over.
+        """
+        return {"epoch": await self._writer.begin()}
+
+    def close(self) -> None:
+        """Finishes writing and closes the database; blocks."""
+        self._writer.close()
+        self._store.close()
+
+    # ------------------------------------------------------------- the breaker
+
+    def _restore(self, connection: Connection) -> Breaker:
+        row = connection.execute(
+            sa.select(provider_health).where(provider_health.c.provider == self._provider_name)
+        ).one_or_none()
+        if row is None:
+            return Breaker(self._rules)
+        opened_at_s = min(row.opened_at_s, self._clock())
+        return Breaker.restore(self._rules, State(row.state), row.failures, opened_at_s)
+
+    def _breaker_row(self) -> dict[str, Any]:
+        state, failures, opened_at_s = self._breaker.snapshot()
+        return {
+            "provider": self._provider_name,
+            "state": state.value,
+            "failures": failures,
+            "opened_at_s": opened_at_s,
+            "detail": self._provider.error,
+        }
+
+    async def _save_breaker(self) -> None:
+        """Only what a restart would need to know, and only when it changed."""
+        row = self._breaker_row()
+        same = ("state", "failures", "opened_at_s")
+        if any(row[name] != self._saved[name] for name in same):
+            self._saved = row
+            await self._writer.run(lambda connection: upsert(connection, provider_health, row))
+            log.info("provider's breaker", state=row["state"], failures=row["failures"])

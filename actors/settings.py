@@ -1,0 +1,185 @@
+"""Settings of a deployment: from REALTIME_* variables, bounded, checked at the start."""
+
+import os
+import re
+from collections.abc import Mapping
+from decimal import Decimal
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_core import ErrorDetails
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from reception.errors import InvalidRequest
+
+PREFIX = "REALTIME_"
+MIN_PEPPER_CHARS = 32
+OPENAI_MODEL = "gpt-realtime-2.1-mini"
+EMBEDDED_MODEL = "embedded"
+
+_SQLITE = "sqlite:///"
+_DATABASES = ("sqlite://", "postgresql://", "postgres://", "postgresql+psycopg://")
+_CONFIG = Path(__file__).resolve().parent.parent / "config"
+
+Dollars = Annotated[Decimal, Field(ge=0, le=10_000_000, decimal_places=6)]
+Percent = Annotated[float, Field(gt=0, le=100)]
+Port = Annotated[int, Field(ge=0, le=65_535)]
+
+
+class Settings(BaseSettings):
+    """Everything that a deployment may set; the variable of `pool_size` is
+    REALTIME_POOL_SIZE. Relative paths are those of the starting process.
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, frozen=True, extra="forbid", validate_default=True
+    )
+
+    profile: Literal["development", "staging", "production"] = "development"
+
+    # what is aimed at, and when to worry
+    target_latency_ms: int = Field(100, ge=1, le=10_000)
+    memory_threshold: Percent = 80.0
+    cpu_threshold: Percent = 70.0
+    metrics_collection_interval: int = Field(30, ge=1, le=3_600, description="seconds")
+    alert_cooldown_seconds: int = Field(300, ge=0, le=86_400)
+
+    # money, in US dollars
+    cost_limit_hourly: Dollars = Decimal("50.0")
+    cost_limit_daily: Dollars = Decimal("500.0")
+    cost_limit_weekly: Dollars = Decimal("2500.0")
+    cost_limit_monthly: Dollars = Decimal("8000.0")
+    budget_timezone: str = "UTC"
+    prices_path: Path = _CONFIG / "prices.yaml"
+    hold_slice_s: int = Field(30, ge=5, le=3_600)
+
+    # security
+    rate_limit_per_minute: int = Field(60, ge=1, le=1_000_000)
+    rate_limit_per_hour: int = Field(1_000, ge=1, le=60_000_000)
+    auto_block_enabled: bool = True
+    insecure_dev: bool = False
+    key_pepper: SecretStr = SecretStr("")
+
+    # storage
+    database_url: str = Field("sqlite:///var/reception.db", repr=False)
+    recordings_path: Path = Path("var/recordings")
+
+    # where it listens; port 0 is any free one
+    grpc_host: str = Field("127.0.0.1", min_length=1, max_length=255)
+    grpc_port: Port = 50_051
+    http_host: str = Field("127.0.0.1", min_length=1, max_length=255)
+    http_port: Port = 8_080
+
+    # the voice provider; an empty model is the provider's default one
+    provider: Literal["embedded", "openai"] = "embedded"
+    provider_base_url: str = Field("", pattern=r"^(https?://\S+)?$")
+    model: str = Field("", max_length=128)
+    voice: str = Field("", max_length=64)
+
+    # calls
+    receptionist_path: Path = _CONFIG / "receptionist.yaml"
+    pool_size: int = Field(8, ge=1, le=1_000, description="warm sessions")
+    workers: int = Field(2, ge=1, le=256, description="audio workers")
+    idle_timeout_s: float = Field(20.0, ge=1.0, le=600.0)
+    attach_timeout_s: float = Field(5.0, ge=0.5, le=60.0)
+    max_call_s: int = Field(3_600, ge=10, le=86_400)
+    drain_grace_s: float = Field(60.0, ge=0.0, le=86_400.0)
+    node_report_s: float = Field(2.0, ge=0.1, le=60.0)
+
+    @field_validator("prices_path", "receptionist_path", "recordings_path")
+    @classmethod
+    def _absolute(cls, path: Path) -> Path:
+        return path.expanduser().absolute()
+
+    @field_validator("database_url")
+    @classmethod
+    def _database(cls, url: str) -> str:
+        if not url.startswith(_DATABASES):
+            raise ValueError("must begin with sqlite:/// or postgresql://")
+        path = url.removeprefix(_SQLITE)
+        if path == url or path in ("", ":memory:"):
+            if url.startswith("sqlite"):
+                raise ValueError("must name a file, as in sqlite:///var/reception.db")
+            return url
+        return _SQLITE + str(Path(path).expanduser().absolute())
+
+    @field_validator("budget_timezone")
+    @classmethod
+    def _zone(cls, name: str) -> str:
+        try:
+            ZoneInfo(name)
+        except (ZoneInfoNotFoundError, ValueError, OSError):
+            raise ValueError("must be a time zone's name, as in Europe/Berlin") from None
+        return name
+
+    @model_validator(mode="before")
+    @classmethod
+    def _default_model(cls, values: Any) -> Any:
+        if isinstance(values, dict) and not values.get("model"):
+            provider = values.get("provider", "embedded")
+            return values | {"model": EMBEDDED_MODEL if provider == "embedded" else OPENAI_MODEL}
+        return values
+
+    @model_validator(mode="after")
+    def _production_is_strict(self) -> Self:
+        if self.profile != "production":
+            return self
+        if self.insecure_dev:
+            raise ValueError("insecure_dev|must be false when REALTIME_PROFILE is production")
+        if len(self.key_pepper.get_secret_value()) < MIN_PEPPER_CHARS:
+            raise ValueError(
+                f"key_pepper|must have at least {MIN_PEPPER_CHARS} characters "
+                "when REALTIME_PROFILE is production"
+            )
+        return self
+
+    def cost_limits_micros(self) -> dict[str, int]:
+        """The limits by window (hour, day, week, month) in micro-dollars."""
+        dollars = {
+            "hour": self.cost_limit_hourly,
+            "day": self.cost_limit_daily,
+            "week": self.cost_limit_weekly,
+            "month": self.cost_limit_monthly,
+        }
+        return {window: int(amount * 1_000_000) for window, amount in dollars.items()}
+
+
+def load_settings(**overrides: Any) -> Settings:
+    """Settings from the environment, with `overrides` (by field name) on top.
+
+    Raises:
+        InvalidRequest: with one line for each fault, which names the variable,
+            the value and the bound; `field` is the first variable.
+    """
+    try:
+        return Settings(**overrides)
+    except ValidationError as error:
+        faults = [_fault(details) for details in error.errors(include_url=False)]
+    raise InvalidRequest("\n".join(f"{name} {text}" for name, text in faults), field=faults[0][0])
+
+
+def unknown_variables(environ: Mapping[str, str] | None = None) -> list[str]:
+    """Names of REALTIME_* variables that no setting has: misspelt, most likely."""
+    known = {PREFIX + name.upper() for name in Settings.model_fields}
+    names = os.environ if environ is None else environ
+    return sorted(
+        name for name in names if name.upper().startswith(PREFIX) and name.upper() not in known
+    )
+
+
+def _fault(details: ErrorDetails) -> tuple[str, str]:
+    """The variable and the sentence about it. Secrets are never shown."""
+    message = details["msg"].removeprefix("Value error, ")
+    if not details["loc"]:
+        name, _, message = message.partition("|")
+        return PREFIX + name.upper(), message
+    name = str(details["loc"][0])
+    if details["type"] == "extra_forbidden":
+        return PREFIX + name.upper(), "is not a setting"
+    message = message.replace("Input should be ", "must be ")
+    secret = Settings.model_fields[name].annotation is SecretStr
+    shown = re.sub("//[^@/]*@", "//***@", str(details["input"]))[:100]
+    value = "" if secret else f"is {shown!r}: "
+    return PREFIX + name.upper(), value + message

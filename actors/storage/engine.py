@@ -1,0 +1,254 @@
+"""The database: SQLite or PostgreSQL behind one door, migrated when it is opened."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Self
+
+import sqlalchemy as sa
+from sqlalchemy.engine import URL, Connection, Engine, make_url
+from sqlalchemy.exc import DataError, IntegrityError, ProgrammingError, SQLAlchemyError
+
+from actors.storage import schema
+from reception.errors import Fenced, InvalidRequest, ReceptionError, Unavailable
+
+HEAD = "0001"
+"""The newest migration; a test compares it with migrations/versions."""
+
+BUSY_TIMEOUT_MS = 10_000
+
+_MIGRATIONS = Path(__file__).parent / "migrations"
+_MIGRATION_LOCK = 0x52454350
+_PRAGMAS = (
+    f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}",
+    "PRAGMA journal_mode=WAL",
+    "PRAGMA synchronous=FULL",
+    "PRAGMA foreign_keys=ON",
+)
+
+
+class Store:
+    """An open database. Its methods block: call them from a thread.
+
+    Every method raises Unavailable when the database can't be reached or can't
+    do its work now, and a bare ReceptionError when it refuses what it is given.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+
+    @classmethod
+    def open(cls, url: str) -> Self:
+        """Opens the database at `url` and brings its tables up to date. Several
+        processes may do so at once.
+
+        Args:
+            url: sqlite:///path or postgresql://user@host/database.
+
+        Raises:
+            InvalidRequest: no such kind of database.
+            Unavailable: it can't be opened.
+        """
+        with faults():
+            store = cls(_engine(url))
+            try:
+                store._migrate()
+            except BaseException:
+                store.engine.dispose()
+                raise
+            return store
+
+    def close(self) -> None:
+        """Gives all connections back. Idempotent."""
+        self.engine.dispose()
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[Connection]:
+        """One writing transaction, durable when the block is left; SQLite's
+        write lock is taken at its beginning."""
+        with faults(), self.engine.begin() as connection:
+            yield connection
+
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """One consistent view; writes nothing."""
+        with faults(), self.engine.connect() as connection:
+            connection.execution_options(reading=True)
+            with connection.begin() as view:
+                yield connection
+                view.rollback()
+
+    def take_epoch(self, singleton: str) -> int:
+        """The next epoch of a singleton: from now on, older ones are refused."""
+        with self.transaction() as connection:
+            epoch = check_epoch(connection, singleton, None) + 1
+            connection.execute(
+                sa.update(schema.epochs)
+                .where(schema.epochs.c.singleton == singleton)
+                .values(epoch=epoch)
+            )
+            return epoch
+
+    def _migrate(self) -> None:
+        if self._version() == HEAD:
+            return
+        from alembic import command  # noqa: PLC0415 - slow to import, seldom needed
+        from alembic.config import Config  # noqa: PLC0415
+
+        config = Config()
+        config.set_main_option("script_location", str(_MIGRATIONS))
+        with self.engine.begin() as connection:
+            if connection.dialect.name == "postgresql":
+                connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_MIGRATION_LOCK)))
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+
+    def _version(self) -> str:
+        with self.reading() as connection:
+            if not sa.inspect(connection).has_table("alembic_version"):
+                return ""
+            return str(
+                connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalar()
+            )
+
+
+def check_epoch(connection: Connection, singleton: str, epoch: int | None) -> int:
+    """Locks a singleton's epoch until the transaction's end and compares it:
+    until then nobody else writes as this singleton.
+
+    Args:
+        epoch: the writer's; None to accept any (a writer that keeps nothing in
+            memory between its transactions).
+
+    Returns:
+        The epoch now; 0 when none was ever taken.
+
+    Raises:
+        Fenced: there is a newer one.
+    """
+    if epoch is None:
+        insert_if_new(connection, schema.epochs, {"singleton": singleton, "epoch": 0})
+    now = connection.execute(_EPOCH, {"name": singleton}).scalar_one_or_none()
+    if epoch is not None and now != epoch:
+        raise Fenced(f"{singleton} has epoch {now}, this writer has {epoch}: it was replaced")
+    return int(now or 0)
+
+
+def upsert(
+    connection: Connection, table: sa.Table, values: dict[str, Any], *, add: tuple[str, ...] = ()
+) -> None:
+    """Inserts a row, or updates the one with its primary key.
+
+    Args:
+        add: columns to which the value is added instead of replacing it.
+    """
+    statement = _upsert(connection.dialect.name, table, tuple(values), add)
+    connection.execute(statement, values)
+
+
+def insert_if_new(connection: Connection, table: sa.Table, values: dict[str, Any]) -> bool:
+    """Inserts a row unless one of its unique keys is there; whether it did."""
+    return (
+        connection.execute(_insert_if_new(connection.dialect.name, table), values).first()
+        is not None
+    )
+
+
+# Statements are built once: building one costs more than running it.
+
+_EPOCH = (
+    sa.select(schema.epochs.c.epoch)
+    .where(schema.epochs.c.singleton == sa.bindparam("name"))
+    .with_for_update()
+)
+
+
+@functools.cache
+def _upsert(dialect: str, table: sa.Table, names: tuple[str, ...], add: tuple[str, ...]) -> Any:
+    insert = _insert(dialect)(table)
+    keys = [column.name for column in table.primary_key]
+    changes = {
+        name: table.c[name] + insert.excluded[name] if name in add else insert.excluded[name]
+        for name in names
+        if name not in keys
+    }
+    return insert.on_conflict_do_update(index_elements=keys, set_=changes)
+
+
+@functools.cache
+def _insert_if_new(dialect: str, table: sa.Table) -> Any:
+    return _insert(dialect)(table).on_conflict_do_nothing().returning(sa.literal(1))
+
+
+def _insert(dialect: str) -> Any:
+    if dialect == "postgresql":
+        from sqlalchemy.dialects.postgresql import insert as postgresql  # noqa: PLC0415
+
+        return postgresql
+    from sqlalchemy.dialects.sqlite import insert as sqlite  # noqa: PLC0415
+
+    return sqlite
+
+
+@contextlib.contextmanager
+def faults() -> Iterator[None]:
+    """Database errors as ours; the text of a statement is not shown, because
+    its values may be anything."""
+    try:
+        yield
+    except SQLAlchemyError as error:
+        cause = getattr(error, "orig", None) or error
+        first = (str(cause).splitlines() or [""])[0][:200]
+        text = f"database: {type(cause).__name__}: {first}"
+        if isinstance(error, DataError | IntegrityError | ProgrammingError):
+            raise ReceptionError(text) from error
+        raise Unavailable(text, retry_after_s=1.0) from error
+
+
+# ------------------------------------------------------------------ engines
+
+
+def _engine(url: str) -> Engine:
+    try:
+        parsed = make_url(url)
+    except SQLAlchemyError:
+        raise InvalidRequest("the database URL makes no sense", field="database_url") from None
+    backend = parsed.get_backend_name()
+    if backend == "sqlite":
+        return _sqlite(parsed)
+    if backend in ("postgresql", "postgres"):
+        return sa.create_engine(
+            parsed.set(drivername="postgresql+psycopg"),
+            pool_pre_ping=True,
+            pool_size=4,
+            connect_args={"connect_timeout": 10},
+        )
+    raise InvalidRequest(
+        f"database {backend!r}: must be sqlite or postgresql", field="database_url"
+    )
+
+
+def _sqlite(url: URL) -> Engine:
+    if not url.database or url.database == ":memory:":
+        raise InvalidRequest("SQLite needs a file: sqlite:///path", field="database_url")
+    try:
+        Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise Unavailable(f"database: {error}") from error
+    engine = sa.create_engine(url, connect_args={"check_same_thread": False})
+
+    @sa.event.listens_for(engine, "connect")
+    def _configure(connection: Any, _record: Any) -> None:
+        connection.isolation_level = None  # transactions are begun below, never by the driver
+        for pragma in _PRAGMAS:
+            connection.execute(pragma)
+
+    @sa.event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        reading = connection.get_execution_options().get("reading")
+        connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
+
+    return engine

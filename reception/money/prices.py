@@ -1,0 +1,266 @@
+"""What a model costs: a dated price table, and exact cost of what was used.
+
+Prices are kept in pico-dollars (10^-12), so that every price in the table is an
+integer: 4 dollars for a million tokens are 4,000,000 pico-dollars a token. The
+cost of one response is summed in pico-dollars and rounded once, half up, to
+whole micro-dollars.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from datetime import UTC, date, datetime, time
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+from reception.errors import InvalidRequest
+from reception.provider.base import Usage
+
+PICOS_PER_MICRO = 1_000_000
+CALLER_TOKENS_PER_S = 10
+"""Caller audio is counted as one token for each 100 ms."""
+
+_MAX_DOLLARS = Decimal(1_000_000)
+_MS_PER_S = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class TokenPrice:
+    """Pico-dollars a token of one kind (text, audio or image)."""
+
+    input: int = 0
+    cached: int = 0
+    output: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ModelPrice:
+    """Prices of one model from a day on.
+
+    Attributes:
+        valid_from_s: UNIX time of that day's beginning (UTC).
+        pico_per_ms: for a millisecond of audio, where it is billed by time;
+            0 where it is billed by tokens.
+        hold_micros_per_minute: what a minute of a call costs at most, nearly:
+            the rate at which money is held before it is spent.
+        simulated: nobody charges this; the price only shows what it would be.
+        source: where the price was read.
+    """
+
+    valid_from_s: float
+    text: TokenPrice = TokenPrice()
+    audio: TokenPrice = TokenPrice()
+    image: TokenPrice = TokenPrice()
+    pico_per_ms: int = 0
+    hold_micros_per_minute: int = 0
+    simulated: bool = False
+    source: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PriceTable:
+    """All models' prices; each model's are sorted by `valid_from_s`."""
+
+    version: str
+    models: Mapping[str, tuple[ModelPrice, ...]]
+
+    def price(self, model: str, at_s: float) -> ModelPrice:
+        """The price of `model` at UNIX time `at_s`.
+
+        Raises:
+            InvalidRequest: the model has no price then; nothing is ever free
+                because it is unknown.
+        """
+        priced = [p for p in self.models.get(model, ()) if p.valid_from_s <= at_s]
+        if not priced:
+            raise InvalidRequest(
+                f"model {model!r} has no price in the table of {self.version}: "
+                "add it to the file that REALTIME_PRICES_PATH names",
+                field="model",
+            )
+        return priced[-1]
+
+    def cost(self, usage: Usage, model: str, at_s: float) -> int:
+        """Micro-dollars of one response.
+
+        Raises:
+            InvalidRequest: no price, or counts that can't be (negative, or
+                more cached tokens than input tokens).
+        """
+        price = self.price(model, at_s)
+        _check_counts(usage)
+        picos = (
+            (usage.input_text - usage.cached_text) * price.text.input
+            + usage.cached_text * price.text.cached
+            + usage.output_text * price.text.output
+            + (usage.input_audio - usage.cached_audio) * price.audio.input
+            + usage.cached_audio * price.audio.cached
+            + usage.output_audio * price.audio.output
+        )
+        return to_micros(picos)
+
+    def transcription_cost(
+        self, model: str, seconds: float, input_tokens: int, output_tokens: int, at_s: float
+    ) -> int:
+        """Micro-dollars of transcribing one item.
+
+        A model that is billed by time and reported in tokens is charged for
+        the time that its input tokens stand for.
+
+        Args:
+            seconds: of audio; 0 where tokens are reported instead.
+
+        Raises:
+            InvalidRequest: no price, or a negative count.
+        """
+        price = self.price(model, at_s)
+        if not 0 <= seconds < float("inf") or input_tokens < 0 or output_tokens < 0:
+            raise InvalidRequest(
+                f"transcription usage of {seconds} s, {input_tokens} and {output_tokens} tokens "
+                "is not possible: counts are 0 or more",
+                field="usage",
+            )
+        if not price.pico_per_ms:
+            return to_micros(input_tokens * price.audio.input + output_tokens * price.text.output)
+        if seconds:
+            return to_micros(_round(Decimal(str(seconds)) * _MS_PER_S) * price.pico_per_ms)
+        return to_micros(input_tokens * _MS_PER_S // CALLER_TOKENS_PER_S * price.pico_per_ms)
+
+    def hold(self, model: str, seconds: int, at_s: float) -> int:
+        """Micro-dollars to hold for `seconds` of a call, rounded up."""
+        rate = self.price(model, at_s).hold_micros_per_minute
+        return -(-rate * seconds // 60)
+
+
+def to_micros(picos: int) -> int:
+    """Whole micro-dollars, half up. `picos` is 0 or more."""
+    return (picos + PICOS_PER_MICRO // 2) // PICOS_PER_MICRO
+
+
+def parse_prices(data: Any) -> PriceTable:
+    """A price table from what a YAML file holds (see config/prices.yaml).
+
+    Dollars may be numbers or text; a binary fraction counts as its shortest
+    decimal form, which is what was written.
+
+    Raises:
+        InvalidRequest: names the entry, its value and what it must be.
+    """
+    table = _mapping(data, "prices")
+    _no_others(table, {"version", "models"}, "prices")
+    version = table.get("version")
+    if not version:
+        raise InvalidRequest("prices: version is missing", field="version")
+    models = _mapping(table.get("models"), "models")
+    if not models:
+        raise InvalidRequest("prices: models is empty", field="models")
+    return PriceTable(
+        str(version),
+        {str(name): _versions(found, f"models.{name}") for name, found in models.items()},
+    )
+
+
+def _versions(found: Any, where: str) -> tuple[ModelPrice, ...]:
+    if not isinstance(found, list) or not found:
+        raise InvalidRequest(f"{where} must be a list of dated prices", field=where)
+    prices = [_model(entry, f"{where}[{index}]") for index, entry in enumerate(found)]
+    prices.sort(key=lambda price: price.valid_from_s)
+    if len({price.valid_from_s for price in prices}) < len(prices):
+        raise InvalidRequest(f"{where} has two prices of the same day", field=where)
+    return tuple(prices)
+
+
+def _model(found: Any, where: str) -> ModelPrice:
+    entry = _mapping(found, where)
+    kinds = ("text", "audio", "image")
+    known = {"valid_from", "source", "simulated", "hold_usd_per_minute", "usd_per_second", *kinds}
+    _no_others(entry, known, where)
+    per_second = "usd_per_second" in entry
+    if per_second == any(kind in entry for kind in kinds):
+        raise InvalidRequest(
+            f"{where} must have either usd_per_second or prices of tokens", field=where
+        )
+    tokens = {kind: _tokens(entry[kind], f"{where}.{kind}") for kind in kinds if kind in entry}
+    simulated = entry.get("simulated", False)
+    if not isinstance(simulated, bool):
+        raise InvalidRequest(f"{where}.simulated must be true or false", field=f"{where}.simulated")
+    return ModelPrice(
+        valid_from_s=_day(entry.get("valid_from"), f"{where}.valid_from"),
+        pico_per_ms=_dollars(entry["usd_per_second"], 9, f"{where}.usd_per_second")
+        if per_second
+        else 0,
+        hold_micros_per_minute=_dollars(
+            entry.get("hold_usd_per_minute", 0), 6, f"{where}.hold_usd_per_minute"
+        ),
+        simulated=simulated,
+        source=str(entry.get("source", "")),
+        **tokens,
+    )
+
+
+def _tokens(found: Any, where: str) -> TokenPrice:
+    """Dollars for a million tokens, as pico-dollars a token."""
+    entry = _mapping(found, where)
+    _no_others(entry, {field.name for field in fields(TokenPrice)}, where)
+    return TokenPrice(**{str(k): _dollars(v, 6, f"{where}.{k}") for k, v in entry.items()})
+
+
+def _dollars(value: Any, places: int, where: str) -> int:
+    """`value` dollars in units of 10^-places; must be whole in them."""
+    try:
+        dollars = Decimal(str(value))
+    except InvalidOperation:
+        dollars = Decimal(-1)
+    scaled = dollars.scaleb(places) if dollars.is_finite() else Decimal(-1)
+    if isinstance(value, bool) or scaled < 0 or dollars > _MAX_DOLLARS or scaled % 1:
+        raise InvalidRequest(
+            f"{where} is {value!r}: must be dollars from 0 to {_MAX_DOLLARS}, "
+            f"with at most {places} decimal places",
+            field=where,
+        )
+    return int(scaled)
+
+
+def _day(value: Any, where: str) -> float:
+    try:
+        day = value if isinstance(value, date) else date.fromisoformat(str(value))
+    except ValueError:
+        raise InvalidRequest(
+            f"{where} is {value!r}: must be a day, as in 2026-11-01", field=where
+        ) from None
+    return datetime.combine(day, time(), UTC).timestamp()
+
+
+def _mapping(value: Any, where: str) -> Mapping[Any, Any]:
+    if not isinstance(value, Mapping):
+        raise InvalidRequest(f"{where} must be a mapping of names to values", field=where)
+    return value
+
+
+def _no_others(entry: Mapping[Any, Any], known: set[str], where: str) -> None:
+    others = sorted(str(key) for key in entry if key not in known)
+    if others:
+        raise InvalidRequest(
+            f"{where} has {', '.join(others)}: must be of {', '.join(sorted(known))}", field=where
+        )
+
+
+def _round(value: Decimal) -> int:
+    return int(value + Decimal("0.5"))
+
+
+def _check_counts(usage: Usage) -> None:
+    for field in fields(Usage):
+        if getattr(usage, field.name) < 0:
+            raise InvalidRequest(
+                f"{field.name} is {getattr(usage, field.name)}: must be 0 or more",
+                field=field.name,
+            )
+    for kind in ("text", "audio"):
+        cached, total = getattr(usage, f"cached_{kind}"), getattr(usage, f"input_{kind}")
+        if cached > total:
+            raise InvalidRequest(
+                f"cached_{kind} is {cached}: must be at most input_{kind}, {total}",
+                field=f"cached_{kind}",
+            )

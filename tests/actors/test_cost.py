@@ -1,0 +1,341 @@
+"""The cost singleton over real databases: holds, bills, limits, restarts."""
+
+from __future__ import annotations
+
+import asyncio
+import pickle
+import random
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from actors.cost import HOLD_MARGIN_S, CostController
+from actors.settings import Settings
+from actors.storage import schema
+from reception.errors import Fenced, InvalidRequest
+from reception.money.account import CallCost
+from reception.provider.base import Usage
+
+MODEL = "gpt-realtime-2.1-mini"
+NOON_S = datetime(2026, 11, 24, 12, 0, tzinfo=UTC).timestamp()
+SLICE = 40_000  # 30 s at 0.08 dollars a minute
+TURN = Usage(input_text=1_000, input_audio=50, output_text=20, output_audio=100)
+TURN_COST = 600 + 500 + 48 + 2_000
+
+SettingsFor = Callable[..., Settings]
+
+
+class Clock:
+    """UNIX seconds that a test sets."""
+
+    def __init__(self) -> None:
+        self.now_s = NOON_S
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def make(
+    database_url: str, settings_for: SettingsFor, clock: Clock
+) -> Iterator[Callable[..., CostController]]:
+    """Cost controllers over one database; the ledger is proved at the end."""
+    made: list[CostController] = []
+
+    def build(**named: Any) -> CostController:
+        made.append(CostController(settings_for(database_url, **named), clock))
+        return made[-1]
+
+    yield build
+    if made:
+        assert asyncio.run(made[-1].check()) == []
+    for controller in made:
+        controller.close()
+
+
+@pytest.fixture
+def cost(make: Callable[..., CostController]) -> CostController:
+    return make()
+
+
+async def start(cost: CostController, session: str = "s1") -> None:
+    hold = await cost.open_call(session, f"call-{session}", "acme", "key", MODEL)
+    assert hold.admitted
+
+
+def ledger_of(cost: CostController, session: str) -> list[tuple[str, int]]:
+    table = schema.ledger
+    with cost._store.reading() as connection:
+        rows = connection.execute(
+            sa.select(table.c.kind, table.c.amount_micros)
+            .where(table.c.session_id == session)
+            .order_by(table.c.id)
+        )
+        return [(row.kind, row.amount_micros) for row in rows]
+
+
+async def test_a_call_from_hold_to_settlement(cost: CostController) -> None:
+    hold = await cost.open_call("s1", "c1", "acme", "key", MODEL)
+    assert (hold.admitted, hold.message, hold.held_micros) == (True, "", SLICE)
+    charge = await cost.usage("s1", "r1", MODEL, TURN)
+    assert (charge.cost_micros, charge.call_total_micros, charge.wrap_up) == (
+        TURN_COST, TURN_COST, False,
+    )  # fmt: skip
+    spoken = await cost.transcription("s1", "i1", "gpt-4o-mini-transcribe", 4.0, 0, 0)
+    assert (spoken.cost_micros, spoken.call_total_micros) == (200, TURN_COST + 200)
+    total = await cost.close_call("s1")
+    assert total == CallCost(
+        TURN_COST + 200, 0, True, 1, input_text=1_000, input_audio=50, output_text=20,
+        output_audio=100,
+    )  # fmt: skip
+    assert ledger_of(cost, "s1") == [
+        ("hold", SLICE), ("settle", TURN_COST), ("extend", TURN_COST), ("settle", 200),
+        ("extend", 200), ("release", SLICE),
+    ]  # fmt: skip
+
+
+async def test_everything_sent_twice_counts_once(cost: CostController) -> None:
+    for _ in range(2):
+        assert (await cost.open_call("s1", "c1", "acme", "key", MODEL)).held_micros == SLICE
+    charges = [await cost.usage("s1", "r1", MODEL, TURN) for _ in range(2)]
+    assert charges[0] == charges[1]
+    spoken = [await cost.transcription("s1", "r1", "whisper-1", 1.0, 0, 0) for _ in range(2)]
+    assert spoken[0] == spoken[1]
+    closed = [await cost.close_call("s1") for _ in range(2)]
+    assert closed[0] == closed[1] == await cost.call_cost("s1")
+    assert closed[0].total_micros == TURN_COST + 100
+    totals = await cost.totals()
+    assert (totals["posted_micros"], totals["held_micros"]) == (TURN_COST + 100, 0)
+
+
+async def test_usage_after_the_end_is_billed(cost: CostController) -> None:
+    await start(cost)
+    await cost.close_call("s1")
+    charge = await cost.usage("s1", "r9", MODEL, TURN)
+    assert (charge.call_total_micros, charge.wrap_up) == (TURN_COST, False)
+    assert await cost.usage("s1", "r9", MODEL, TURN) == charge
+    assert (await cost.close_call("s1")).total_micros == TURN_COST
+    assert ledger_of(cost, "s1")[-1] == ("usage", TURN_COST)
+    assert (await cost.totals())["held_micros"] == 0
+
+
+async def test_usage_before_the_opening_is_billed(cost: CostController) -> None:
+    charge = await cost.usage("s1", "r1", MODEL, TURN)
+    assert charge.call_total_micros == TURN_COST
+    assert (await cost.open_call("s1", "c1", "acme", "key", MODEL)).admitted
+    assert (await cost.close_call("s1")).total_micros == TURN_COST
+
+
+async def test_a_call_given_up_before_its_opening_came_holds_nothing(cost: CostController) -> None:
+    assert await cost.close_call("s1") == CallCost(closed=True)
+    late = await cost.open_call("s1", "c1", "acme", "key", MODEL)
+    assert (late.admitted, late.message) == (False, "this call is over")
+    assert (await cost.usage("s1", "r1", MODEL, TURN)).call_total_micros == TURN_COST
+
+
+async def test_an_unknown_call_costs_nothing(cost: CostController) -> None:
+    assert await cost.call_cost("nobody") == CallCost()
+
+
+async def test_an_unknown_model_is_refused_everywhere(cost: CostController) -> None:
+    for asking in (
+        cost.open_call("s1", "c1", "acme", "key", "gpt-9"),
+        cost.usage("s1", "r1", "gpt-9", TURN),
+        cost.transcription("s1", "i1", "gpt-9", 1.0, 0, 0),
+    ):
+        with pytest.raises(InvalidRequest, match="gpt-9"):
+            await asking
+    assert (await cost.totals())["calls"] == 0
+
+
+async def test_ids_have_bounds(cost: CostController) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        await cost.open_call("s" * 257, "c1", "acme", "key", MODEL)
+    assert caught.value.field == "session_id"
+    with pytest.raises(InvalidRequest, match="used_id"):
+        await cost.usage("s1", "", MODEL, TURN)
+
+
+# ------------------------------------------------------------------ limits
+
+
+async def test_calls_are_admitted_up_to_the_limit(make: Callable[..., CostController]) -> None:
+    cost = make(cost_limit_hourly=Decimal("0.1"))
+    await start(cost, "s1")
+    await start(cost, "s2")
+    refused = await cost.open_call("s3", "c3", "acme", "key", MODEL)
+    assert (refused.admitted, refused.held_micros, refused.retry_after_s) == (False, 0, 5.0)
+    assert "hour" in refused.message
+    await cost.close_call("s1")
+    await start(cost, "s3")
+
+
+async def test_exactly_the_limit_is_enough(make: Callable[..., CostController]) -> None:
+    cost = make(cost_limit_daily=Decimal("0.08"))
+    await start(cost, "s1")
+    await start(cost, "s2")
+    assert not (await cost.open_call("s3", "c3", "acme", "key", MODEL)).admitted
+
+
+async def test_many_at_once_never_pass_the_limit(make: Callable[..., CostController]) -> None:
+    cost = make(cost_limit_hourly=Decimal("0.4"))
+    holds = await asyncio.gather(
+        *(cost.open_call(f"s{n}", f"c{n}", "acme", "key", MODEL) for n in range(40))
+    )
+    assert sum(hold.admitted for hold in holds) == 10
+    assert (await cost.totals())["held_micros"] == 400_000
+
+
+async def test_a_call_wraps_up_when_nothing_more_can_be_held(
+    make: Callable[..., CostController],
+) -> None:
+    cost = make(cost_limit_weekly=Decimal("0.041"))
+    await start(cost)
+    first = await cost.usage("s1", "r1", MODEL, Usage(output_audio=50))
+    assert (first.cost_micros, first.wrap_up) == (1_000, False)
+    second = await cost.usage("s1", "r2", MODEL, Usage(output_audio=1))
+    assert second.wrap_up
+    assert await cost.usage("s1", "r2", MODEL, Usage(output_audio=1)) == second
+    await cost.close_call("s1")
+    refused = await cost.open_call("s2", "c2", "acme", "key", MODEL)
+    assert not refused.admitted
+    assert "week" in refused.message
+    assert refused.retry_after_s == 5.5 * 86_400
+
+
+async def test_a_window_that_ends_frees_its_budget(
+    make: Callable[..., CostController], clock: Clock
+) -> None:
+    cost = make(cost_limit_hourly=Decimal("0.05"))
+    await start(cost, "s1")
+    await cost.usage("s1", "r1", MODEL, Usage(output_audio=1_500))
+    await cost.close_call("s1")
+    refused = await cost.open_call("s2", "c2", "acme", "key", MODEL)
+    assert (refused.admitted, refused.retry_after_s) == (False, 3_600.0)
+    clock.now_s += refused.retry_after_s
+    await start(cost, "s2")
+
+
+async def test_a_hold_is_given_back_when_its_call_vanished(
+    make: Callable[..., CostController], clock: Clock
+) -> None:
+    cost = make(cost_limit_hourly=Decimal("0.05"), max_call_s=600)
+    await start(cost, "s1")
+    clock.now_s += 600 + HOLD_MARGIN_S
+    assert not (await cost.open_call("s2", "c2", "acme", "key", MODEL)).admitted
+    clock.now_s += 1
+    await start(cost, "s2")
+    assert ledger_of(cost, "s1")[-1] == ("release", SLICE)
+    assert (await cost.usage("s1", "r1", MODEL, TURN)).wrap_up
+
+
+async def test_totals(cost: CostController) -> None:
+    await start(cost, "s1")
+    await start(cost, "s2")
+    await cost.usage("s1", "r1", MODEL, TURN)
+    await cost.transcription("s1", "i1", "whisper-1", 1.0, 0, 0)
+    await cost.close_call("s1")
+    totals = await cost.totals()
+    assert (totals["calls"], totals["open_calls"]) == (2, 1)
+    assert (totals["posted_micros"], totals["held_micros"]) == (TURN_COST + 100, SLICE)
+    assert totals["windows"]["month"] == {
+        "posted_micros": TURN_COST + 100,
+        "held_micros": SLICE,
+        "limit_micros": 8_000_000_000,
+        "ends_at_s": datetime(2026, 12, 1, tzinfo=UTC).timestamp(),
+    }
+    assert totals["models"][MODEL]["responses"] == 1
+    assert totals["models"][MODEL]["output_audio"] == 100
+    assert totals["models"]["whisper-1"]["transcriptions"] == 1
+
+
+# ------------------------------------------------------------------ restarts
+
+
+async def test_a_restart_remembers_everything_and_fences_the_old_one(
+    make: Callable[..., CostController],
+) -> None:
+    old = make()
+    assert await old.ping() == {"epoch": 1}
+    await start(old)
+    await old.usage("s1", "r1", MODEL, TURN)
+    new = make()
+    assert await new.ping() == {"epoch": 2}
+    with pytest.raises(Fenced):
+        await old.usage("s1", "r2", MODEL, TURN)
+    with pytest.raises(Fenced):
+        await old.ping()
+    assert (await new.usage("s1", "r1", MODEL, TURN)).call_total_micros == TURN_COST
+    assert (await new.usage("s1", "r2", MODEL, TURN)).call_total_micros == 2 * TURN_COST
+
+
+async def test_who_only_looks_replaces_nobody(make: Callable[..., CostController]) -> None:
+    working = make()
+    await start(working)
+    looking = make()
+    assert (await looking.totals())["open_calls"] == 1
+    await working.usage("s1", "r1", MODEL, TURN)
+
+
+async def test_a_random_history_is_conserved(
+    make: Callable[..., CostController], clock: Clock
+) -> None:
+    """Many calls at once with retries, restarts and a tight limit."""
+    dice = random.Random(7)
+    cost = make(cost_limit_hourly=Decimal("0.3"), max_call_s=600)
+    bills: dict[tuple[str, str], int] = {}
+    totals: dict[str, int] = {}
+    for step in range(150):
+        session = f"s{dice.randrange(12)}"
+        clock.now_s += dice.choice((0, 1, 60, 1_000))
+        match dice.randrange(10):
+            case 0 | 1 | 2:
+                await cost.open_call(session, "c", "acme", "key", MODEL)
+            case 3:
+                await cost.close_call(session)
+            case 4 if step % 3 == 0:
+                cost = make(cost_limit_hourly=Decimal("0.3"), max_call_s=600)
+            case _:
+                response = f"r{dice.randrange(8)}"
+                used = Usage(output_audio=dice.randrange(2_000))
+                charge = await cost.usage(session, response, MODEL, used)
+                new = bills.setdefault((session, response), charge.cost_micros)
+                assert charge.cost_micros == new
+                totals[session] = sum(c for (s, _), c in bills.items() if s == session)
+                assert charge.call_total_micros == totals[session]
+        assert await cost.check() == []
+    assert (await cost.totals())["posted_micros"] == sum(bills.values())
+
+
+# ------------------------------------------------------------------ settings
+
+
+def test_settings_travel_between_processes(settings_for: SettingsFor, sqlite_url: str) -> None:
+    settings = settings_for(sqlite_url, cost_limit_hourly=Decimal("1.5"), key_pepper="x" * 40)
+    assert pickle.loads(pickle.dumps(settings)) == settings  # noqa: S301 - our own
+    assert Settings(**settings.model_dump()) == settings
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [(None, "No such file"), ("a: [", "prices.yaml"), ("version: 1\nmodels: {}", "empty")],
+)
+def test_a_bad_price_file_stops_the_start(
+    settings_for: SettingsFor, sqlite_url: str, tmp_path: Path, text: str | None, complaint: str
+) -> None:
+    path = tmp_path / "prices.yaml"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(InvalidRequest, match=complaint) as caught:
+        CostController(settings_for(sqlite_url, prices_path=path))
+    assert str(path) in caught.value.message
