@@ -24,6 +24,7 @@ from actors.spawn import spawn
 from actors.storage.calls import CallStore
 from actors.storage.engine import Store
 from actors.worker import AudioWorker
+from reception.call.profile import Profile
 from reception.call.record import CallRecord, CallSpec, TakenMessage
 from reception.errors import CallIdInUse, LimitReached, NotFound, Unavailable
 from reception.placement.lease import Placement
@@ -39,6 +40,26 @@ T = TypeVar("T")
 
 CallChange = tuple[str, CallRecord, float]
 
+# What sessions are warmed up with; it never reaches a provider.
+_REHEARSAL = CallSpec(
+    call_id="rehearsal",
+    session_id="rehearsal",
+    lease_id="rehearsal",
+    from_uri="",
+    to_uri="",
+    direction="inbound",
+    codec="pcmu",
+    rate_hz=8_000,
+    ptime_ms=20,
+    sends_marks=False,
+    profile="",
+    metadata={},
+    tenant="",
+    key_id="",
+    node_id="",
+    accepted_at_s=0.0,
+)
+
 
 @dataclass(frozen=True, slots=True)
 class NodeConfig:
@@ -48,7 +69,6 @@ class NodeConfig:
     socket_dir: str
     database_url: str
     profile_path: str
-    provider: ProviderConfig
     pool: PoolRules
     workers: int = 2
 
@@ -84,6 +104,8 @@ class NodeAgent:
         self._store: Store | None = None
         self._waiting_leases = 0
         self._draining = False
+        self._provider = ProviderConfig("", "", "")
+        self._growing = False
         self._ended = 0
         self._session_number = 0
         self._pool_changed = asyncio.Condition()
@@ -96,6 +118,20 @@ class NodeAgent:
         await asyncio.gather(*(self._start_worker(number) for number in range(config.workers)))
         await asyncio.gather(*(self._start_session() for _ in range(self._pool.wanted())))
         return await self.stats()
+
+    async def serve(self, provider: ProviderConfig) -> None:
+        """The provider is known: warms everything up that the first call needs."""
+        self._provider = provider
+        await asyncio.gather(
+            *(
+                worker.warm_up.remote(provider.provider, provider.base_url)
+                for worker in self._workers.values()
+            )
+        )
+        rehearsal = self._assignment(_REHEARSAL, self._profile("", ""), next(iter(self._workers)))
+        await asyncio.gather(
+            *(session.rehearse.remote(rehearsal) for session in self._sessions.values())
+        )
 
     async def stop(self) -> None:
         """Ends every call and every actor of this node."""
@@ -158,6 +194,11 @@ class NodeAgent:
         try:
             async with asyncio.timeout(WORKER_START_TIMEOUT_S):
                 await handle.warm_up.remote()
+                if self._provider.provider:
+                    rehearsal = self._assignment(
+                        _REHEARSAL, self._profile("", ""), next(iter(self._workers))
+                    )
+                    await handle.rehearse.remote(rehearsal)
         except (RayError, TimeoutError):
             log.exception("session did not start", session=name)
             self._pool.failed_to_start()
@@ -179,9 +220,18 @@ class NodeAgent:
             self._refill()
 
     def _refill(self) -> None:
-        if not self._draining:
-            for _ in range(self._pool.wanted()):
-                self._background(self._start_session())
+        """Starts what is missing, one at a time: starting takes a second of CPU,
+        which live calls need more."""
+        if not self._growing and not self._draining and self._pool.wanted():
+            self._growing = True
+            self._background(self._grow())
+
+    async def _grow(self) -> None:
+        try:
+            while not self._draining and self._pool.wanted():
+                await self._start_session()
+        finally:
+            self._growing = False
 
     def _background(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.ensure_future(work)
@@ -192,8 +242,16 @@ class NodeAgent:
 
     async def model(self, profile: str, to_uri: str) -> str:
         """The model that would answer. Raises InvalidRequest for the profile."""
-        assert self._profiles is not None
-        return self._profiles.choose(profile, to_uri).model or self._config.provider.model
+        return self._profile(profile, to_uri).model or self._provider.model
+
+    def _profile(self, name: str, to_uri: str) -> Profile:
+        if self._profiles is None:
+            raise Unavailable("this node is still starting", retry_after_s=1.0)
+        return self._profiles.choose(name, to_uri)
+
+    def _assignment(self, spec: CallSpec, profile: Profile, worker_id: str) -> Assignment:
+        model = profile.model or self._provider.model
+        return Assignment(spec, profile, model, self._sockets[worker_id], self._provider)
 
     async def lease(self, spec: CallSpec) -> Placement:
         """A session and a worker for a call; the session starts on it at once.
@@ -208,8 +266,7 @@ class NodeAgent:
             raise Unavailable("this node takes no more calls", retry_after_s=5.0)
         if spec.call_id in self._live:
             raise CallIdInUse(f"call_id {spec.call_id!r} is a live call's", field="call_id")
-        assert self._profiles is not None
-        profile = self._profiles.choose(spec.profile, spec.to_uri)
+        profile = self._profile(spec.profile, spec.to_uri)
         worker_id = least_loaded(self._load_by_worker())
         if worker_id is None:
             raise Unavailable("this node has no audio worker", retry_after_s=2.0)
@@ -221,7 +278,8 @@ class NodeAgent:
         spec = replace(
             spec, lease_id=lease_id, profile=profile.name, node_id=self._config.node_id
         )
-        model = profile.model or self._config.provider.model
+        assignment = self._assignment(spec, profile, worker_id)
+        model = assignment.model
         live = _Live(
             CallRecord(spec=spec, state="connecting", phase="connecting", model=model),
             lease_id,
@@ -230,12 +288,7 @@ class NodeAgent:
             worker_id,
         )
         self._live[spec.call_id] = live
-        self._background(
-            self._run(
-                live,
-                Assignment(spec, profile, model, self._sockets[worker_id], self._config.provider),
-            )
-        )
+        self._background(self._run(live, assignment))
         self._note("started", live.record)
         self._refill()
         return Placement(self._sockets[worker_id], lease_id, worker_id, profile.name, model)

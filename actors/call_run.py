@@ -91,6 +91,13 @@ class CallRun:
             if self._link is not None:
                 await self._link.close()
 
+    async def rehearse(self) -> None:
+        """Everything up to attaching: the link, the opening, the record."""
+        link = await Link.connect(self._assignment.worker_socket + SESSION_SUFFIX, LINK_TIMEOUT_S)
+        self._attach(self._opening()).SerializeToString()
+        caller_messages.call_of(self._record("")).SerializeToString()
+        await link.close()
+
     def _opening(self) -> tuple[ProviderCommand, ...]:
         return tuple(self._conversation.opening())
 

@@ -8,7 +8,6 @@ import os
 from collections import deque
 from typing import Any
 
-import openai
 import websockets
 
 from reception.errors import Unavailable
@@ -19,11 +18,18 @@ _CLOSE_TIMEOUT_S = 2.0
 
 
 @functools.cache
-def _client(provider: str, base_url: str) -> openai.AsyncOpenAI:
+def _client(provider: str, base_url: str) -> Any:
     """One client per provider and process: making one takes tens of ms. The
     account's key goes to OpenAI only."""
+    import openai  # noqa: PLC0415 - a second of CPU, for worker processes only
+
     key = os.environ.get("OPENAI_API_KEY", "") if provider == "openai" else "embedded"
     return openai.AsyncOpenAI(api_key=key or "missing", base_url=base_url or None, max_retries=0)
+
+
+def warm_up(provider: str, base_url: str) -> None:
+    """Pays what the first dial would: the SDK's import and its client."""
+    _ = _client(provider, base_url).realtime
 
 
 class ProviderRefused(Unavailable):

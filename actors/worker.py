@@ -11,6 +11,7 @@ import structlog
 
 from actors.link import SESSION_SUFFIX, Link, serve
 from actors.media_call import MediaCall
+from actors.provider import warm_up
 from protos.link.v1 import link_pb2 as lk
 from reception.framing import Kind
 
@@ -39,6 +40,10 @@ class AudioWorker:
         self._stopped = asyncio.Event()
         self._served = 0
         self._lag_s = 0.0
+
+    async def warm_up(self, provider: str, base_url: str) -> None:
+        """Makes the first dial as quick as any other."""
+        await asyncio.to_thread(warm_up, provider, base_url)
 
     async def start(self) -> str:
         """Serves; returns the path for front doors."""

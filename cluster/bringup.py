@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import ray
 from ray.actor import ActorHandle
@@ -43,6 +43,9 @@ SINGLETONS: dict[str, type[Any]] = {
 }
 START_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 10.0
+
+if TYPE_CHECKING:
+    from voice.engine import Engine
 
 Progress = Callable[[str], None]
 
@@ -167,15 +170,17 @@ def start(
     say("starting Ray")
     deployment = _start_ray(options, settings)
     try:
-        say("starting the singletons")
+        say("starting the actors")
+        engine = _begin_engine(settings)
         _start_singletons(deployment)
-        base_url = settings.provider_base_url
-        if settings.provider == "embedded" and not base_url:
-            say("starting the embedded engine")
-            base_url = _start_engine(deployment)
-        deployment.provider_url = base_url
+        _spawn_agent(deployment)
+        starting = deployment._handles["agent"].start.remote()
+        if engine is not None:
+            deployment._engine = engine
+            engine.wait()
+        ray.get(starting, timeout=START_TIMEOUT_S)
         say("warming sessions and audio workers")
-        _start_agent(deployment, base_url)
+        _serve_provider(deployment, settings.provider_base_url or (engine.url if engine else ""))
         say("opening the front door")
         _start_doors(deployment)
     except BaseException:
@@ -240,29 +245,35 @@ def _start_singletons(deployment: Deployment) -> None:
     ray.get(waiting, timeout=START_TIMEOUT_S)
 
 
-def _start_engine(deployment: Deployment) -> str:
-    from voice.engine import EngineSettings, deploy  # noqa: PLC0415 - heavy, optional extra
+def _begin_engine(settings: Settings) -> Engine | None:
+    """The embedded engine, if it is wanted; not waited for."""
+    if settings.provider != "embedded" or settings.provider_base_url:
+        return None
+    from voice.engine import EngineSettings, deploy  # noqa: PLC0415 - the extra `embedded`
 
-    engine = deploy(EngineSettings())
-    deployment._engine = engine
-    return f"http://{engine.host}:{engine.port}/v1"
+    return deploy(EngineSettings())
 
 
-def _start_agent(deployment: Deployment, base_url: str) -> None:
+def _spawn_agent(deployment: Deployment) -> None:
     settings = deployment.settings
     config = NodeConfig(
         node_id=deployment.node_id,
         socket_dir=deployment._socket_dir,
         database_url=settings.database_url,
         profile_path=str(Path(settings.receptionist_path).resolve()),
-        provider=ProviderConfig(settings.provider, base_url, settings.model, settings.voice),
         pool=PoolRules(settings.pool_size, settings.pool_size * 4),
         workers=settings.workers,
     )
     deployment._handles["agent"] = _spawn_here(
         NodeAgent, config, name=f"agent:{deployment.node_id}"
     )
-    deployment._call("agent", "start", timeout_s=START_TIMEOUT_S)
+
+
+def _serve_provider(deployment: Deployment, base_url: str) -> None:
+    settings = deployment.settings
+    deployment.provider_url = base_url
+    provider = ProviderConfig(settings.provider, base_url, settings.model, settings.voice)
+    deployment._call("agent", "serve", provider, timeout_s=START_TIMEOUT_S)
 
 
 def _start_doors(deployment: Deployment) -> None:

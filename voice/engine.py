@@ -67,13 +67,23 @@ class VoiceEngine:
 
 @dataclass(slots=True)
 class Engine:
-    """A running embedded engine."""
+    """The embedded engine's processes."""
 
     host: str
-    port: int
     server: ActorHandle[Any]
     parts: list[ActorHandle[Any]]
     folder: str
+    starting: list[Any]
+    port: int = 0
+
+    def wait(self) -> None:
+        """Until it takes sessions. Blocks; raises what went wrong."""
+        *_, self.port = ray.get(self.starting, timeout=START_TIMEOUT_S)
+
+    @property
+    def url(self) -> str:
+        """The base URL for a Realtime client, once it takes sessions."""
+        return f"http://{self.host}:{self.port}/v1"
 
     def stop(self) -> None:
         """Ends all of its processes."""
@@ -85,30 +95,28 @@ class Engine:
 
 
 def deploy(settings: EngineSettings) -> Engine:
-    """Starts the engine's actors; back when it takes sessions. Blocks."""
+    """Begins to start the engine's actors; see `Engine.wait`."""
     folder = tempfile.mkdtemp(prefix="voice-")
     recognizer_paths = [str(Path(folder) / f"r{n}.sock") for n in range(settings.recognizers)]
     synthesizer_path = str(Path(folder) / "s.sock")
     parts = [
-        _actor(RecognizerActor, path, settings.model, settings.threads, name=f"recognizer:{n}",
-               threads=settings.threads)
+        _actor(
+            RecognizerActor, path, settings.model, settings.threads,
+            name=f"recognizer:{n}", threads=settings.threads,
+        )
         for n, path in enumerate(recognizer_paths)
     ]  # fmt: skip
     parts.append(_actor(SynthesizerActor, synthesizer_path, name="synthesizer"))
     server = _actor(VoiceEngine, settings, recognizer_paths, synthesizer_path, name="engine")
-    waiting = [part.start.remote() for part in parts]
-    *_, port = ray.get([*waiting, server.start.remote()], timeout=START_TIMEOUT_S)
-    return Engine(settings.host, port, server, parts, folder)
+    starting = [part.start.remote() for part in [*parts, server]]
+    return Engine(settings.host, server, parts, folder, starting)
 
 
 def _actor(cls: type[Any], *args: Any, name: str, threads: int = 1) -> ActorHandle[Any]:
-    """The engine's one place for Ray options. Recognition gives way to the audio
-    path: its process is nice."""
+    """The engine's one place for Ray options."""
     env = {"OMP_NUM_THREADS": str(threads), "OPENBLAS_NUM_THREADS": "1"}
     options: dict[str, Any] = {
-        "num_cpus": 0, "name": name, "max_restarts": 3, "namespace": "reception",
+        "num_cpus": 0, "name": name, "namespace": "reception",
         "runtime_env": {"env_vars": env},
     }  # fmt: skip
     return ray.remote(cls).options(**options).remote(*args)  # type: ignore[no-any-return]
-
-

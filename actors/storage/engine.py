@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import sqlite3
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Self
@@ -19,6 +21,8 @@ HEAD = "0001"
 """The newest migration; a test compares it with migrations/versions."""
 
 BUSY_TIMEOUT_MS = 10_000
+
+_LOCK_STEP_S = 0.0005
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
 _MIGRATION_LOCK = 0x52454350
@@ -248,7 +252,32 @@ def _sqlite(url: URL) -> Engine:
 
     @sa.event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
-        reading = connection.get_execution_options().get("reading")
-        connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
+        if connection.get_execution_options().get("reading"):
+            connection.exec_driver_sql("BEGIN")
+        else:
+            _begin_writing(connection)
 
     return engine
+
+
+def _begin_writing(connection: Connection) -> None:
+    """Waits for SQLite's write lock in short steps. Left to itself SQLite waits
+    in steps that grow to 100 ms, and whoever asks anew passes those who wait.
+    """
+    raw = connection.connection.driver_connection
+    assert raw is not None
+    deadline_s = time.monotonic() + BUSY_TIMEOUT_MS / 1_000
+    raw.execute("PRAGMA busy_timeout=0")
+    try:
+        while True:
+            try:
+                raw.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError as error:
+                busy = error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+                if not busy or time.monotonic() >= deadline_s:
+                    raise
+                time.sleep(_LOCK_STEP_S)
+            else:
+                return
+    finally:
+        raw.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")

@@ -64,6 +64,7 @@ class FrontDoor:
         reflection.enable_server_reflection(
             (SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME), self._server
         )
+        await self._backends.warm_up()
         port = self._server.add_insecure_port(f"{config.host}:{config.port}")
         await self._server.start()
         await self._advertise(health_pb2.HealthCheckResponse.SERVING)

@@ -21,6 +21,8 @@ CallChange = tuple[str, CallRecord, float]
 class Backends(Protocol):
     """What the front door needs of the rest. Methods raise ReceptionError."""
 
+    async def warm_up(self) -> None: ...
+
     async def admit(self, credential: str | None, peer: str, scope: str) -> Admission: ...
 
     async def open_call(
@@ -54,6 +56,11 @@ class RayBackends:
     def __init__(self, node_id: str, timeout_s: float = 5.0) -> None:
         self._node_id, self._timeout_s = node_id, timeout_s
         self._handles: dict[str, ActorHandle[Any]] = {}
+
+    async def warm_up(self) -> None:
+        """Connects to every actor, so that the first call does not wait for it."""
+        for name, method in (("security", "ping"), ("cost", "ping"), ("agent", "stats")):
+            await self._call(name, method, patience_s=30.0)
 
     async def admit(self, credential: str | None, peer: str, scope: str) -> Admission:
         admission: Admission = await self._call("security", "admit", credential, peer, scope)

@@ -6,8 +6,6 @@ import re
 from collections.abc import AsyncIterator
 from typing import Any
 
-import openai
-
 from voice.interfaces import CallTool, Question, Say, Turn
 
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+")
@@ -23,6 +21,8 @@ class ChatBrain:
     """
 
     def __init__(self, base_url: str, model: str, api_key: str = "none") -> None:
+        import openai  # noqa: PLC0415 - a second of CPU, only for who uses it
+
         self._client = openai.AsyncOpenAI(base_url=base_url, api_key=api_key)
         self._model = model
 
