@@ -12,29 +12,26 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-import ray
 import structlog
-from ray.actor import ActorHandle
 from ray.exceptions import RayError
 
-from actors.assignment import Assignment, ProviderConfig
+from actors.assignment import Assignment, NodeConfig, ProviderConfig
 from actors.profiles import ProfileBook, load_profiles
-from actors.session import CallSession
-from actors.spawn import spawn
+from actors.spawn import Remote, spawn
 from actors.storage.calls import CallStore
 from actors.storage.engine import Store
-from actors.worker import AudioWorker
 from reception.call.profile import Profile
 from reception.call.record import CallRecord, CallSpec, TakenMessage
 from reception.errors import CallIdInUse, LimitReached, NotFound, Unavailable
 from reception.placement.lease import Placement
-from reception.placement.pool import PoolRules, SessionPool, least_loaded
+from reception.placement.pool import SessionPool, least_loaded
 
 log = structlog.get_logger()
 
 EVENTS_KEPT = 10_000
 WORKER_START_TIMEOUT_S = 60.0
 LEASE_WAIT_S = 2.0
+FIRST_SESSIONS = 4  # ready at once; the rest of the pool is filled while calls are taken
 
 T = TypeVar("T")
 
@@ -61,24 +58,12 @@ _REHEARSAL = CallSpec(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class NodeConfig:
-    """What a node agent needs to know."""
-
-    node_id: str
-    socket_dir: str
-    database_url: str
-    profile_path: str
-    pool: PoolRules
-    workers: int = 2
-
-
 @dataclass(slots=True)
 class _Live:
     record: CallRecord
     lease_id: str
     session_id: str
-    session: ActorHandle[Any]
+    session: Remote
     worker_id: str
 
 
@@ -92,8 +77,8 @@ class NodeAgent:
     def __init__(self, config: NodeConfig) -> None:
         self._config = config
         self._pool = SessionPool(config.pool)
-        self._sessions: dict[str, ActorHandle[Any]] = {}
-        self._workers: dict[str, ActorHandle[Any]] = {}
+        self._sessions: dict[str, Remote] = {}
+        self._workers: dict[str, Remote] = {}
         self._sockets: dict[str, str] = {}
         self._live: dict[str, _Live] = {}
         self._changes: deque[tuple[int, CallChange]] = deque(maxlen=EVENTS_KEPT)
@@ -116,7 +101,8 @@ class NodeAgent:
         self._profiles = load_profiles(Path(config.profile_path))
         self._store = await asyncio.to_thread(Store.open, config.database_url)
         await asyncio.gather(*(self._start_worker(number) for number in range(config.workers)))
-        await asyncio.gather(*(self._start_session() for _ in range(self._pool.wanted())))
+        first = min(self._pool.wanted(), FIRST_SESSIONS)
+        await asyncio.gather(*(self._start_session() for _ in range(first)))
         return await self.stats()
 
     async def serve(self, provider: ProviderConfig) -> None:
@@ -132,6 +118,7 @@ class NodeAgent:
         await asyncio.gather(
             *(session.rehearse.remote(rehearsal) for session in self._sessions.values())
         )
+        self._refill()
 
     async def stop(self) -> None:
         """Ends every call and every actor of this node."""
@@ -147,7 +134,7 @@ class NodeAgent:
                 async with asyncio.timeout(2.0):
                     await handle.stop.remote()
         for handle in [*self._sessions.values(), *self._workers.values()]:
-            ray.kill(handle)
+            handle.kill()
         for task in list(self._tasks):
             task.cancel()
         if self._store is not None:
@@ -170,13 +157,13 @@ class NodeAgent:
     async def _start_worker(self, number: int) -> None:
         worker_id = f"{self._config.node_id}-w{number}"
         path = str(Path(self._config.socket_dir) / f"w{number}.sock")
-        handle = spawn(AudioWorker, worker_id, path)
+        handle = spawn("actors.worker:AudioWorker", worker_id, path)
         async with asyncio.timeout(WORKER_START_TIMEOUT_S):
             self._sockets[worker_id] = await handle.start.remote()
         self._workers[worker_id] = handle
         self._background(self._watch_worker(number, worker_id, handle))
 
-    async def _watch_worker(self, number: int, worker_id: str, handle: ActorHandle[Any]) -> None:
+    async def _watch_worker(self, number: int, worker_id: str, handle: Remote) -> None:
         """Replaces the worker when its process dies."""
         try:
             await handle.until_stopped.remote()
@@ -190,7 +177,7 @@ class NodeAgent:
         self._pool.starting()
         self._session_number += 1
         name = f"session:{self._config.node_id}-{self._session_number}"
-        handle = spawn(CallSession, name, name=name)
+        handle = spawn("actors.session:CallSession", name, name=name)
         try:
             async with asyncio.timeout(WORKER_START_TIMEOUT_S):
                 await handle.warm_up.remote()
@@ -202,7 +189,7 @@ class NodeAgent:
         except (RayError, TimeoutError):
             log.exception("session did not start", session=name)
             self._pool.failed_to_start()
-            ray.kill(handle)
+            handle.kill()
             return
         self._sessions[name] = handle
         self._pool.add(name)
@@ -210,7 +197,7 @@ class NodeAgent:
         async with self._pool_changed:
             self._pool_changed.notify_all()
 
-    async def _watch_session(self, name: str, handle: ActorHandle[Any]) -> None:
+    async def _watch_session(self, name: str, handle: Remote) -> None:
         """Takes a session whose process died out of the pool and starts another."""
         try:
             await handle.until_stopped.remote()
@@ -334,7 +321,7 @@ class NodeAgent:
             handle = self._sessions.pop(live.session_id, None)
             if handle is not None:
                 self._pool.remove(live.session_id)
-                ray.kill(handle)
+                handle.kill()
         async with self._pool_changed:
             self._pool_changed.notify_all()
         self._refill()

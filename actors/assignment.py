@@ -1,4 +1,4 @@
-"""What a node agent gives a session for one call."""
+"""What actors are given: a node agent for its node, a session for one call."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from reception.call.profile import Profile
 from reception.call.record import CallSpec
+from reception.placement.pool import PoolRules
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,3 +28,15 @@ class Assignment:
     model: str
     worker_socket: str
     provider: ProviderConfig
+
+
+@dataclass(frozen=True, slots=True)
+class NodeConfig:
+    """What a node agent needs to know."""
+
+    node_id: str
+    socket_dir: str
+    database_url: str
+    profile_path: str
+    pool: PoolRules
+    workers: int = 2

@@ -12,12 +12,12 @@ from dataclasses import asdict, replace
 from typing import Any
 
 import structlog
-from ray.actor import ActorHandle
 from ray.exceptions import RayError
 
 from actors import caller_messages
 from actors.assignment import Assignment
 from actors.link import SESSION_SUFFIX, Link
+from actors.spawn import Remote
 from protos.link.v1 import link_pb2 as lk
 from protos.reception.v1 import reception_pb2 as rv
 from reception.call import messages as m
@@ -42,9 +42,7 @@ MAX_WAITING_EVENTS = 1_000
 class CallRun:
     """Runs one call; `run` is called once."""
 
-    def __init__(
-        self, assignment: Assignment, cost: ActorHandle[Any], agent: ActorHandle[Any]
-    ) -> None:
+    def __init__(self, assignment: Assignment, cost: Remote, agent: Remote) -> None:
         spec = assignment.spec
         self.lease_id = spec.lease_id
         self._assignment, self._spec = assignment, spec

@@ -19,27 +19,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import ray
-from ray.actor import ActorHandle
 from ray.exceptions import RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from actors.agent import NodeAgent, NodeConfig
-from actors.assignment import ProviderConfig
-from actors.cost import CostController
-from actors.health import HealthMonitor
-from actors.security import SecurityGuard
+from actors.assignment import NodeConfig, ProviderConfig
 from actors.settings import Settings, load_settings
-from actors.spawn import NAMESPACE, find, spawn
-from cluster.front_door import DoorConfig, FrontDoor
-from cluster.management import ManagementApi
+from actors.spawn import NAMESPACE, Remote, find, spawn
+from cluster.door_config import DoorConfig
 from reception.call.record import CallRecord, TakenMessage
 from reception.errors import Unavailable
 from reception.placement.pool import PoolRules
 
-SINGLETONS: dict[str, type[Any]] = {
-    "cost": CostController,
-    "security": SecurityGuard,
-    "health": HealthMonitor,
+SINGLETONS = {
+    "cost": "actors.cost:CostController",
+    "security": "actors.security:SecurityGuard",
+    "health": "actors.health:HealthMonitor",
 }
 START_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 10.0
@@ -95,7 +89,7 @@ class Deployment:
     http_url: str = ""
     dashboard_url: str = ""
     provider_url: str = ""
-    _handles: dict[str, ActorHandle[Any]] = field(default_factory=dict)
+    _handles: dict[str, Remote] = field(default_factory=dict)
     _engine: Any = None
     _joined: bool = False
     _raylet: subprocess.Popen[bytes] | None = None
@@ -142,7 +136,7 @@ class Deployment:
         mine = ("http", "door", "agent") if self._joined else tuple(self._handles)
         for name in mine:
             if name in self._handles:
-                ray.kill(self._handles[name])
+                self._handles[name].kill()
         ray.shutdown()
         if self._raylet is not None:
             self._raylet.terminate()
@@ -178,7 +172,8 @@ def start(
         if engine is not None:
             deployment._engine = engine
             engine.wait()
-        ray.get(starting, timeout=START_TIMEOUT_S)
+        singletons = [deployment._handles[name].ping.remote() for name in SINGLETONS]
+        ray.get([starting, *singletons], timeout=START_TIMEOUT_S)
         say("warming sessions and audio workers")
         _serve_provider(deployment, settings.provider_base_url or (engine.url if engine else ""))
         say("opening the front door")
@@ -235,14 +230,12 @@ def _join(address: str) -> subprocess.Popen[bytes]:
 
 
 def _start_singletons(deployment: Deployment) -> None:
-    for name, cls in SINGLETONS.items():
+    for name, path in SINGLETONS.items():
         try:
             handle = find(name)
         except ValueError:
-            handle = spawn(cls, deployment.settings, name=name, detached=True, restarts=-1)
+            handle = spawn(path, deployment.settings, name=name, detached=True, restarts=-1)
         deployment._handles[name] = handle
-    waiting = [deployment._handles[name].ping.remote() for name in SINGLETONS]
-    ray.get(waiting, timeout=START_TIMEOUT_S)
 
 
 def _begin_engine(settings: Settings) -> Engine | None:
@@ -265,7 +258,7 @@ def _spawn_agent(deployment: Deployment) -> None:
         workers=settings.workers,
     )
     deployment._handles["agent"] = _spawn_here(
-        NodeAgent, config, name=f"agent:{deployment.node_id}"
+        "actors.agent:NodeAgent", config, name=f"agent:{deployment.node_id}"
     )
 
 
@@ -279,18 +272,19 @@ def _serve_provider(deployment: Deployment, base_url: str) -> None:
 def _start_doors(deployment: Deployment) -> None:
     settings, node_id = deployment.settings, deployment.node_id
     door = DoorConfig(host=settings.grpc_host, port=settings.grpc_port, node_id=node_id)
-    deployment._handles["door"] = _spawn_here(FrontDoor, door, name=f"door:{node_id}")
-    deployment.grpc_address = deployment._call("door", "start", timeout_s=START_TIMEOUT_S)
+    deployment._handles["door"] = _spawn_here("cluster.front_door:FrontDoor", door, name=f"door:{node_id}")
     deployment._handles["http"] = _spawn_here(
-        ManagementApi, settings.http_host, settings.http_port, node_id, name=f"http:{node_id}"
-    )
-    deployment.http_url = deployment._call("http", "start", timeout_s=START_TIMEOUT_S)
+        "cluster.management:ManagementApi",
+        settings.http_host, settings.http_port, node_id, name=f"http:{node_id}",
+    )  # fmt: skip
+    starting = [deployment._handles[name].start.remote() for name in ("door", "http")]
+    deployment.grpc_address, deployment.http_url = ray.get(starting, timeout=START_TIMEOUT_S)
 
 
-def _spawn_here(cls: type[Any], *args: Any, name: str) -> ActorHandle[Any]:
+def _spawn_here(path: str, *args: Any, name: str) -> Remote:
     """An actor on this very node, named, outliving nobody."""
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-    return spawn(cls, *args, name=name, strategy=here)
+    return spawn(path, *args, name=name, strategy=here)
 
 
 def _actors(agent: dict[str, Any], named: set[str]) -> list[dict[str, Any]]:

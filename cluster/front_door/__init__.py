@@ -12,9 +12,10 @@ import structlog
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from cluster.door_config import DoorConfig
 from cluster.front_door.backends import Backends, RayBackends
 from cluster.front_door.calls import Calls
-from cluster.front_door.converse import DoorConfig, Stream
+from cluster.front_door.converse import Stream
 from cluster.grpc_errors import abort
 from protos.reception.v1 import reception_pb2 as rv
 from reception.errors import ReceptionError, Unavailable

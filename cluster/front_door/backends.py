@@ -5,10 +5,9 @@ from __future__ import annotations
 import asyncio
 from typing import Any, Protocol
 
-from ray.actor import ActorHandle
 from ray.exceptions import RayActorError, RayError, RayTaskError
 
-from actors.spawn import find
+from actors.spawn import Remote, find
 from reception.call.record import CallRecord, CallSpec
 from reception.errors import ReceptionError, Unavailable
 from reception.money.account import Hold
@@ -55,7 +54,7 @@ class RayBackends:
 
     def __init__(self, node_id: str, timeout_s: float = 5.0) -> None:
         self._node_id, self._timeout_s = node_id, timeout_s
-        self._handles: dict[str, ActorHandle[Any]] = {}
+        self._handles: dict[str, Remote] = {}
 
     async def warm_up(self) -> None:
         """Connects to every actor, so that the first call does not wait for it."""
@@ -129,7 +128,7 @@ class RayBackends:
         except (RayError, TimeoutError) as error:
             raise Unavailable(f"{name} did not answer in time", retry_after_s=2.0) from error
 
-    def _handle(self, name: str) -> ActorHandle[Any]:
+    def _handle(self, name: str) -> Remote:
         if name not in self._handles:
             self._handles[name] = find(f"agent:{self._node_id}" if name == "agent" else name)
         return self._handles[name]

@@ -7,7 +7,6 @@ import secrets
 import time
 from collections.abc import AsyncIterator
 from contextlib import aclosing, suppress
-from dataclasses import dataclass
 from typing import Any
 
 import grpc
@@ -16,6 +15,7 @@ from google.protobuf import duration_pb2
 from google.protobuf.message import DecodeError
 
 from actors.link import Link
+from cluster.door_config import DoorConfig
 from cluster.front_door.backends import Backends
 from cluster.front_door.credentials import admitted
 from cluster.grpc_errors import abort, code_by_number, rich_status
@@ -53,18 +53,6 @@ _DIRECTIONS = {
 }
 
 Context = grpc.aio.ServicerContext[bytes, bytes]
-
-
-@dataclass(frozen=True, slots=True)
-class DoorConfig:
-    """host and port it listens on (0: any free one); times in seconds."""
-
-    host: str
-    port: int
-    node_id: str
-    idle_timeout_s: float = 20.0
-    attach_timeout_s: float = 5.0
-    max_message_bytes: int = 4 * 1024 * 1024
 
 
 class Stream:

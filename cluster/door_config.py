@@ -1,0 +1,17 @@
+"""How a front door is set up."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class DoorConfig:
+    """host and port it listens on (0: any free one); times in seconds."""
+
+    host: str
+    port: int
+    node_id: str
+    idle_timeout_s: float = 20.0
+    attach_timeout_s: float = 5.0
+    max_message_bytes: int = 4 * 1024 * 1024
