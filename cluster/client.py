@@ -108,15 +108,13 @@ class Client:
         return call
 
     async def list_calls(
-        self, state: rv.CallState = rv.CALL_STATE_UNSPECIFIED, at_most: int = 100
+        self, state: rv.CallState | str = rv.CALL_STATE_UNSPECIFIED, at_most: int = 100
     ) -> list[rv.Call]:
         """The newest calls, from as many pages as it takes."""
         calls: list[rv.Call] = []
-        token = ""
+        request = rv.ListCallsRequest(state=state)
         while len(calls) < at_most:
-            request = rv.ListCallsRequest(
-                state=state, page_size=min(at_most - len(calls), 1_000), page_token=token
-            )
+            request.page_size = min(at_most - len(calls), 1_000)
             try:
                 page: rv.ListCallsResponse = await self._stub.ListCalls(
                     request, metadata=self._metadata, timeout=CALL_S
@@ -124,8 +122,8 @@ class Client:
             except grpc.aio.AioRpcError as error:
                 raise in_our_words(error) from None
             calls += page.calls
-            token = page.next_page_token
-            if not token:
+            request.page_token = page.next_page_token
+            if not request.page_token:
                 break
         return calls
 

@@ -31,7 +31,7 @@ def read_as_mulaw(path: Path) -> bytes:
             raw = file.readframes(file.getnframes())
     except (OSError, wave.Error, EOFError) as error:
         raise InvalidRequest(f"{path} is no WAV file that can be read: {error}") from error
-    if width != 2:  # noqa: PLR2004 - bytes of a 16-bit sample
+    if width != 2:
         raise InvalidRequest(f"{path} has {8 * width}-bit samples; 16-bit ones are needed")
     samples = np.frombuffer(raw, dtype="<i2")[::channels]
     if rate != RATE_HZ:

@@ -1,11 +1,9 @@
 """`reception`: the command line. Commands load what they need when they run."""
 
+from cluster.cli import call, calls, demo, doctor, keys, serve  # each adds its commands
 from cluster.cli.app import app
 
-# Each module adds its commands to the app.
-from cluster.cli import call, calls, demo, doctor, keys, serve  # noqa: E402, F401, I001
-
-__all__ = ["app", "main"]
+__all__ = ["app", "call", "calls", "demo", "doctor", "keys", "main", "serve"]
 
 
 def main() -> None:

@@ -40,13 +40,12 @@ def list_(
 ) -> None:
     """Live and ended calls, newest first."""
     from cluster.client import Client
-    from protos.reception.v1 import reception_pb2 as rv
 
     wanted = "UNSPECIFIED" if state is State.ALL else state.value.upper()
 
     async def ask() -> "list[rv.Call]":
         async with Client(server, key) as client:
-            return await client.list_calls(rv.CallState.Value(f"CALL_STATE_{wanted}"), at_most)
+            return await client.list_calls(f"CALL_STATE_{wanted}", at_most)
 
     found = asyncio.run(ask())
     if as_json:

@@ -85,9 +85,7 @@ def revoke(
         typer.echo(f"{key_id} is revoked")
 
 
-def _with_guard(
-    database_url: str, work: "Callable[[SecurityGuard], Coroutine[Any, Any, T]]"
-) -> T:
+def _with_guard(database_url: str, work: "Callable[[SecurityGuard], Coroutine[Any, Any, T]]") -> T:
     from actors.security import SecurityGuard
     from actors.settings import load_settings
 

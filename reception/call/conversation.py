@@ -113,12 +113,12 @@ class Conversation:
     def handle_timer(self, now_s: float) -> list[m.ConversationCommand]:
         """What follows from the time."""
         self._now_s = now_s
-        due = sorted((at_s, name) for name, at_s in self._deadlines.items() if at_s <= now_s)
-        for _, name in due:
-            if self._deadlines.pop(name, None) is not None:
-                self._story.append(f"timer {name}")
-                _TIMERS[name](self)
-                self._settle()
+        while (at_s := self.next_deadline_s()) is not None and at_s <= now_s:
+            name = min(self._deadlines, key=lambda each: self._deadlines[each])
+            del self._deadlines[name]
+            self._story.append(f"timer {name}")
+            _TIMERS[name](self)
+            self._settle()
         return self._take()
 
     def record(self) -> CallRecord:
@@ -389,8 +389,11 @@ class Conversation:
     def _give_results(self) -> None:
         """All functions have run: their results, and what comes of them."""
         self._no("tools")
-        for command in self._tools.take_results():
-            self._provider(command)
+        for use in self._tools.take():
+            call = use.call
+            self._transcript.tool(call.call_id, call.name, call.arguments, use.output or "")
+            for command in use.commands():
+                self._provider(command)
         if self.state in (State.TOOL_RUNNING, State.SPEAKING) and not self._playing:
             self._go(State.THINKING)
         if self._effect is None:
@@ -420,12 +423,9 @@ class Conversation:
         """The caller has pressed what there was to press."""
         self._no("digits")
         digits, self._digits = self._digits, ""
-        if self.state not in _TALKING:
-            return
         self._hush()
         entry = self._profile.entry(self._profile.keys.get(digits, ""))
-        if self.state is not State.THINKING:
-            self._go(State.THINKING)
+        self._go(State.THINKING)
         if entry is None:
             self._provider(p.AddText("user", f"The caller pressed the keys {' '.join(digits)}."))
             self._respond()
@@ -436,7 +436,8 @@ class Conversation:
     def _on_hold(self, event: m.CallerHold) -> None:
         if event.on and self.state in _TALKING:
             self._hush()
-            self._no("silence")
+            self._owed, self._digits = False, ""
+            self._no("silence", "answer", "digits")
             self._go(State.ON_HOLD)
             self._tell(m.Listen(False))
         elif not event.on and self.state is State.ON_HOLD:

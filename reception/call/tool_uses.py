@@ -8,10 +8,20 @@ from reception.provider.base import AddToolCall, ProviderCommand, ToolCall, Tool
 
 
 @dataclass(slots=True)
-class _Use:
+class ToolUse:
+    """A function call; orphaned when the provider session that made it is gone."""
+
     call: ToolCall
     output: str | None = None
     orphaned: bool = False
+
+    def commands(self) -> list[ProviderCommand]:
+        """The result for the provider; a new session is told the call too."""
+        call = self.call
+        told: list[ProviderCommand] = []
+        if self.orphaned:
+            told.append(AddToolCall(call.call_id, call.name, call.arguments))
+        return [*told, ToolResult(call.call_id, self.output or "")]
 
 
 class ToolUses:
@@ -19,7 +29,7 @@ class ToolUses:
     the response that made the calls is over."""
 
     def __init__(self) -> None:
-        self._uses: dict[str, _Use] = {}
+        self._uses: dict[str, ToolUse] = {}
         self._seen: set[str] = set()
 
     def add(self, call: ToolCall) -> bool:
@@ -27,7 +37,7 @@ class ToolUses:
         if call.call_id in self._seen:
             return False
         self._seen.add(call.call_id)
-        self._uses[call.call_id] = _Use(call)
+        self._uses[call.call_id] = ToolUse(call)
         return True
 
     def finish(self, call_id: str, output: str) -> ToolCall | None:
@@ -53,15 +63,11 @@ class ToolUses:
         for use in self._uses.values():
             use.orphaned = True
 
-    def take_results(self) -> list[ProviderCommand]:
-        """The results for the provider; a new session is told the calls too."""
-        commands: list[ProviderCommand] = []
-        for call_id, use in self._uses.items():
-            if use.orphaned:
-                commands.append(AddToolCall(call_id, use.call.name, use.call.arguments))
-            commands.append(ToolResult(call_id, use.output or ""))
+    def take(self) -> list[ToolUse]:
+        """All of them, in the order of the calls; none is left."""
+        uses = list(self._uses.values())
         self._uses.clear()
-        return commands
+        return uses
 
     def clear(self) -> None:
         """Nobody waits for the results any more."""

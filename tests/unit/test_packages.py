@@ -51,7 +51,9 @@ def test_no_locked_dependency_installs_a_package_of_our_names() -> None:
     assert looked_at > 100
 
 
-@pytest.mark.parametrize(("lock", "extras"), [(LOCKS[0], ("embedded", "dev")), (LOCKS[1], ("embedded",))])
+@pytest.mark.parametrize(
+    ("lock", "extras"), [(LOCKS[0], ("embedded", "dev")), (LOCKS[1], ("embedded",))]
+)
 def test_every_declared_dependency_is_locked(lock: str, extras: tuple[str, ...]) -> None:
     assert _declared(*extras) <= set(_locked(lock))
 

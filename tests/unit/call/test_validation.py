@@ -1,0 +1,113 @@
+"""Bounds of what telephony systems send."""
+
+import pytest
+
+from reception.call.validation import LegGuard, StartRequest, check_start
+from reception.errors import InvalidRequest, Unsupported
+
+
+def start(**fields):
+    return StartRequest(**({"codec": "pcmu"} | fields))
+
+
+def test_defaults_are_filled_in():
+    checked = check_start(start())
+    assert (checked.rate_hz, checked.ptime_ms, checked.direction) == (8_000, 20, "inbound")
+    assert check_start(start(codec="l16", rate_hz=48_000, ptime_ms=60)).rate_hz == 48_000
+
+
+@pytest.mark.parametrize(
+    ("fields", "field", "message"),
+    [
+        ({"call_id": "a b"}, "start.call_id", "'a b' must be 1 to 128"),
+        ({"call_id": "x" * 129}, "start.call_id", "…"),
+        ({"from_uri": "x" * 257}, "start.from", "from has 257 bytes, over 256"),
+        ({"to_uri": "é" * 129}, "start.to", "to has 258 bytes, over 256"),
+        ({"profile": "x" * 129}, "start.profile", "over 128"),
+        ({"resume_token": "x" * 513}, "start.resume_token", "over 512"),
+        ({"direction": "sideways"}, "start.direction", "'sideways' is not one of inbound"),
+        ({"codec": ""}, "start.format.codec", "not one of PCMU, PCMA, L16"),
+        ({"codec": "g729"}, "start.format.codec", "'g729'"),
+        ({"rate_hz": 16_000}, "start.format.rate_hz", "16000 is not one of 8000"),
+        ({"codec": "l16"}, "start.format.rate_hz", "0 is not one of 8000, 16000"),
+        ({"ptime_ms": 25}, "start.format.ptime_ms", "25 is not one of 10, 20"),
+        ({"metadata": {str(n): "" for n in range(65)}}, "start.metadata", "65 entries, over 64"),
+        ({"metadata": {"k" * 129: ""}}, "start.metadata", "a key of metadata has 129"),
+        ({"metadata": {"k": "v" * 4097}}, "start.metadata", "metadata['k'] has 4097 bytes"),
+        (
+            {"metadata": {str(n): "v" * 4000 for n in range(5)}},
+            "start.metadata",
+            "20005 bytes, over 16384",
+        ),
+    ],
+)
+def test_a_field_out_of_its_bounds_is_named_with_value_and_bound(fields, field, message):
+    with pytest.raises(InvalidRequest) as caught:
+        check_start(start(**fields))
+    assert caught.value.field == field
+    assert message in caught.value.message
+
+
+def test_opus_is_known_but_not_offered():
+    with pytest.raises(Unsupported):
+        check_start(start(codec="opus"))
+
+
+def test_good_messages_pass_and_gaps_are_counted():
+    guard = LegGuard("pcmu", 8_000)
+    assert guard.audio(160, 5) == 0
+    assert guard.audio(8_000, 6) == 0
+    assert guard.audio(160, 9) == 2
+    guard.dtmf("12#A", 80)
+    guard.mark("m")
+    guard.event(1, "why")
+    guard.end("bye")
+
+
+def test_frames_need_no_numbers():
+    guard = LegGuard("pcmu", 8_000)
+    assert [guard.audio(160, 0) for _ in range(3)] == [0, 0, 0]
+    assert guard.audio(160, 7) == 0
+
+
+@pytest.mark.parametrize(
+    ("method", "arguments", "field", "message"),
+    [
+        ("audio", (0, 0), "audio.payload", "is empty"),
+        ("audio", (321, 0), "audio.payload", "321 bytes, an odd number"),
+        ("audio", (32_002, 0), "audio.payload", "over 32000 (1 s)"),
+        ("dtmf", ("", 0), "dtmf.digits", "'' must be 1 to 64"),
+        ("dtmf", ("1" * 65, 0), "dtmf.digits", "1 to 64"),
+        ("dtmf", ("x", 0), "dtmf.digits", "'x'"),
+        ("mark", ("m" * 65,), "mark.name", "65 bytes, over 64"),
+        ("event", (0, ""), "event.kind", "0 is not 1 to 4"),
+        ("event", (9, ""), "event.kind", "9 is not 1 to 4"),
+        ("event", (1, "x" * 257), "event.detail", "257 bytes"),
+        ("start_again", (), "start", "only once"),
+        ("end", ("x" * 257,), "end.reason", "257 bytes"),
+    ],
+)
+def test_a_wrong_message_is_refused_with_its_field(method, arguments, field, message):
+    with pytest.raises(InvalidRequest) as caught:
+        getattr(LegGuard("l16", 16_000), method)(*arguments)
+    assert caught.value.field == field
+    assert message in caught.value.message
+
+
+@pytest.mark.parametrize("sequence", [0, 4, 5])
+def test_numbers_never_go_backwards(sequence):
+    guard = LegGuard("pcmu", 8_000)
+    guard.audio(160, 5)
+    with pytest.raises(InvalidRequest, match=f"{sequence} is not over 5"):
+        guard.audio(160, sequence)
+
+
+@pytest.mark.parametrize(
+    ("method", "arguments"),
+    [("audio", (160, 0)), ("dtmf", ("1", 0)), ("mark", ("m",)), ("event", (1, "")), ("end", ("",))],
+)
+def test_nothing_follows_the_end(method, arguments):
+    guard = LegGuard("pcmu", 8_000)
+    guard.end("")
+    with pytest.raises(InvalidRequest, match="nothing may follow"):
+        getattr(guard, method)(*arguments)

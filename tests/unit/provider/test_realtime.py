@@ -1,0 +1,217 @@
+"""The Realtime protocol's wire form, against OpenAI's own types."""
+
+import base64
+import json
+
+import pytest
+from openai.types.realtime import RealtimeClientEvent
+from pydantic import TypeAdapter
+
+from reception.errors import InvalidRequest
+from reception.provider import base as b
+from reception.provider import codec_for
+from reception.provider.realtime import RealtimeCodec
+
+CODEC = RealtimeCodec()
+CLIENT_EVENT = TypeAdapter(RealtimeClientEvent)
+TOOL = b.ToolSpec("f", "does", {"type": "object", "properties": {}})
+
+
+def decode(event_type, **fields):
+    return CODEC.decode(json.dumps({"type": event_type, "event_id": "e", **fields}))
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        b.Configure("Be kind.", "marin"),
+        b.Configure(
+            "Be kind.", "cedar", "pcma", (TOOL,), b.TurnDetection("semantic_vad", eagerness="low"),
+            noise_reduction="near_field", max_output_tokens=200,
+        ),
+        b.Configure("x", "cedar", "pcm24k", turn_detection=None),
+        b.AppendAudio(b"\xff" * 160),
+        b.Respond(),
+        b.Respond("Say hello."),
+        b.CancelResponse(),
+        b.CancelResponse("r1"),
+        b.AddText("user", "Hi"),
+        b.AddText("assistant", "Hello", "item_1"),
+        b.AddText("system", "Be brief"),
+        b.AddToolCall("c", "f", "{}"),
+        b.ToolResult("c", "{}"),
+        b.TruncateItem("i", 0, 1500),
+        b.DeleteItem("i"),
+    ],
+)  # fmt: skip
+def test_every_command_is_a_client_event_of_the_sdk(command):
+    event = json.loads(CODEC.encode(command))
+    CLIENT_EVENT.validate_python(event)
+
+
+def test_caller_audio_is_base64():
+    event = json.loads(CODEC.encode(b.AppendAudio(b"\x00\x01")))
+    assert base64.b64decode(event["audio"]) == b"\x00\x01"
+
+
+def test_a_session_is_configured_as_the_ga_protocol_has_it():
+    session = json.loads(CODEC.encode(b.Configure("I", "marin", tools=(TOOL,))))["session"]
+    assert session["type"] == "realtime"
+    assert session["audio"]["input"]["format"] == {"type": "audio/pcmu"}
+    assert session["audio"]["input"]["turn_detection"]["silence_duration_ms"] == 500
+    assert session["audio"]["output"]["voice"] == "marin"
+    assert session["tools"][0]["name"] == "f"
+
+
+def test_what_is_no_provider_command_is_a_programmers_error():
+    with pytest.raises(TypeError):
+        CODEC.encode("hello")
+
+
+@pytest.mark.parametrize(
+    ("event", "expected"),
+    [
+        (decode("session.created", session={"id": "s", "expires_at": 5}), b.SessionReady("s", 5)),
+        (decode("session.updated", session={}), b.SessionConfigured()),
+        (
+            decode("input_audio_buffer.speech_started", item_id="i", audio_start_ms=7),
+            b.SpeechStarted("i", 7),
+        ),
+        (
+            decode("input_audio_buffer.speech_stopped", item_id="i", audio_end_ms=9),
+            b.SpeechStopped("i", 9),
+        ),
+        (
+            decode("conversation.item.input_audio_transcription.delta", item_id="i", delta="a"),
+            b.CallerTranscript("i", "a", final=False),
+        ),
+        (
+            decode(
+                "conversation.item.input_audio_transcription.failed",
+                item_id="i", error={"code": "c", "message": "m"},
+            ),
+            b.CallerTranscriptFailed("i", "c", "m"),
+        ),
+        (decode("response.created", response={"id": "r"}), b.ResponseStarted("r")),
+        (
+            decode(
+                "response.output_audio.delta",
+                response_id="r", item_id="i", content_index=0, delta="AAE=",
+            ),
+            b.AudioDelta("r", "i", 0, b"\x00\x01"),
+        ),
+        (decode("response.output_audio.done", response_id="r", item_id="i"), b.AudioDone("r", "i")),
+        (
+            decode(
+                "response.output_audio_transcript.delta", response_id="r", item_id="i", delta="x"
+            ),
+            b.AssistantTranscript("r", "i", "x", final=False),
+        ),
+        (
+            decode(
+                "response.output_audio_transcript.done",
+                response_id="r", item_id="i", transcript="xy",
+            ),
+            b.AssistantTranscript("r", "i", "xy", final=True),
+        ),
+        (
+            decode("response.output_text.done", response_id="r", item_id="i", text="t"),
+            b.AssistantTranscript("r", "i", "t", final=True),
+        ),
+        (
+            decode(
+                "response.function_call_arguments.done",
+                response_id="r", item_id="i", call_id="c", name="f", arguments="{}",
+            ),
+            b.ToolCall("r", "i", "c", "f", "{}"),
+        ),
+        (
+            decode(
+                "rate_limits.updated",
+                rate_limits=[
+                    {"name": "tokens", "limit": 9, "remaining": 5, "reset_seconds": 0.5}
+                ],
+            ),
+            b.RateLimits((("tokens", 9, 5, 0.5),)),
+        ),
+        (decode("conversation.item.added", item={}), b.Other("conversation.item.added")),
+        (decode("something.new"), b.Other("something.new")),
+        (CODEC.decode(b"{"), b.Other("malformed")),
+        (CODEC.decode("[]"), b.Other("malformed")),
+        (decode("response.created"), b.Other("malformed")),
+        (
+            decode(
+                "response.output_audio.delta",
+                response_id="r", item_id="i", content_index=0, delta="A",
+            ),
+            b.Other("malformed"),
+        ),
+    ],
+)  # fmt: skip
+def test_server_events(event, expected):
+    assert event == expected
+
+
+def test_usage_counts_cached_tokens_inside_the_input():
+    usage = {
+        "input_token_details": {
+            "text_tokens": 100, "audio_tokens": 50, "image_tokens": 7, "cached_tokens": 64,
+            "cached_tokens_details": {"text_tokens": 44, "audio_tokens": 20},
+        },
+        "output_token_details": {"text_tokens": 5, "audio_tokens": 30},
+    }  # fmt: skip
+    done = decode("response.done", response={"id": "r", "status": "completed", "usage": usage})
+    assert done == b.ResponseDone("r", "completed", usage=b.Usage(107, 50, 44, 20, 5, 30))
+
+
+def test_a_failed_response_has_its_reason():
+    details = {"type": "failed", "error": {"type": "server_error", "message": "oops"}}
+    response = {"id": "r", "status": "failed", "status_details": details}
+    done = decode("response.done", response=response)
+    assert (done.error_code, done.error_message, done.usage) == ("server_error", "oops", None)
+
+
+@pytest.mark.parametrize(
+    ("usage", "expected"),
+    [
+        (None, None),
+        ({"type": "duration", "seconds": 1.5}, b.TranscriptionUsage(seconds=1.5)),
+        (
+            {
+                "type": "tokens", "input_tokens": 12, "output_tokens": 3,
+                "input_token_details": {"audio_tokens": 10},
+            },
+            b.TranscriptionUsage(input_audio=10, input_text=2, output_text=3),
+        ),
+    ],
+)  # fmt: skip
+def test_transcription_is_billed_by_seconds_or_tokens(usage, expected):
+    done = decode(
+        "conversation.item.input_audio_transcription.completed",
+        item_id="i", transcript="x", usage=usage,
+    )  # fmt: skip
+    assert done == b.CallerTranscript("i", "x", final=True, usage=expected)
+
+
+@pytest.mark.parametrize(
+    ("code", "fatal", "healable"),
+    [
+        ("session_expired", True, True),
+        ("insufficient_quota", True, False),
+        ("invalid_api_key", True, False),
+        ("response_cancel_not_active", False, True),
+    ],
+)
+def test_errors_are_told_apart(code, fatal, healable):
+    fault = decode("error", error={"type": "t", "code": code, "message": "m"})
+    assert fault == b.ProviderFault(code, "m", fatal, healable)
+
+
+def test_an_error_without_a_code_has_its_type():
+    assert decode("error", error={"type": "server_error"}).code == "server_error"
+
+
+def test_both_providers_speak_it_and_others_are_named():
+    assert codec_for("openai").name == codec_for("embedded").name == "realtime"
+    with pytest.raises(InvalidRequest, match="'acme' is not one of embedded, openai"):
+        codec_for("acme")
