@@ -127,8 +127,7 @@ class NodeAgent:
             live.session.end_call.remote(live.lease_id, "shutdown", False)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(3.0):
-                while self._live:
-                    await asyncio.sleep(0.05)
+                await self._until_empty()
         for handle in self._workers.values():
             with contextlib.suppress(RayError, TimeoutError):
                 async with asyncio.timeout(2.0):
@@ -147,10 +146,15 @@ class NodeAgent:
             How many were still live after `grace_s`.
         """
         self._draining = True
-        deadline_s = time.monotonic() + grace_s
-        while self._live and time.monotonic() < deadline_s:
-            await asyncio.sleep(0.05)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(grace_s):
+                await self._until_empty()
         return len(self._live)
+
+    async def _until_empty(self) -> None:
+        """Until no call is live."""
+        async with self._changed:
+            await self._changed.wait_for(lambda: not self._live)
 
     # ------------------------------------------------------------- the pools
 
@@ -262,9 +266,7 @@ class NodeAgent:
         if spec.call_id in self._live:
             self._pool.give_back(session_id)
             raise CallIdInUse(f"call_id {spec.call_id!r} is a live call's", field="call_id")
-        spec = replace(
-            spec, lease_id=lease_id, profile=profile.name, node_id=self._config.node_id
-        )
+        spec = replace(spec, lease_id=lease_id, profile=profile.name, node_id=self._config.node_id)
         assignment = self._assignment(spec, profile, worker_id)
         model = assignment.model
         live = _Live(
@@ -433,8 +435,11 @@ class NodeAgent:
             "workers": self._load_by_worker(),
             "sessions": {
                 name: next(
-                    (live.record.spec.call_id for live in self._live.values()
-                     if live.session_id == name),
+                    (
+                        live.record.spec.call_id
+                        for live in self._live.values()
+                        if live.session_id == name
+                    ),
                     "",
                 )
                 for name in self._sessions

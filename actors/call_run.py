@@ -56,7 +56,7 @@ class CallRun:
             assignment.model,
             self._audio_format,
             voice=assignment.provider.voice,
-            rng=random.Random(spec.session_id),
+            rng=random.Random(spec.session_id),  # noqa: S311  # nosec B311 - jitter, no secret
         )
         self._inbox: asyncio.Queue[m.ConversationEvent] = asyncio.Queue(MAX_WAITING_EVENTS)
         self._stats: asyncio.Future[lk.LegStats] = asyncio.get_running_loop().create_future()
@@ -316,9 +316,7 @@ class CallRun:
         record = self._conversation.record()
         record = replace(record, cost_micros=self._cost_micros)
         if end_reason:
-            record = replace(
-                record, state="ended", end_reason=end_reason, ended_at_s=time.time()
-            )
+            record = replace(record, state="ended", end_reason=end_reason, ended_at_s=time.time())
         return record
 
 

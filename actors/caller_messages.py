@@ -114,8 +114,8 @@ def call_of(record: CallRecord) -> rv.Call:
         model=record.model,
         metadata=spec.metadata,
         phase=record.phase,
-        **{"from": spec.from_uri},
     )
+    setattr(call, "from", spec.from_uri)
     if record.ended_at_s is not None:
         call.ended_at.CopyFrom(_timestamp(record.ended_at_s))
         call.duration_ms = max(0, round((record.ended_at_s - spec.accepted_at_s) * 1000))

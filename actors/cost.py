@@ -85,7 +85,7 @@ class CostController:
             session_id, Used(RESPONSE, response_id, model, usage, 0, cost), now_s
         )
 
-    async def transcription(  # noqa: PLR0913, PLR0917 - plain values cross between actors
+    async def transcription(
         self,
         session_id: str,
         item_id: str,

@@ -72,7 +72,7 @@ class HealthMonitor:
             InvalidRequest: no node id, or a load of over MAX_LOAD_CHARS.
         """
         text = json.dumps(load, sort_keys=True)
-        if not 1 <= len(node_id) <= 128 or len(text) > MAX_LOAD_CHARS:  # noqa: PLR2004 - as the text says
+        if not 1 <= len(node_id) <= 128 or len(text) > MAX_LOAD_CHARS:
             raise InvalidRequest(
                 f"node_id has {len(node_id)} characters, load has {len(text)}: "
                 f"must have 1 to 128, and at most {MAX_LOAD_CHARS}",

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 from collections import deque
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -32,7 +33,7 @@ FrameHandler = Callable[[Kind, bytes], None]
 class Serializable(Protocol):
     """A protobuf message."""
 
-    def SerializeToString(self) -> bytes: ...
+    def SerializeToString(self) -> bytes: ...  # noqa: N802 - protobuf's name
 
 
 class Link(asyncio.Protocol):
@@ -69,7 +70,7 @@ class Link(asyncio.Protocol):
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(timeout_s):
-                _, link = await loop.create_unix_connection(lambda: cls(), path)
+                _, link = await loop.create_unix_connection(cls, path)
         except (OSError, TimeoutError) as error:
             raise Unavailable(f"no link to {Path(path).name}: {error}") from error
         return link
@@ -223,7 +224,8 @@ async def serve(path: str, on_link: Callable[[Link], Awaitable[None]]) -> asynci
         task.add_done_callback(tasks.discard)
 
     loop = asyncio.get_running_loop()
-    Path(path).unlink(missing_ok=True)
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(path)
     server = await loop.create_unix_server(lambda: Link(made), path)
-    Path(path).chmod(0o600)
+    os.chmod(path, 0o600)
     return server

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import time
 from collections.abc import Callable
@@ -72,6 +73,7 @@ class MediaCall:
         self._before_provider: list[bytes] = []
         self._listening = True
         self._finishing: asyncio.Task[None] | None = None
+        self._drained = asyncio.Event()
         self._ended = False
         self._received_ns = 0
         self._up_us = 0
@@ -168,9 +170,11 @@ class MediaCall:
         elif message.HasField("leg_gone"):
             self._listening = False
             self._playout.interrupt(time.monotonic())
+            self._drained.set()
             self._session.send(lk.WorkerToSession(leg_gone=message.leg_gone))
 
     def _on_door_end(self) -> None:
+        self._drained.set()
         if not self._ended:
             gone = lk.LegGone(reason="caller_vanished")
             self._session.send(lk.WorkerToSession(leg_gone=gone))
@@ -209,10 +213,12 @@ class MediaCall:
     async def _finish(self, drain_ms: int) -> None:
         """Plays out what was made, closes the provider's socket, reports totals."""
         self._listening = False
-        deadline_s = time.monotonic() + drain_ms / 1000
         self._playout.complete_all()
-        while self._playout.busy and time.monotonic() < deadline_s and not self._door.ended:
-            await asyncio.sleep(0.02)
+        self._drained.clear()
+        if self._playout.busy:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(drain_ms / 1000):
+                    await self._drained.wait()
         await self._hang_up_provider()
         self._stats.frames_out = self._playout.frames_out
         self._stats.frames_dropped += self._door.dropped_audio
@@ -303,6 +309,7 @@ class MediaCall:
                 mark = rv.ReceptionMessage(mark=rv.Mark(name=out.name))
                 self._door.send_audio(0, mark.SerializeToString())
         if self._playout.take_drained(now_s):
+            self._drained.set()
             self._tell_playout(lk.Playout.DRAINED)
 
     def _send_frame(self, frame: FrameOut, now_s: float) -> None:
@@ -328,9 +335,7 @@ class MediaCall:
         for item in cut:
             self._to_provider(_forget_unheard(item))
         first = cut[0]
-        self._tell_playout(
-            lk.Playout.INTERRUPTED, item_id=first.item_id, heard_ms=first.heard_ms
-        )
+        self._tell_playout(lk.Playout.INTERRUPTED, item_id=first.item_id, heard_ms=first.heard_ms)
 
     def _tell_playout(
         self,

@@ -75,9 +75,7 @@ class _Hours(_Strict):
     special: dict[date, _Special] = Field(default_factory=dict)
 
     def plain(self) -> OpeningHours:
-        week = tuple(
-            tuple(_span(text) for text in getattr(self, day.lower())) for day in DAYS
-        )
+        week = tuple(tuple(_span(text) for text in getattr(self, day.lower())) for day in DAYS)
         special = {
             day: SpecialDay(each.name, tuple(_span(text) for text in each.open))
             for day, each in self.special.items()
@@ -202,9 +200,7 @@ class _File(_Strict):
 class ProfileBook:
     """All profiles of a deployment and who answers which number."""
 
-    def __init__(
-        self, profiles: dict[str, Profile], numbers: dict[str, str], default: str
-    ) -> None:
+    def __init__(self, profiles: dict[str, Profile], numbers: dict[str, str], default: str) -> None:
         self.profiles = profiles
         self._numbers, self._default = numbers, default
 

@@ -104,9 +104,11 @@ def spawn(
         options["scheduling_strategy"] = strategy
     # A class of the real one's name, so that Ray's tools show what runs.
     shown = type(path.rpartition(":")[2], (Host,), {})
-    return Remote(ray.remote(shown).options(**options).remote(path, args))
+    actor: Any = ray.remote(shown)
+    return Remote(actor.options(**options).remote(path, args))
 
 
 def find(name: str) -> Remote:
     """The named actor. Raises ValueError when there is none."""
-    return Remote(ray.get_actor(name, namespace=NAMESPACE))
+    handle: Any = ray.get_actor(name, namespace=NAMESPACE)
+    return Remote(handle)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
 import time
 from collections.abc import Coroutine
-from pathlib import Path
 
 import structlog
 
@@ -47,7 +48,7 @@ class AudioWorker:
 
     async def start(self) -> str:
         """Serves; returns the path for front doors."""
-        Path(self._path).parent.mkdir(parents=True, exist_ok=True)
+        os.makedirs(os.path.dirname(self._path), exist_ok=True)
         self._servers = [
             await serve(self._path, self._on_door),
             await serve(self._path + SESSION_SUFFIX, self._on_session),
@@ -64,7 +65,8 @@ class AudioWorker:
         for call in list(self._calls):
             await call.close()
         for path in (self._path, self._path + SESSION_SUFFIX):
-            Path(path).unlink(missing_ok=True)
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(path)
         self._stopped.set()
 
     async def until_stopped(self) -> None:

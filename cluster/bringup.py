@@ -272,7 +272,9 @@ def _serve_provider(deployment: Deployment, base_url: str) -> None:
 def _start_doors(deployment: Deployment) -> None:
     settings, node_id = deployment.settings, deployment.node_id
     door = DoorConfig(host=settings.grpc_host, port=settings.grpc_port, node_id=node_id)
-    deployment._handles["door"] = _spawn_here("cluster.front_door:FrontDoor", door, name=f"door:{node_id}")
+    deployment._handles["door"] = _spawn_here(
+        "cluster.front_door:FrontDoor", door, name=f"door:{node_id}"
+    )
     deployment._handles["http"] = _spawn_here(
         "cluster.management:ManagementApi",
         settings.http_host, settings.http_port, node_id, name=f"http:{node_id}",

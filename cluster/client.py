@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
@@ -25,6 +26,11 @@ from reception.errors import (
 
 CONNECT_S = 5.0
 CALL_S = 10.0
+_DECIDED = (
+    grpc.ChannelConnectivity.READY,
+    grpc.ChannelConnectivity.TRANSIENT_FAILURE,
+    grpc.ChannelConnectivity.SHUTDOWN,
+)
 
 _ERRORS: dict[grpc.StatusCode, type[ReceptionError]] = {
     grpc.StatusCode.INVALID_ARGUMENT: InvalidRequest,
@@ -50,19 +56,23 @@ def in_our_words(error: grpc.aio.AioRpcError) -> ReceptionError:
 
 
 async def connected(channel: grpc.aio.Channel, address: str, within_s: float = CONNECT_S) -> None:
-    """Waits until the server is there.
+    """Waits until the server is there; a refused connection is an answer, too.
 
     Raises:
         Unavailable: nothing answers at `address`.
     """
-    try:
+    with suppress(TimeoutError):
         async with asyncio.timeout(within_s):
-            await channel.channel_ready()
-    except TimeoutError:
-        raise Unavailable(
-            f"nothing answers at {address}: start a server with `reception serve`, "
-            "or name another with --server"
-        ) from None
+            state = channel.get_state(try_to_connect=True)
+            while state not in _DECIDED:
+                await channel.wait_for_state_change(state)
+                state = channel.get_state(try_to_connect=True)
+            if state is grpc.ChannelConnectivity.READY:
+                return
+    raise Unavailable(
+        f"nothing answers at {address}: start a server with `reception serve`, "
+        "or name another with --server"
+    )
 
 
 class Client:

@@ -60,7 +60,8 @@ def rich_status(
         packed.append(any_pb2.Any())
         packed[-1].Pack(detail)
     status = status_pb2.Status(code=code.value[0], message=message, details=packed)
-    return rpc_status.to_status(status)
+    made: grpc.Status = rpc_status.to_status(status)
+    return made
 
 
 def code_by_number(number: int) -> grpc.StatusCode:

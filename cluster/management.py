@@ -204,7 +204,7 @@ class ManagementApi:
         )
         self._server = uvicorn.Server(config)
         self._serving = asyncio.create_task(self._server.serve(sockets=[bound]))
-        while not self._server.started:
+        while not self._server.started:  # noqa: ASYNC110 - uvicorn has no event for it
             await asyncio.sleep(0.01)
         return f"http://{self._host}:{bound.getsockname()[1]}"
 

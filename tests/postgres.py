@@ -32,7 +32,7 @@ def server(programs: Path) -> Iterator[str]:
     """Runs a server on a Unix socket; yields its folder. initdb refuses to run
     as root, so an ordinary user is taken then."""
     user = "nobody" if os.geteuid() == 0 else None
-    folder = Path(tempfile.mkdtemp(prefix="pg-", dir="/tmp"))  # noqa: S108 - a short path for the socket
+    folder = Path(tempfile.mkdtemp(prefix="pg-", dir="/tmp"))
     if user is not None:
         account = pwd.getpwnam(user)
         os.chown(folder, account.pw_uid, account.pw_gid)

@@ -40,9 +40,7 @@ class EngineSettings:
 class VoiceEngine:
     """The WebSocket server's actor."""
 
-    def __init__(
-        self, settings: EngineSettings, recognizers: list[str], synthesizer: str
-    ) -> None:
+    def __init__(self, settings: EngineSettings, recognizers: list[str], synthesizer: str) -> None:
         brain: Brain = ReceptionBrain()
         if settings.chat_url:
             brain = ChatBrain(settings.chat_url, settings.chat_model)

@@ -74,7 +74,7 @@ class EngineServer:
             compression=None,
             ping_interval=None,
         )
-        port: int = self._server.sockets[0].getsockname()[1]
+        port: int = next(iter(self._server.sockets)).getsockname()[1]
         return port
 
     async def stop(self) -> None:
@@ -123,7 +123,7 @@ class EngineServer:
 class Connection:
     """The shell of one session: reads, works, writes."""
 
-    def __init__(  # noqa: PLR0913, PLR0917 - the parts of an engine
+    def __init__(
         self,
         socket: ServerConnection,
         session: Session,
@@ -283,4 +283,3 @@ class Connection:
         for fault in sorted(self._script.timed(), key=lambda each: each.after_s):
             await asyncio.sleep(fault.after_s)
             await self._socket.close(fault.code, "scripted")
-

@@ -71,10 +71,7 @@ async def _perform(
             deployment.grpc_address,
             scene.steps,
             key=key,
-            start=rv.CallStart(
-                to="+15550123", format=rv.LegFormat(codec=rv.CODEC_PCMU), sends_marks=True,
-                **{"from": scene.number},
-            ),
+            start=_start(scene.number),
         )
         for scene in cast
     ]  # fmt: skip
@@ -100,13 +97,17 @@ async def _perform(
     return judged
 
 
+def _start(number: str) -> rv.CallStart:
+    start = rv.CallStart(to="+15550123", format=rv.LegFormat(codec=rv.CODEC_PCMU), sends_marks=True)
+    setattr(start, "from", number)
+    return start
+
+
 def _keep(folder: Path, row: Row, deployment: Deployment) -> None:
     """The call's recording, transcript and record."""
     outcome: Outcome = row.outcome
     place = folder / row.name.replace(" ", "-")
-    write_stereo(
-        place / "call.wav", bytes(outcome.caller_audio), bytes(outcome.reception_audio)
-    )
+    write_stereo(place / "call.wav", bytes(outcome.caller_audio), bytes(outcome.reception_audio))
     lines = [f"{who}: {text}" for who, text in outcome.transcript]
     (place / "transcript.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
     record = deployment.call_record(outcome.call_id) if outcome.call_id else None

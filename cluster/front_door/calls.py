@@ -96,9 +96,7 @@ class Calls:
             if request.include_current:
                 for record in await self._backends.live_calls():
                     if request.call_id in ("", record.spec.call_id):
-                        yield _update(
-                            rv.CallUpdate.KIND_CURRENT, record, record.spec.accepted_at_s
-                        )
+                        yield _update(rv.CallUpdate.KIND_CURRENT, record, record.spec.accepted_at_s)
             while True:
                 after, changes = await self._backends.watch(after, WATCH_POLL_S)
                 for kind, record, at_s in changes:

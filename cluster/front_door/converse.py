@@ -6,8 +6,7 @@ import asyncio
 import secrets
 import time
 from collections.abc import AsyncIterator
-from contextlib import aclosing, suppress
-from typing import Any
+from contextlib import suppress
 
 import grpc
 import structlog
@@ -148,9 +147,7 @@ class Stream:
             self._link = await self._attach(call_id, placement)
         except BaseException:
             # The session settles the call's account when it finds it abandoned.
-            await asyncio.shield(
-                self._backends.abandon(placement.lease_id, "caller_vanished")
-            )
+            await asyncio.shield(self._backends.abandon(placement.lease_id, "caller_vanished"))
             raise
         return spec, placement
 
@@ -159,9 +156,7 @@ class Stream:
             async with asyncio.timeout(self._config.idle_timeout_s):
                 raw = await anext(self._requests)
         except TimeoutError:
-            raise IdleTimeout(
-                f"no CallStart within {self._config.idle_timeout_s:g} s"
-            ) from None
+            raise IdleTimeout(f"no CallStart within {self._config.idle_timeout_s:g} s") from None
         except StopAsyncIteration:
             raise InvalidRequest(
                 "the stream ended before CallStart, its first message", field="start"
@@ -237,10 +232,8 @@ class Stream:
         with suppress(DecodeError):  # the worker refuses it
             message = rv.CallerMessage.FromString(raw)
             if message.HasField("event"):
-                self._on_hold = (
-                    message.event.kind == rv.CallEvent.KIND_HOLD
-                    or self._on_hold
-                    and message.event.kind != rv.CallEvent.KIND_UNHOLD
+                self._on_hold = message.event.kind == rv.CallEvent.KIND_HOLD or (
+                    self._on_hold and message.event.kind != rv.CallEvent.KIND_UNHOLD
                 )
             self._ended = self._ended or message.HasField("end")
 
@@ -259,7 +252,8 @@ class Stream:
                 )
             if frame is None:
                 return rich_status(
-                    grpc.StatusCode.UNAVAILABLE, "the call's audio worker is gone",
+                    grpc.StatusCode.UNAVAILABLE,
+                    "the call's audio worker is gone",
                     retry_after_s=1.0,
                 )
             kind, body = frame
@@ -301,9 +295,7 @@ def _checked(start: rv.CallStart) -> StartRequest:
     if start.resume_token:
         raise NotFound("resume_token is not that of a waiting call", field="start.resume_token")
     if start.direction not in _DIRECTIONS:
-        raise InvalidRequest(
-            f"direction {start.direction} is not 0 to 2", field="start.direction"
-        )
+        raise InvalidRequest(f"direction {start.direction} is not 0 to 2", field="start.direction")
     return check_start(
         StartRequest(
             call_id=start.call_id,

@@ -111,9 +111,7 @@ def specs(profile: Profile) -> tuple[ToolSpec, ...]:
     )
 
 
-def run(
-    name: str, arguments: str, profile: Profile, now_s: float, call: CallSpec
-) -> ToolOutcome:
+def run(name: str, arguments: str, profile: Profile, now_s: float, call: CallSpec) -> ToolOutcome:
     """Carries a function call out.
 
     Args:
@@ -277,9 +275,7 @@ def _described(entry: Entry) -> str:
     return f"{entry.name}, {entry.role}" if entry.role else entry.name
 
 
-def _end_call(
-    given: dict[str, str], profile: Profile, now_s: float, call: CallSpec
-) -> ToolOutcome:
+def _end_call(given: dict[str, str], profile: Profile, now_s: float, call: CallSpec) -> ToolOutcome:
     del now_s, call
     effect = EndCall(given.get("reason", ""))
     return _outcome(effect, ok=True, spoken=profile.phrases.goodbye)

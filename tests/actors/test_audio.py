@@ -43,9 +43,9 @@ def test_the_nearest_code_is_chosen(coding):
     samples = np.arange(-32768, 32768, 37).astype(np.int16)
     error = np.abs(to_linear(from_linear(samples, coding), coding).astype(int) - samples)
     bound = np.maximum(np.abs(samples.astype(int)) // 16, 16)
-    assert (error[np.abs(samples.astype(int)) < 32000] <= bound[
-        np.abs(samples.astype(int)) < 32000
-    ]).all()
+    assert (
+        error[np.abs(samples.astype(int)) < 32000] <= bound[np.abs(samples.astype(int)) < 32000]
+    ).all()
 
 
 def test_the_same_format_passes_through_untouched():

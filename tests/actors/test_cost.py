@@ -322,7 +322,7 @@ async def test_a_random_history_is_conserved(
 
 def test_settings_travel_between_processes(settings_for: SettingsFor, sqlite_url: str) -> None:
     settings = settings_for(sqlite_url, cost_limit_hourly=Decimal("1.5"), key_pepper="x" * 40)
-    assert pickle.loads(pickle.dumps(settings)) == settings  # noqa: S301 - our own
+    assert pickle.loads(pickle.dumps(settings)) == settings
     assert Settings(**settings.model_dump()) == settings
 
 

@@ -66,7 +66,7 @@ asyncio.run(main(*sys.argv[1:]))
 def answered_before_kill(program: str, args: list[str], lines: int) -> list[int]:
     """Runs a child, kills it (SIGKILL) after it answered `lines` times, and
     gives all the answers that came out, whole ones only."""
-    with subprocess.Popen(  # noqa: S603 - our own interpreter
+    with subprocess.Popen(
         [sys.executable, "-c", program, *args], cwd=ROOT, stdout=subprocess.PIPE, text=True
     ) as child:
         assert child.stdout is not None

@@ -63,7 +63,7 @@ def test_several_processes_open_a_new_database_at_once(database_url: str) -> Non
         "print(Store.open(sys.argv[1]).take_epoch('x'))"
     )
     opening = [
-        subprocess.Popen(  # noqa: S603 - our own interpreter
+        subprocess.Popen(
             [sys.executable, "-c", program, database_url],
             cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         )

@@ -76,13 +76,15 @@ async def provider():
 @pytest.fixture
 async def worker(tmp_path):
     worker = AudioWorker("w0", str(tmp_path / "w.sock"))
-    worker.path = await worker.start()
+    await worker.start()
     yield worker
     await worker.stop()
 
 
 def attach(url, *, codec="pcmu", rate=8_000, marks=False, lease="lease"):
-    plan = DialPlan("embedded", url, "m", "pcmu" if codec == "pcmu" else "pcm24k", ("{\"type\":\"x\"}",))
+    plan = DialPlan(
+        "embedded", url, "m", "pcmu" if codec == "pcmu" else "pcm24k", ('{"type":"x"}',)
+    )
     leg = LegConfig(codec, rate, 20, marks)
     return lk.SessionToWorker(
         attach=lk.SessionAttach(
@@ -99,8 +101,8 @@ async def connect(worker, provider):
     links = []
 
     async def make(**options):
-        door = await Link.connect(worker.path, 1)
-        session = await Link.connect(worker.path + SESSION_SUFFIX, 1)
+        door = await Link.connect(worker._path, 1)
+        session = await Link.connect(worker._path + SESSION_SUFFIX, 1)
         links.extend([door, session])
         door.send(lk.DoorToWorker(attach=lk.DoorAttach(call_id="c1", lease_id="lease")))
         session.send(attach(provider.url, **options))
@@ -155,8 +157,12 @@ async def test_an_answer_is_paced_measured_and_drained(connect):
     call.door.send(lk.DoorToWorker(first_audio_sent=lk.FirstAudioSent(down_us=321)))
     assert (await call.playout(lk.Playout.MEASURED)).gateway_us >= 321
     await send(
-        call.connection, "response.output_audio.done",
-        response_id="r1", item_id="i1", output_index=0, content_index=0,
+        call.connection,
+        "response.output_audio.done",
+        response_id="r1",
+        item_id="i1",
+        output_index=0,
+        content_index=0,
     )
     drained = await call.playout(lk.Playout.DRAINED)
     assert drained.at_ns - started.at_ns >= 190_000_000
@@ -168,9 +174,7 @@ async def test_speech_cuts_the_answer_where_it_was_heard(connect, provider):
     await speak(call.connection, "i1", FRAME * 100)
     for _ in range(10):
         await call.to_caller("audio")
-    await send(
-        call.connection, "input_audio_buffer.speech_started", item_id="u1", audio_start_ms=5
-    )
+    await send(call.connection, "input_audio_buffer.speech_started", item_id="u1", audio_start_ms=5)
     _, clear = await call.to_caller("clear_audio")
     truncate = await provider.received.get()
     cut = await call.playout(lk.Playout.INTERRUPTED)
@@ -186,9 +190,7 @@ async def test_speech_cuts_the_answer_where_it_was_heard(connect, provider):
 async def test_speech_while_nothing_plays_cuts_nothing(connect, provider):
     call = await connect()
     await provider.received.get()
-    await send(
-        call.connection, "input_audio_buffer.speech_started", item_id="u1", audio_start_ms=5
-    )
+    await send(call.connection, "input_audio_buffer.speech_started", item_id="u1", audio_start_ms=5)
     event = await call.from_worker("provider_event")
     assert json.loads(event)["type"] == "input_audio_buffer.speech_started"
     call.session.send(lk.SessionToWorker(provider_event=b'{"type":"after"}'))
@@ -324,8 +326,8 @@ async def test_a_lost_provider_is_told_and_can_be_dialled_again(connect, provide
 
 
 async def test_a_provider_that_is_not_there_is_told(worker):
-    door = await Link.connect(worker.path, 1)
-    session = await Link.connect(worker.path + SESSION_SUFFIX, 1)
+    door = await Link.connect(worker._path, 1)
+    session = await Link.connect(worker._path + SESSION_SUFFIX, 1)
     door.send(lk.DoorToWorker(attach=lk.DoorAttach(call_id="c1", lease_id="lease")))
     session.send(attach("http://127.0.0.1:9/v1"))
     call = Call(door, session, None)
@@ -336,7 +338,7 @@ async def test_a_provider_that_is_not_there_is_told(worker):
 
 async def test_a_door_alone_is_sent_away(worker, monkeypatch):
     monkeypatch.setattr("actors.worker.ATTACH_TIMEOUT_S", 0.05)
-    door = await Link.connect(worker.path, 1)
+    door = await Link.connect(worker._path, 1)
     door.send(lk.DoorToWorker(attach=lk.DoorAttach(call_id="c1", lease_id="lonely")))
     abort = await Call(door, None, None).door_control("abort")
     assert abort.code == 4
@@ -345,16 +347,16 @@ async def test_a_door_alone_is_sent_away(worker, monkeypatch):
 
 async def test_a_session_alone_is_sent_away(worker, monkeypatch):
     monkeypatch.setattr("actors.worker.ATTACH_TIMEOUT_S", 0.05)
-    session = await Link.connect(worker.path + SESSION_SUFFIX, 1)
+    session = await Link.connect(worker._path + SESSION_SUFFIX, 1)
     session.send(attach("http://127.0.0.1:9/v1"))
     async with asyncio.timeout(2):
         assert await session.receive() is None
 
 
 async def test_a_second_door_with_the_same_lease_is_cut(worker):
-    first = await Link.connect(worker.path, 1)
+    first = await Link.connect(worker._path, 1)
     first.send(lk.DoorToWorker(attach=lk.DoorAttach(call_id="c1", lease_id="lease")))
-    second = await Link.connect(worker.path, 1)
+    second = await Link.connect(worker._path, 1)
     second.send(lk.DoorToWorker(attach=lk.DoorAttach(call_id="c1", lease_id="lease")))
     async with asyncio.timeout(2):
         ended = await second.receive() if not first.ended else await first.receive()
@@ -364,8 +366,8 @@ async def test_a_second_door_with_the_same_lease_is_cut(worker):
 @pytest.mark.parametrize("suffix", ["", SESSION_SUFFIX])
 async def test_who_does_not_attach_is_cut(worker, suffix, monkeypatch):
     monkeypatch.setattr("actors.worker.ATTACH_TIMEOUT_S", 0.05)
-    silent = await Link.connect(worker.path + suffix, 1)
-    talkative = await Link.connect(worker.path + suffix, 1)
+    silent = await Link.connect(worker._path + suffix, 1)
+    talkative = await Link.connect(worker._path + suffix, 1)
     talkative.send_audio(1, b"?")
     async with asyncio.timeout(2):
         assert await silent.receive() is None

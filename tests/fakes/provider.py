@@ -18,11 +18,12 @@ class FakeProvider:
         self.received: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         self.audio = bytearray()
         self.open = 0
+        self.url = ""
         self._server: Server | None = None
 
     async def start(self) -> str:
         self._server = await serve(self._serve, "127.0.0.1", 0, ping_interval=None)
-        port = self._server.sockets[0].getsockname()[1]
+        port = next(iter(self._server.sockets)).getsockname()[1]
         return f"http://127.0.0.1:{port}/v1"
 
     async def stop(self) -> None:

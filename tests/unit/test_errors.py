@@ -6,7 +6,7 @@ from reception import errors
 
 
 def test_an_error_keeps_its_fields_through_pickling():
-    error = pickle.loads(  # noqa: S301 - our own bytes
+    error = pickle.loads(
         pickle.dumps(errors.LimitReached("busy", field="calls", retry_after_s=2.5))
     )
     assert (type(error), error.message, error.field, error.retry_after_s) == (

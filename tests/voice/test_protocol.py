@@ -118,8 +118,15 @@ async def test_pieces_of_any_size_make_the_same_turn(engine, piece_bytes):
 async def test_answers_come_in_the_chosen_format_in_small_pieces(engine, kind, bytes_per_ms):
     e = await engine()
     client = await e.client()
-    await client.configure(audio={"output": {"format": {"type": f"audio/{kind}", "rate": 24000}
-                                             if kind == "pcm" else {"type": f"audio/{kind}"}}})
+    await client.configure(
+        audio={
+            "output": {
+                "format": {"type": f"audio/{kind}", "rate": 24000}
+                if kind == "pcm"
+                else {"type": f"audio/{kind}"}
+            }
+        }
+    )
     e.brain.answers.append([Say("twenty characters...")])
     await client.send("response.create")
     events = await client.turn()
@@ -132,7 +139,7 @@ async def test_g711_speech_is_understood(engine):
     e = await engine()
     client = await e.client()
     await client.configure(audio={"input": PCMU})
-    from voice.audio import decode, encode  # noqa: PLC0415
+    from voice.audio import decode, encode
 
     linear = silence(300, 8000) + speech(800, 8000) + silence(800, 8000)
     await client.hear(encode(decode(linear, "l16"), "pcmu"), 160)
@@ -308,9 +315,7 @@ async def test_only_answers_with_sound_can_be_truncated(engine):
     e = await engine()
     client = await e.client()
     await client.send("conversation.item.create", item=user_text("hi", id="u1"))
-    await client.send(
-        "conversation.item.truncate", item_id="u1", content_index=0, audio_end_ms=0
-    )
+    await client.send("conversation.item.truncate", item_id="u1", content_index=0, audio_end_ms=0)
     error = await client.refused()
     assert error["code"] == "invalid_value"
     assert "Only model output audio messages can be truncated" in error["message"]
@@ -536,7 +541,9 @@ async def test_bad_events_are_refused_and_the_session_goes_on(engine, event, cod
     await client.connection.send(json.dumps(event))
     error = await client.refused()
     assert (error["type"], error["code"], error["event_id"]) == (
-        "invalid_request_error", code, "mine",
+        "invalid_request_error",
+        code,
+        "mine",
     )
     assert error["message"]
     await client.send("response.create")

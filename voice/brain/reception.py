@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import AsyncIterator, Callable, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from voice.brain.words import best_match, day_in, intent_of, person_name, phone_number
 from voice.interfaces import CallTool, Question, Say, Turn
@@ -179,12 +179,12 @@ class _Desk:
         if not told or told.startswith("Directory"):
             return self._robot()
         sentences = [part for part in re.split(r"(?<=[.!?])\s+", told) if part]
-        return [Say(sentence) for sentence in sentences] + [Say(ANYTHING_ELSE)]
+        return [*(Say(sentence) for sentence in sentences), Say(ANYTHING_ELSE)]
 
     def _message_wish(self) -> list[Piece]:
         return self.message()
 
-    _HANDLERS: dict[str, Callable[[_Desk], list[Piece]]] = {
+    _HANDLERS: ClassVar[dict[str, Callable[[_Desk], list[Piece]]]] = {
         "goodbye": _goodbye,
         "message": _message_wish,
         "hours": _hours,

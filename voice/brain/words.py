@@ -47,7 +47,17 @@ INTENTS: tuple[tuple[str, str], ...] = (
     ("hello", r"^(?:hello|hi|good (?:morning|afternoon|evening|day))\W*$"),
 )  # fmt: skip
 _COMPILED = tuple((intent, re.compile(pattern, re.I)) for intent, pattern in INTENTS)
-_DAYS = "monday tuesday wednesday thursday friday saturday sunday today tomorrow".split()
+_DAYS = [
+    "monday",
+    "tuesday",
+    "wednesday",
+    "thursday",
+    "friday",
+    "saturday",
+    "sunday",
+    "today",
+    "tomorrow",
+]
 
 
 def intent_of(text: str) -> str:

@@ -139,7 +139,7 @@ def _turn_detection(raw: Any) -> dict[str, Any] | None:
     param = "audio.input.turn_detection"
     kind = raw.get("type") if isinstance(raw, dict) else raw
     if kind == "semantic_vad":
-        merged = _SEMANTIC_VAD | raw
+        merged: dict[str, Any] = _SEMANTIC_VAD | raw
         if merged["eagerness"] not in _EAGERNESS_MS:
             raise _invalid(f"{param}.eagerness", merged["eagerness"])
         return merged

@@ -176,7 +176,7 @@ class Conversation:
         the part that the last response also had is cached, in steps of 64."""
         blocks = [(prefix, text_tokens(prefix), 0)]
         blocks += [(item.id, *item.tokens()) for item in self.items]
-        text, audio = (sum(block[kind] for block in blocks) for kind in (1, 2))
+        text, audio = sum(block[1] for block in blocks), sum(block[2] for block in blocks)
         same_text = same_audio = 0
         for block, known in zip(blocks, self._cached, strict=False):
             if block != known:

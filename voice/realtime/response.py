@@ -30,7 +30,7 @@ class Response:
         out_of_band: its items don't join the conversation.
     """
 
-    def __init__(  # noqa: PLR0913, PLR0917 - everything a response depends on
+    def __init__(
         self,
         emit: Emit,
         new_id: Callable[[str], str],
@@ -162,9 +162,7 @@ class Response:
         item.arguments = arguments
         self._text_tokens += text_tokens(name + arguments)
         self._emit("response.function_call_arguments.delta", **where, delta=arguments)
-        self._emit(
-            "response.function_call_arguments.done", **where, name=name, arguments=arguments
-        )
+        self._emit("response.function_call_arguments.done", **where, name=name, arguments=arguments)
         self._close(item, "completed")
 
     # ------------------------------------------------------------- the end

@@ -119,7 +119,7 @@ class Session:
         idle_ms = (self._turns or {}).get("idle_timeout_ms")
         if idle_ms is None or self._quiet_since_s is None:
             return self._expires_s
-        return min(self._expires_s, self._quiet_since_s + idle_ms / 1000)
+        return min(self._expires_s, self._quiet_since_s + float(idle_ms) / 1000)
 
     def handle_timer(self, now_s: float) -> None:
         self._now_s = now_s
@@ -420,7 +420,7 @@ class Session:
             items = [item_from_client(raw, f"input_{at}") for at, raw in enumerate(given)]
             return lambda: tuple(item.turn() for item in items)
         conversation = self._conversation
-        return lambda: tuple(item.turn() for item in conversation.items )
+        return lambda: tuple(item.turn() for item in conversation.items)
 
     def _rate_limits(self) -> None:
         limits = [

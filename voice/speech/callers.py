@@ -20,4 +20,5 @@ def caller_speech(text: str, voice_index: int) -> bytes:
     """Sound of a text in one of four voices, 16-bit samples at 8 kHz."""
     raw = np.frombuffer(pico(text, CALLERS[voice_index % len(CALLERS)]), dtype="<i2")
     samples = soxr.resample(raw, PICO_RATE_HZ, CALLER_RATE_HZ)
-    return samples.astype("<i2").tobytes()
+    sound: bytes = samples.astype("<i2").tobytes()
+    return sound

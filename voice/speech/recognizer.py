@@ -37,7 +37,8 @@ class WhisperEngine:
 
     def transcribe(self, pcm16: bytes, rate_hz: int, language: str) -> str:
         """The words in 16-bit samples; "" when there are none."""
-        samples: NDArray[np.float32] = np.frombuffer(pcm16, dtype="<i2").astype(np.float32) / 32768
+        samples: NDArray[np.float32] = np.frombuffer(pcm16, dtype="<i2").astype(np.float32)
+        samples /= np.float32(32768)
         if len(samples) == 0 or float(np.sqrt(np.mean(samples**2))) < _QUIET:
             return ""
         if rate_hz != _RATE_HZ:

@@ -105,7 +105,7 @@ class SynthesizerActor:
             return self._cache[key]
         raw = np.frombuffer(pico(sentence, voice, speed), dtype="<i2")
         samples = soxr.resample(raw, PICO_RATE_HZ, ENGINE_RATE_HZ)
-        spoken = samples.astype("<i2").tobytes()
+        spoken: bytes = samples.astype("<i2").tobytes()
         self._cache[key] = spoken
         self._cached_bytes += len(spoken)
         while self._cached_bytes > CACHE_BYTES:

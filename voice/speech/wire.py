@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
@@ -86,9 +87,10 @@ async def serve(path: str, handler: Handler) -> asyncio.Server:
             waiting -= 1
             writer.close()
 
-    Path(path).unlink(missing_ok=True)
+    with suppress(FileNotFoundError):
+        os.unlink(path)
     server = await asyncio.start_unix_server(on_connection, path, limit=2**20)
-    Path(path).chmod(0o600)
+    os.chmod(path, 0o600)
     return server
 
 

@@ -1,6 +1,7 @@
 """The conversation's state machine, with literal clocks."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -26,7 +27,7 @@ class Call:
         self.out = self.talk.start(self.now_s)
 
     @property
-    def state(self):
+    def state(self) -> Any:
         return self.talk.state
 
     def tell(self, *events, after=0.0):
@@ -41,7 +42,9 @@ class Call:
 
     def wait(self):
         """To the next deadline."""
-        self.now_s = max(self.now_s, self.talk.next_deadline_s())
+        deadline_s = self.talk.next_deadline_s()
+        assert deadline_s is not None
+        self.now_s = max(self.now_s, deadline_s)
         self.out = self.talk.handle_timer(self.now_s)
         return self.out
 
@@ -104,13 +107,13 @@ TRANSFER = tools.Transfer("+4930100", "Sales", "order")
 
 def test_the_greeting_is_said_to_the_letter_and_then_it_listens():
     call = Call()
-    assert call.state is State.CONNECTING
+    assert str(call.state) == "connecting"
     assert isinstance(call.talk.opening()[0], p.Configure)
     out = call.tell(m.ProviderUp())
     assert asked_for(out) == [say_exactly(PHRASES.greeting)]
-    assert call.state is State.GREETING
+    assert str(call.state) == "greeting"
     out = call.spoken()
-    assert call.state is State.LISTENING
+    assert str(call.state) == "listening"
     steps = [(tell.step, tell.turn) for tell in only(out, m.TellTurn)]
     assert steps == [
         (m.TurnStep.RESPONSE_STARTED, 0), (m.TurnStep.FIRST_AUDIO, 0), (m.TurnStep.DONE, 0),
@@ -120,12 +123,12 @@ def test_the_greeting_is_said_to_the_letter_and_then_it_listens():
 def test_a_turn_is_measured_from_the_end_of_speech_to_the_first_audio():
     call = Call().greeted()
     call.asked()
-    assert call.state is State.THINKING
+    assert str(call.state) == "thinking"
     call.tell(p.ResponseStarted("r1"), after=0.1)
     out = call.tell(m.PlayoutStarted("i1"), after=0.15)
     [first] = only(out, m.TellTurn)
     assert (first.step, first.turn, first.latency_ms) == (m.TurnStep.FIRST_AUDIO, 1, 250)
-    assert call.state is State.SPEAKING
+    assert str(call.state) == "speaking"
     call.tell(m.GatewayMeasured(700), m.GatewayMeasured(900))
     out = call.tell(p.ResponseDone("r1", "completed"), m.PlayoutDrained())
     [done] = only(out, m.TellTurn)
@@ -154,9 +157,7 @@ def test_usage_is_reported_once_for_each_response_and_each_transcription():
     usage = p.Usage(input_text=10)
     done = p.ResponseDone("r9", "completed", usage=usage)
     assert only(call.tell(done, done), m.ReportUsage) == [m.ReportUsage("r9", usage)]
-    words = p.CallerTranscript(
-        "u1", "x", final=True, usage=p.TranscriptionUsage(1.5, 10, 2, 3)
-    )
+    words = p.CallerTranscript("u1", "x", final=True, usage=p.TranscriptionUsage(1.5, 10, 2, 3))
     out = call.tell(words, words)
     assert only(out, m.ReportTranscription) == [m.ReportTranscription("u1", 1.5, 12, 3)]
 
@@ -173,7 +174,7 @@ def test_an_answer_that_is_cut_keeps_what_was_heard():
     [done] = only(out, m.TellTurn)
     assert (done.step, done.interrupted) == (m.TurnStep.DONE, True)
     call.tell(p.SpeechStarted("u2", 0), p.ResponseDone("r1", "cancelled", "turn_detected"))
-    assert call.state is State.CALLER_SPEAKING
+    assert str(call.state) == "caller_speaking"
     record = call.talk.record()
     assert record.interruptions == 1
     assert (record.transcript[-1].text, record.transcript[-1].heard_ms) == ("One two three …", 1000)
@@ -185,12 +186,12 @@ def test_a_tool_runs_once_and_its_result_is_answered_once():
     call.tell(p.ResponseStarted("r1"))
     out = call.tell(tool_call(), tool_call())
     assert only(out, m.RunTool) == [m.RunTool("t1", "get_opening_hours", "{}")]
-    assert call.state is State.TOOL_RUNNING
+    assert str(call.state) == "tool_running"
     assert asked_for(call.tell(m.ToolFinished("t1", "out"))) == []  # the response is not over
     out = call.tell(p.ResponseDone("r1", "completed"))
     assert m.ToProvider(p.ToolResult("t1", "out")) in out
     assert asked_for(out) == [""]
-    assert call.state is State.THINKING
+    assert str(call.state) == "thinking"
     assert call.tell(m.ToolFinished("t1", "again"), m.ToolFinished("t9", "unknown")) == []
     [redial] = only(call.tell(m.ProviderDown(1006, "")), m.Redial)
     assert redial.opening[-2:] == (
@@ -237,7 +238,7 @@ def test_a_transfer_waits_for_its_announcement_and_ends_the_call():
     out = announced_transfer(call)
     assert m.TellTransfer("+4930100", "Sales", "order") in out
     assert m.Listen(False) in out
-    assert call.state is State.TRANSFERRING
+    assert str(call.state) == "transferring"
     assert call.tell(p.SpeechStarted("u9", 0), p.SpeechStopped("u9", 1)) == []
     out = call.tell(m.TransferResult(True))
     assert out == [m.FinishCall("transferred", False, 0)]
@@ -267,7 +268,7 @@ def test_a_failed_transfer_comes_back_to_the_receptionist(how):
     assert "Sales failed" in told.text
     assert call.tell(m.TransferResult(True)) == []  # too late
     call.spoken("r2", "i2")
-    assert call.state is State.LISTENING
+    assert str(call.state) == "listening"
     assert call.talk.record().transferred_to == ""
 
 
@@ -308,7 +309,7 @@ def test_a_caller_who_cuts_the_goodbye_off_is_heard():
         m.PlayoutInterrupted("i1", 200),
     )
     call.asked("Wait!", "u2")
-    assert call.state is State.THINKING
+    assert str(call.state) == "thinking"
 
 
 def test_a_message_is_in_the_record():
@@ -327,7 +328,7 @@ def test_silence_is_prompted_once_and_then_ended_politely():
     call.spoken("r1", "i1")
     out = call.wait()
     assert asked_for(out) == [say_exactly(PHRASES.silent_goodbye)]
-    assert call.state is State.ENDING
+    assert str(call.state) == "ending"
     out = call.spoken("r2", "i2")
     assert only(out, m.FinishCall) == [m.FinishCall("caller_silent", True, 1000)]
 
@@ -350,7 +351,7 @@ def test_the_longest_call_ends_politely_even_in_the_middle_of_an_answer():
     assert m.ToProvider(p.CancelResponse("r1")) in out
     assert asked_for(out) == [say_exactly(PHRASES.time_is_up)]
     call.tell(p.ResponseDone("r1", "cancelled"))
-    assert call.state is State.ENDING
+    assert str(call.state) == "ending"
     assert only(call.spoken("r2", "i2"), m.FinishCall)[0].reason == "max_duration"
 
 
@@ -403,12 +404,12 @@ def test_hold_is_silent_both_ways_and_ends_where_it_began():
     call.tell(p.ResponseStarted("r1"), m.PlayoutStarted("i1"))
     out = call.tell(m.CallerHold(True))
     assert kinds(out) == [m.ToProvider, m.StopPlayout, m.Listen]
-    assert call.state is State.ON_HOLD
+    assert str(call.state) == "on_hold"
     assert call.tell(m.CallerHold(True)) == []
     assert call.wait_for(60) == []
     out = call.tell(m.CallerHold(False))
     assert out == [m.Listen(True)]
-    assert call.state is State.LISTENING
+    assert str(call.state) == "listening"
     assert call.tell(m.CallerHold(False)) == []
 
 
@@ -447,9 +448,10 @@ def test_keys_pressed_before_a_hold_are_forgotten_with_it():
     call.tell(m.CallerPressed("4"), m.CallerHold(True))
     assert call.wait_for(60) == []
     call.tell(m.CallerHold(False))
-    assert "keys 5." in only(call.tell(m.CallerPressed("5")) or call.wait(), m.ToProvider)[
-        0
-    ].command.text
+    assert (
+        "keys 5."
+        in only(call.tell(m.CallerPressed("5")) or call.wait(), m.ToProvider)[0].command.text
+    )
 
 
 def test_a_lost_provider_is_dialled_again_and_told_what_was_said():
@@ -464,9 +466,9 @@ def test_a_lost_provider_is_dialled_again_and_told_what_was_said():
         p.AddText("user", "Hello?"),
         p.AddText("assistant", "Hello. How can I help?"),
     )
-    assert call.state is State.CONNECTING
+    assert str(call.state) == "connecting"
     assert asked_for(call.tell(m.ProviderUp())) == []
-    assert call.state is State.LISTENING
+    assert str(call.state) == "listening"
 
 
 def test_an_answer_that_was_owed_is_asked_for_again():
@@ -474,7 +476,7 @@ def test_an_answer_that_was_owed_is_asked_for_again():
     call.asked()
     call.tell(m.ProviderDown(1006, ""))
     assert asked_for(call.tell(m.ProviderUp())) == [""]
-    assert call.state is State.THINKING
+    assert str(call.state) == "thinking"
 
 
 def test_a_tool_that_ran_while_the_provider_was_away_is_told_to_the_next_one():
@@ -525,7 +527,7 @@ def test_a_provider_lost_while_transferring_changes_nothing_for_the_transfer():
     call = Call().greeted()
     announced_transfer(call)
     assert only(call.tell(m.ProviderDown(1006, "")), m.Redial)
-    assert call.state is State.TRANSFERRING
+    assert str(call.state) == "transferring"
     call.tell(m.ProviderUp())
     assert call.tell(m.TransferResult(True))[-1].reason == "transferred"
 
@@ -561,13 +563,13 @@ def test_an_answer_without_a_sound_is_followed_by_listening():
     call = Call().greeted()
     call.asked()
     call.tell(p.ResponseStarted("r1"), p.ResponseDone("r1", "completed"))
-    assert call.state is State.LISTENING
+    assert str(call.state) == "listening"
 
 
 def test_a_prompt_of_the_providers_own_is_played():
     call = Call().greeted()
     call.tell(p.ResponseStarted("r1"), m.PlayoutStarted("i1"))
-    assert call.state is State.SPEAKING
+    assert str(call.state) == "speaking"
 
 
 def test_what_needs_nothing_does_nothing():
@@ -646,7 +648,7 @@ def test_whatever_happens_the_call_ends_exactly_once_and_no_tool_runs_twice(stor
         if call.talk.next_deadline_s() is None:
             break
         out += call.wait()
-    assert call.state is State.ENDED
+    assert str(call.state) == "ended"
     finishes = [at for at, command in enumerate(out) if isinstance(command, m.FinishCall)]
     assert finishes == [len(out) - 1]
     ran = [command.call_id for command in only(out, m.RunTool)]

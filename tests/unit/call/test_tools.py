@@ -50,9 +50,7 @@ def test_a_message_with_all_it_needs_is_kept():
         caller_name=" John ", phone_number="555-0123", message="Call me", for_whom="Anna",
     )  # fmt: skip
     assert output["ok"]
-    assert effect == tools.Message(
-        TakenMessage("c1", "Anna", "John", "5550123", "Call me", NOW_S)
-    )
+    assert effect == tools.Message(TakenMessage("c1", "Anna", "John", "5550123", "Call me", NOW_S))
 
 
 def test_a_message_says_what_is_missing():

@@ -2,6 +2,7 @@
 
 import base64
 import json
+from typing import Any
 
 import pytest
 from openai.types.realtime import RealtimeClientEvent
@@ -64,8 +65,9 @@ def test_a_session_is_configured_as_the_ga_protocol_has_it():
 
 
 def test_what_is_no_provider_command_is_a_programmers_error():
+    nonsense: Any = "hello"
     with pytest.raises(TypeError):
-        CODEC.encode("hello")
+        CODEC.encode(nonsense)
 
 
 @pytest.mark.parametrize(
