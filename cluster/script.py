@@ -104,11 +104,14 @@ class Script:
             if not self._over(step, now_s - self._began_s, ear):
                 break
             self._began_s = None
-            self._steps = [HangUp()] if self.fault else self._steps[1:]
-            if isinstance(step, Press | HangUp):
+            self._steps = self._steps[1:]
+            if self.fault:
+                self._steps = []
+                done.append(HangUp())
+            elif isinstance(step, Press | HangUp):
                 done.append(step)
                 self._heard_before = ear.frames
-            elif isinstance(step, Say | Interrupt) and not self.fault:
+            elif isinstance(step, Say | Interrupt):
                 self._frames = _frames(step.audio)
                 self._interrupting = isinstance(step, Interrupt)
         return self._speak(now_s, ear), done

@@ -1,0 +1,300 @@
+"""Whole calls through a real Ray, real gRPC and a scripted provider."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import threading
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+import ray
+
+from actors.settings import load_settings
+from cluster.bringup import Deployment, ServeOptions, start
+from cluster.caller import Caller, HangUp, Listen, Press, Say, StayOn
+from protos.reception.v1 import reception_pb2 as rv
+from protos.reception.v1 import reception_pb2_grpc as rpc
+from voice.scripted import SCRIPTED_MODEL, Script, Scripted
+from voice.server import EngineConfig, EngineServer
+
+pytestmark = pytest.mark.timeout(180)
+
+SPEECH = bytes(range(0, 256)) * 60  # two seconds of something loud, mu-law
+
+
+class ScriptedProvider:
+    """The engine in scripted mode, on a thread of this process."""
+
+    def __init__(self) -> None:
+        scripted = Scripted(Script())
+        self.server = EngineServer(EngineConfig(), scripted, scripted, scripted)
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+
+    def start(self) -> str:
+        self._thread.start()
+        port = asyncio.run_coroutine_threadsafe(self.server.start(), self._loop).result(10)
+        return f"http://127.0.0.1:{port}/v1"
+
+    def stop(self) -> None:
+        asyncio.run_coroutine_threadsafe(self.server.stop(), self._loop).result(10)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(10)
+        self._loop.close()
+
+
+@pytest.fixture(scope="module")
+def provider() -> Iterator[ScriptedProvider]:
+    scripted = ScriptedProvider()
+    scripted.url = scripted.start()  # type: ignore[attr-defined]
+    yield scripted
+    scripted.stop()
+
+
+@pytest.fixture(scope="module")
+def node(
+    provider: ScriptedProvider, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Deployment]:
+    folder = tmp_path_factory.mktemp("node")
+    options = ServeOptions(dashboard=False)
+    settings = load_settings(
+        provider="embedded",
+        provider_base_url=provider.url,  # type: ignore[attr-defined]
+        model=SCRIPTED_MODEL,
+        grpc_port=0,
+        http_port=0,
+        pool_size=2,
+        workers=2,
+        rate_limit_per_minute=10_000,
+        rate_limit_per_hour=100_000,
+        database_url=f"sqlite:///{folder}/reception.db",
+    )
+    deployment = start(options, settings)
+    yield deployment
+    deployment.stop()
+
+
+@pytest.fixture(scope="module")
+def key(node: Deployment) -> str:
+    return node.create_key("tests", ["call", "read", "manage"])
+
+
+def place(node: Deployment, key: str, *steps: Any, **fields: Any) -> Any:
+    start_call = rv.CallStart(
+        format=rv.LegFormat(codec=rv.CODEC_PCMU), sends_marks=True, **fields
+    )
+    caller = Caller(node.grpc_address, steps, key=key, start=start_call)
+    return asyncio.run(asyncio.wait_for(caller.call(), 60))
+
+
+def test_a_call_is_answered_recorded_and_billed(node: Deployment, key: str) -> None:
+    outcome = place(
+        node, key, Listen(), Say(SPEECH), Listen(), HangUp(), call_id="one", metadata={"a": "b"}
+    )
+    assert outcome.status == "OK", outcome.error
+    assert outcome.call_id == "one"
+    assert outcome.summary.end_reason == "caller_hangup"
+    assert outcome.summary.turns >= 1
+    assert outcome.summary.cost_micros > 0
+    assert outcome.summary.metadata["a"] == "b"
+    assert ("reception", "Certainly.") in outcome.transcript
+    kinds = {turn.kind for turn in outcome.turns}
+    assert kinds == {1, 2, 3, 4, 5}
+    measured = [turn for turn in outcome.turns if turn.kind == rv.TurnEvent.KIND_DONE]
+    assert any(turn.gateway_us > 0 for turn in measured)
+    record = _ended(node, "one")
+    assert record.cost_micros == outcome.summary.cost_micros
+    assert record.stats["frames_in"] > 100
+    assert node.snapshot()["costs"]["held_micros"] == 0
+
+
+def test_a_caller_who_cancels_is_settled_and_the_session_serves_the_next(
+    node: Deployment, key: str
+) -> None:
+    async def cancel() -> None:
+        async with grpc.aio.insecure_channel(node.grpc_address) as channel:
+            stream = rpc.ReceptionStub(channel).Converse(metadata=[("x-api-key", key)])
+            begin = rv.CallStart(call_id="gone", format=rv.LegFormat(codec=rv.CODEC_PCMU))
+            await stream.write(rv.CallerMessage(start=begin))
+            assert (await stream.read()).HasField("accepted")
+            stream.cancel()
+
+    asyncio.run(cancel())
+    record = _ended(node, "gone")
+    assert record.end_reason == "caller_hangup"
+    assert place(node, key, Listen(), HangUp()).status == "OK"
+
+
+def _ended(node: Deployment, call_id: str) -> Any:
+    """The record of a call, once it has ended."""
+    for _ in range(200):
+        record = node.call_record(call_id)
+        if record is not None and record.state == "ended":
+            return record
+        threading.Event().wait(0.05)
+    raise AssertionError(f"call {call_id} did not end")
+
+
+def test_a_key_press_transfers(node: Deployment, key: str) -> None:
+    outcome = place(node, key, Listen(), Press("1"), StayOn())
+    assert outcome.transfer.name == "Sales"
+    assert outcome.summary.end_reason == "transferred"
+    assert outcome.summary.transferred_to == outcome.transfer.destination
+
+
+def test_an_operator_ends_a_call_politely(node: Deployment, key: str) -> None:
+    async def scene() -> Any:
+        accepted = asyncio.Event()
+        caller = Caller(
+            node.grpc_address,
+            [StayOn()],
+            key=key,
+            start=rv.CallStart(call_id="long", format=rv.LegFormat(codec=rv.CODEC_PCMU)),
+            on_change=lambda _: accepted.set(),
+        )
+        call = asyncio.create_task(caller.call())
+        await accepted.wait()
+        metadata = [("x-api-key", key)]
+        async with grpc.aio.insecure_channel(node.grpc_address) as channel:
+            stub = rpc.ReceptionStub(channel)
+            live = await stub.GetCall(rv.GetCallRequest(call_id="long"), metadata=metadata)
+            assert live.state in (rv.CALL_STATE_ACTIVE, rv.CALL_STATE_CONNECTING)
+            updates = stub.WatchCalls(
+                rv.WatchCallsRequest(include_current=True, call_id="long"), metadata=metadata
+            )
+            first = await updates.read()
+            assert first.kind == rv.CallUpdate.KIND_CURRENT
+            await stub.EndCall(
+                rv.EndCallRequest(call_id="long", reason="test"), metadata=metadata
+            )
+            outcome = await call
+            while (update := await updates.read()).kind != rv.CallUpdate.KIND_ENDED:
+                pass
+            assert update.call.end_reason == "ended_by_operator"
+            listed = await stub.ListCalls(rv.ListCallsRequest(), metadata=metadata)
+            assert "long" in [each.call_id for each in listed.calls]
+        return outcome
+
+    outcome = asyncio.run(asyncio.wait_for(scene(), 60))
+    assert outcome.hangup == "ended_by_operator"
+
+
+@pytest.mark.parametrize(
+    ("codec", "rate_hz"),
+    [(rv.CODEC_PCMA, 8_000), (rv.CODEC_L16, 8_000), (rv.CODEC_L16, 16_000),
+     (rv.CODEC_L16, 24_000), (rv.CODEC_L16, 48_000)],
+)  # fmt: skip
+def test_every_leg_codec_hears_the_greeting(
+    node: Deployment, key: str, codec: rv.Codec, rate_hz: int
+) -> None:
+    async def listen() -> tuple[int, int]:
+        received = frames = 0
+        async with grpc.aio.insecure_channel(node.grpc_address) as channel:
+            stream = rpc.ReceptionStub(channel).Converse(metadata=[("x-api-key", key)])
+            leg = rv.LegFormat(codec=codec, rate_hz=rate_hz)
+            await stream.write(rv.CallerMessage(start=rv.CallStart(format=leg)))
+            while frames < 50:
+                message = await stream.read()
+                if message.HasField("audio"):
+                    frames += 1
+                    received += len(message.audio.payload)
+            await stream.write(rv.CallerMessage(end=rv.CallEnd()))
+            await stream.done_writing()
+        return received, frames
+
+    received, frames = asyncio.run(asyncio.wait_for(listen(), 30))
+    sample_bytes = 1 if codec == rv.CODEC_PCMA else 2
+    assert received == frames * rate_hz * sample_bytes // 50
+
+
+@pytest.mark.parametrize("key_given", ["", "air_development_nope_nope_nope"])
+def test_without_a_valid_key_nothing_is_answered(node: Deployment, key_given: str) -> None:
+    outcome = place(node, key_given, StayOn())
+    assert outcome.status == "UNAUTHENTICATED"
+
+
+def test_a_session_that_is_killed_ends_its_call_with_a_record_and_is_replaced(
+    node: Deployment, key: str
+) -> None:
+    async def scene() -> Any:
+        accepted = asyncio.Event()
+        caller = Caller(
+            node.grpc_address,
+            [StayOn()],
+            key=key,
+            start=rv.CallStart(call_id="killed", format=rv.LegFormat(codec=rv.CODEC_PCMU)),
+            on_change=lambda _: accepted.set(),
+        )
+        call = asyncio.create_task(caller.call())
+        await accepted.wait()
+        pid = await asyncio.to_thread(_pid_of_session, node, "killed")
+        os.kill(pid, signal.SIGKILL)
+        return await call
+
+    outcome = asyncio.run(asyncio.wait_for(scene(), 60))
+    assert outcome.status == "INTERNAL"
+    assert _ended(node, "killed").end_reason == "internal"
+    assert place(node, key, Listen(), HangUp()).status == "OK"
+
+
+def _pid_of_session(node: Deployment, call_id: str) -> int:
+    names = node._call("agent", "stats")["sessions"]
+    name = next(session for session, call in names.items() if call == call_id)
+    handle = ray.get_actor(name, namespace="reception")
+    return int(ray.get(handle.call.remote("warm_up", ()), timeout=10))
+
+
+def test_http_says_what_is_going_on(node: Deployment, key: str) -> None:
+    def get(path: str, with_key: bool = True) -> tuple[int, str]:
+        headers = {"x-api-key": key} if with_key else {}
+        request = urllib.request.Request(node.http_url + path, headers=headers)  # noqa: S310
+        try:
+            with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, error.read().decode()
+
+    assert get("/livez", with_key=False) == (200, "ok\n")
+    assert get("/readyz", with_key=False) == (200, "ok\n")
+    status, metrics = get("/metrics", with_key=False)
+    assert status == 200
+    assert "reception_calls_ended_total" in metrics
+    status, body = get("/api/v3/management/status")
+    assert status == 200
+    assert json.loads(body)["node"]["node_id"] == node.node_id
+    assert get("/api/v3/management/calls/one")[0] == 200
+    status, body = get("/api/v3/management/calls/nobody")
+    assert (status, json.loads(body)["status"]) == (404, 404)
+    assert get("/api/v3/management/costs", with_key=False)[0] == 401
+    assert "<title>ai-reception</title>" in get("/")[1]
+
+
+def test_a_singleton_that_is_killed_comes_back_and_has_lost_nothing(
+    node: Deployment, key: str
+) -> None:
+    before = node.snapshot()["costs"]["posted_micros"]
+    handle = ray.get_actor("cost", namespace="reception")
+    ray.kill(handle, no_restart=False)
+    for _ in range(100):
+        try:
+            after = node.snapshot()["costs"]["posted_micros"]
+            break
+        except ray.exceptions.RayActorError:
+            threading.Event().wait(0.1)
+    assert after == before > 0
+    assert place(node, key, Listen(), HangUp()).status == "OK"
+
+
+def test_a_drained_node_takes_no_more_calls_and_says_so(node: Deployment, key: str) -> None:
+    assert node.drain(5.0) == 0
+    outcome = place(node, key, StayOn())
+    assert outcome.status == "UNAVAILABLE"
+    assert Path(node._socket_dir).exists()
