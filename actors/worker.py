@@ -64,6 +64,9 @@ class AudioWorker:
             server.close()
         for call in list(self._calls):
             await call.close()
+        for waiting in self._doors.values():
+            if waiting.done():
+                await waiting.result().close()
         for path in (self._path, self._path + SESSION_SUFFIX):
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(path)

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import grpc
@@ -119,19 +120,33 @@ class Caller:
 
     async def _converse(self, stub: rpc.ReceptionStub) -> None:
         opened_s = time.monotonic()
-        stream = stub.Converse(self._messages(), metadata=credentials(self._key))
-        clock = asyncio.create_task(self._tick(), name="caller clock")
+        stream = stub.Converse(metadata=credentials(self._key))
+        tasks = [
+            asyncio.create_task(self._write(stream), name="caller's words"),
+            asyncio.create_task(self._tick(), name="caller's clock"),
+        ]
         try:
-            async for message in stream:
+            while (message := await stream.read()) is not grpc.aio.EOF:
                 self._on_message(message, opened_s)
         finally:
-            clock.cancel()
-            await asyncio.gather(clock, return_exceptions=True)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _messages(self) -> AsyncIterator[rv.CallerMessage]:
-        yield rv.CallerMessage(start=self._start)
-        while (message := await self._outbox.get()) is not None:
-            yield message
+    async def _write(
+        self, stream: grpc.aio.StreamStreamCall[rv.CallerMessage, rv.ReceptionMessage]
+    ) -> None:
+        """All that is put, in order. When the stream is over, reading tells why.
+
+        (A write that fails just as the server ends the stream makes grpcio say
+        INTERNAL in place of the server's status: grpc/grpc issue 36066. So
+        nothing but CallStart is written before the call is accepted.)
+        """
+        with suppress(grpc.aio.AioRpcError, asyncio.InvalidStateError):
+            await stream.write(rv.CallerMessage(start=self._start))
+            while (message := await self._outbox.get()) is not None:
+                await stream.write(message)
+            await stream.done_writing()
 
     def _put(self, **one: object) -> None:
         """Sends a message; when the server takes none for 10 s, it is lost."""

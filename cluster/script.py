@@ -85,7 +85,7 @@ class Script:
         self.fault = ""
         self._steps = list(steps)
         self._began_s: float | None = None  # of the step
-        self._heard_before = 0  # frames, when the caller last stopped speaking
+        self._heard_before = 0  # frames, when the caller's last words ended
         self._frames: list[bytes] = []  # left to speak
         self._interrupting = False
 
@@ -142,9 +142,9 @@ class Script:
         frame = self._frames.pop(0)
         if loud(frame):
             self.stopped_speaking_s = now_s + FRAME_S
+            self._heard_before = ear.frames
             if self._interrupting:
                 self._interrupting, self.cut_in_s = False, now_s
-        self._heard_before = ear.frames
         return frame
 
 

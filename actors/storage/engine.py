@@ -275,7 +275,7 @@ def _begin_writing(connection: Connection) -> None:
             except sqlite3.OperationalError as error:
                 busy = error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
                 if not busy or time.monotonic() >= deadline_s:
-                    raise
+                    raise Unavailable(f"database: {error}") from error
                 time.sleep(_LOCK_STEP_S)
             else:
                 return

@@ -61,7 +61,7 @@ def call(
     if outcome.status != "OK":
         fail(f"the call ended with {outcome.status}: {outcome.error}")
     if not as_json:
-        console().print(f"[dim]{_summary(outcome)}; recording: {place}[/dim]")
+        console().print(f"{_summary(outcome)}; recording: {place}", markup=False, soft_wrap=True)
     if outcome.summary is None:
         raise typer.Exit(FAULT)
 

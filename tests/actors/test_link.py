@@ -25,8 +25,8 @@ async def pair(tmp_path):
     near = await Link.connect(str(tmp_path / "w.sock"), 1.0)
     far = await made
     yield near, far
-    near.abort()
-    far.abort()
+    await near.close()
+    await far.close()
     server.close()
 
 

@@ -294,9 +294,7 @@ async def test_a_forged_entry_is_found(
 async def test_nobody_is_let_in_when_the_trail_can_not_be_written(
     sqlite_url: str, settings_for: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(
-        "actors.storage.engine._PRAGMAS", ("PRAGMA busy_timeout=1", "PRAGMA journal_mode=WAL")
-    )
+    monkeypatch.setattr("actors.storage.engine.BUSY_TIMEOUT_MS", 1)
     guard = SecurityGuard(settings_for(sqlite_url, insecure_dev=True))
     await guard.ping()
     blocker = Store.open(sqlite_url)

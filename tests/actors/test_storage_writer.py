@@ -185,9 +185,7 @@ async def test_a_locked_database_is_said_to_be_unavailable(
     sqlite_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     blocker = Store.open(sqlite_url)
-    monkeypatch.setattr(
-        "actors.storage.engine._PRAGMAS", ("PRAGMA busy_timeout=1", "PRAGMA journal_mode=WAL")
-    )
+    monkeypatch.setattr("actors.storage.engine.BUSY_TIMEOUT_MS", 1)
     blocked = Store.open(sqlite_url)
     waiting = Writer(blocked, "cost")
     with blocker.transaction():

@@ -97,22 +97,31 @@ def attach(url, *, codec="pcmu", rate=8_000, marks=False, lease="lease"):
 
 
 @pytest.fixture
-async def connect(worker, provider):
+async def link_to(worker):
+    """Makes links to the worker's sockets; they are closed at the end."""
     links = []
 
+    async def make(suffix=""):
+        links.append(await Link.connect(worker._path + suffix, 1))
+        return links[-1]
+
+    yield make
+    for link in links:
+        await link.close()
+
+
+@pytest.fixture
+async def connect(link_to, provider):
     async def make(**options):
-        door = await Link.connect(worker._path, 1)
-        session = await Link.connect(worker._path + SESSION_SUFFIX, 1)
-        links.extend([door, session])
+        door = await link_to()
+        session = await link_to(SESSION_SUFFIX)
         door.send(lk.DoorToWorker(attach=lk.DoorAttach(call_id="c1", lease_id="lease")))
         session.send(attach(provider.url, **options))
         async with asyncio.timeout(5):
             connection = await provider.connections.get()
         return Call(door, session, connection)
 
-    yield make
-    for link in links:
-        link.abort()
+    return make
 
 
 async def test_both_sides_hear_that_they_are_attached_and_the_provider_is_up(connect, provider):
@@ -325,9 +334,9 @@ async def test_a_lost_provider_is_told_and_can_be_dialled_again(connect, provide
             await asyncio.sleep(0.001)
 
 
-async def test_a_provider_that_is_not_there_is_told(worker):
-    door = await Link.connect(worker._path, 1)
-    session = await Link.connect(worker._path + SESSION_SUFFIX, 1)
+async def test_a_provider_that_is_not_there_is_told(link_to):
+    door = await link_to()
+    session = await link_to(SESSION_SUFFIX)
     door.send(lk.DoorToWorker(attach=lk.DoorAttach(call_id="c1", lease_id="lease")))
     session.send(attach("http://127.0.0.1:9/v1"))
     call = Call(door, session, None)
@@ -336,27 +345,27 @@ async def test_a_provider_that_is_not_there_is_told(worker):
     assert "can't be reached" in state.reason
 
 
-async def test_a_door_alone_is_sent_away(worker, monkeypatch):
+async def test_a_door_alone_is_sent_away(link_to, monkeypatch):
     monkeypatch.setattr("actors.worker.ATTACH_TIMEOUT_S", 0.05)
-    door = await Link.connect(worker._path, 1)
+    door = await link_to()
     door.send(lk.DoorToWorker(attach=lk.DoorAttach(call_id="c1", lease_id="lonely")))
     abort = await Call(door, None, None).door_control("abort")
     assert abort.code == 4
     assert await door.receive() is None
 
 
-async def test_a_session_alone_is_sent_away(worker, monkeypatch):
+async def test_a_session_alone_is_sent_away(link_to, monkeypatch):
     monkeypatch.setattr("actors.worker.ATTACH_TIMEOUT_S", 0.05)
-    session = await Link.connect(worker._path + SESSION_SUFFIX, 1)
+    session = await link_to(SESSION_SUFFIX)
     session.send(attach("http://127.0.0.1:9/v1"))
     async with asyncio.timeout(2):
         assert await session.receive() is None
 
 
-async def test_a_second_door_with_the_same_lease_is_cut(worker):
-    first = await Link.connect(worker._path, 1)
+async def test_a_second_door_with_the_same_lease_is_cut(link_to):
+    first = await link_to()
     first.send(lk.DoorToWorker(attach=lk.DoorAttach(call_id="c1", lease_id="lease")))
-    second = await Link.connect(worker._path, 1)
+    second = await link_to()
     second.send(lk.DoorToWorker(attach=lk.DoorAttach(call_id="c1", lease_id="lease")))
     async with asyncio.timeout(2):
         ended = await second.receive() if not first.ended else await first.receive()
@@ -364,10 +373,10 @@ async def test_a_second_door_with_the_same_lease_is_cut(worker):
 
 
 @pytest.mark.parametrize("suffix", ["", SESSION_SUFFIX])
-async def test_who_does_not_attach_is_cut(worker, suffix, monkeypatch):
+async def test_who_does_not_attach_is_cut(link_to, suffix, monkeypatch):
     monkeypatch.setattr("actors.worker.ATTACH_TIMEOUT_S", 0.05)
-    silent = await Link.connect(worker._path + suffix, 1)
-    talkative = await Link.connect(worker._path + suffix, 1)
+    silent = await link_to(suffix)
+    talkative = await link_to(suffix)
     talkative.send_audio(1, b"?")
     async with asyncio.timeout(2):
         assert await silent.receive() is None

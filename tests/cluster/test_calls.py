@@ -87,9 +87,7 @@ def key(node: Deployment) -> str:
 
 
 def place(node: Deployment, key: str, *steps: Any, **fields: Any) -> Any:
-    start_call = rv.CallStart(
-        format=rv.LegFormat(codec=rv.CODEC_PCMU), sends_marks=True, **fields
-    )
+    start_call = rv.CallStart(format=rv.LegFormat(codec=rv.CODEC_PCMU), sends_marks=True, **fields)
     caller = Caller(node.grpc_address, steps, key=key, start=start_call)
     return asyncio.run(asyncio.wait_for(caller.call(), 60))
 
@@ -171,9 +169,7 @@ def test_an_operator_ends_a_call_politely(node: Deployment, key: str) -> None:
             )
             first = await updates.read()
             assert first.kind == rv.CallUpdate.KIND_CURRENT
-            await stub.EndCall(
-                rv.EndCallRequest(call_id="long", reason="test"), metadata=metadata
-            )
+            await stub.EndCall(rv.EndCallRequest(call_id="long", reason="test"), metadata=metadata)
             outcome = await call
             while (update := await updates.read()).kind != rv.CallUpdate.KIND_ENDED:
                 pass
@@ -254,9 +250,9 @@ def _pid_of_session(node: Deployment, call_id: str) -> int:
 def test_http_says_what_is_going_on(node: Deployment, key: str) -> None:
     def get(path: str, with_key: bool = True) -> tuple[int, str]:
         headers = {"x-api-key": key} if with_key else {}
-        request = urllib.request.Request(node.http_url + path, headers=headers)  # noqa: S310
+        request = urllib.request.Request(node.http_url + path, headers=headers)
         try:
-            with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310
+            with urllib.request.urlopen(request, timeout=10) as answer:
                 return answer.status, answer.read().decode()
         except urllib.error.HTTPError as error:
             with error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
 
 import grpc
 
@@ -23,8 +24,20 @@ class Line:
         self.context = context
         self._requests = requests
 
-    async def send(self, **one: object) -> None:
+    async def send(self, **one: Any) -> None:
         await self.context.write(rv.ReceptionMessage(**one))
+
+    def begin_with(self, first: rv.CallerMessage) -> Line:
+        """Puts back what was read already."""
+        rest = self._requests
+
+        async def everything() -> AsyncIterator[rv.CallerMessage]:
+            yield first
+            async for message in rest:
+                yield message
+
+        self._requests = everything()
+        return self
 
     async def next(self, *kinds: str) -> rv.CallerMessage:
         """The next message of these kinds; what comes before it is kept in `received`."""
@@ -77,13 +90,15 @@ class FakeDoor(rpc.ReceptionServicer):
         self.requests: list[object] = []
         self.keys: list[str] = []
         self.page_size = 2
+        self.address = ""
         self._server = grpc.aio.server()
 
     async def start(self) -> str:
         rpc.add_ReceptionServicer_to_server(self, self._server)
         port = self._server.add_insecure_port("127.0.0.1:0")
         await self._server.start()
-        return f"127.0.0.1:{port}"
+        self.address = f"127.0.0.1:{port}"
+        return self.address
 
     async def stop(self) -> None:
         await self._server.stop(None)
@@ -94,12 +109,12 @@ class FakeDoor(rpc.ReceptionServicer):
         if given == "wrong":
             await context.abort(grpc.StatusCode.UNAUTHENTICATED, "the API key is not known")
 
-    async def Converse(
-        self, requests: AsyncIterator[rv.CallerMessage], context: Context
-    ) -> None:
+    async def Converse(self, requests: AsyncIterator[rv.CallerMessage], context: Context) -> None:
+        line = Line(requests, context)
+        first = await anext(requests)  # as the real door does
         await self._check_key(context)
         assert self.conversation is not None
-        await self.conversation(Line(requests, context))
+        await self.conversation(line.begin_with(first))
 
     async def GetCall(self, request: rv.GetCallRequest, context: Context) -> rv.Call:
         await self._check_key(context)

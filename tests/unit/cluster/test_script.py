@@ -155,3 +155,14 @@ def test_staying_on_has_no_end():
     player.answer(10)
     player.frames(5_000)
     assert player.done == []
+
+
+def test_an_answer_during_the_silence_behind_the_words_counts():
+    player = Player(Say(LOUD + SOFT * 10), Listen(), HangUp())
+    player.frames(5)
+    player.ear.frames = 3
+    player.frames(6)
+    assert player.done == []
+    player.ear.quiet_s = QUIET_S
+    player.frames(1)
+    assert player.done == [HangUp()]
