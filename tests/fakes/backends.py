@@ -1,0 +1,155 @@
+"""Backends of a front door that a test steers, with a real audio worker behind."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import secrets
+import time
+from dataclasses import asdict, replace
+
+from actors.link import SESSION_SUFFIX, Link
+from actors.worker import AudioWorker
+from protos.link.v1 import link_pb2 as lk
+from protos.reception.v1 import reception_pb2 as rv
+from reception.call.record import CallRecord, CallSpec
+from reception.errors import CallIdInUse, NotFound
+from reception.media.leg import LegConfig
+from reception.money.account import Hold
+from reception.placement.lease import Placement
+from reception.provider.base import DialPlan
+from reception.security.admission import Admission
+
+CallChange = tuple[str, CallRecord, float]
+
+
+class FakeBackends:
+    """Admits, holds and leases as its fields say; a little session answers each
+    lease: it ends its call when the caller is gone or is refused."""
+
+    def __init__(self, worker_path: str, provider_url: str) -> None:
+        self.admission = Admission(True, "t", "k")
+        self.hold = Hold(True, held_micros=1)
+        self.lease_error: Exception | None = None
+        self.with_session = True
+        self.opened: list[str] = []
+        self.closed: list[str] = []
+        self.abandoned: list[str] = []
+        self.credentials: list[str | None] = []
+        self.live: dict[str, CallRecord] = {}
+        self.refused: list[str] = []
+        self.changes: list[CallChange] = []
+        self._worker_path, self._provider_url = worker_path, provider_url
+        self._sessions: set[asyncio.Task[None]] = set()
+
+    async def warm_up(self) -> None:
+        return None
+
+    async def admit(self, credential: str | None, peer: str, scope: str) -> Admission:
+        assert peer.startswith(("ipv4:", "ipv6:"))
+        assert scope in ("call", "read", "manage")
+        self.credentials.append(credential)
+        return self.admission
+
+    async def open_call(
+        self, session_id: str, call_id: str, tenant: str, key_id: str, model: str
+    ) -> Hold:
+        del call_id, tenant, key_id, model
+        self.opened.append(session_id)
+        return self.hold
+
+    async def close_call(self, session_id: str) -> None:
+        self.closed.append(session_id)
+
+    async def model(self, profile: str, to_uri: str) -> str:
+        del profile, to_uri
+        return "m"
+
+    async def lease(self, spec: CallSpec) -> Placement:
+        if self.lease_error is not None:
+            raise self.lease_error
+        if spec.call_id in self.live:
+            raise CallIdInUse(f"call_id {spec.call_id!r} is a live call's", field="call_id")
+        lease_id = secrets.token_hex(8)
+        spec = replace(spec, lease_id=lease_id, profile="p")
+        self.live[spec.call_id] = CallRecord(spec, "active", "listening", "m")
+        if self.with_session:
+            task = asyncio.create_task(self._session(spec))
+            self._sessions.add(task)
+            task.add_done_callback(self._sessions.discard)
+        return Placement(self._worker_path, lease_id, "w0", "p", "m")
+
+    async def abandon(self, lease_id: str, reason: str) -> None:
+        del reason
+        self.abandoned.append(lease_id)
+
+    async def get_call(self, call_id: str) -> CallRecord | None:
+        return self.live.get(call_id)
+
+    async def live_calls(self) -> tuple[CallRecord, ...]:
+        return tuple(self.live.values())
+
+    async def list_calls(
+        self, state: str, page_size: int, page_token: str
+    ) -> tuple[tuple[CallRecord, ...], str]:
+        del page_token
+        found = [each for each in self.live.values() if state in ("", each.state)]
+        return tuple(found[:page_size]), "more" if len(found) > page_size else ""
+
+    async def end_call(self, call_id: str, reason: str, by: str) -> CallRecord:
+        del reason, by
+        if call_id not in self.live:
+            raise NotFound(f"there is no live call {call_id!r}", field="call_id")
+        return self.live[call_id]
+
+    async def watch(self, after: int, timeout_s: float) -> tuple[int, tuple[CallChange, ...]]:
+        if after < 0:
+            return 0, ()
+        while len(self.changes) <= after:
+            await asyncio.sleep(min(0.01, timeout_s))
+        return len(self.changes), tuple(self.changes[after:])
+
+    async def _session(self, spec: CallSpec) -> None:
+        """As the real one does, without a conversation."""
+        link = await Link.connect(self._worker_path + SESSION_SUFFIX, 1)
+        plan = DialPlan("embedded", self._provider_url, "m", "pcmu")
+        leg = LegConfig(spec.codec, spec.rate_hz, spec.ptime_ms, spec.sends_marks)
+        attach = lk.SessionAttach(
+            call_id=spec.call_id,
+            lease_id=spec.lease_id,
+            dial_plan=json.dumps(asdict(plan)).encode(),
+            leg_config=json.dumps(asdict(leg)).encode(),
+        )
+        link.send(lk.SessionToWorker(attach=attach))
+        while (frame := await link.receive()) is not None:
+            message = lk.WorkerToSession.FromString(frame[1])
+            match message.WhichOneof("message"):
+                case "leg_refused":
+                    self.refused.append(message.leg_refused.field)
+                    link.send(lk.SessionToWorker(finish=lk.Finish()))
+                case "leg_gone":
+                    link.send(lk.SessionToWorker(finish=lk.Finish()))
+                case "from_caller":
+                    caller = rv.CallerMessage.FromString(message.from_caller)
+                    if caller.HasField("end"):
+                        link.send(lk.SessionToWorker(finish=lk.Finish()))
+                case "stats":
+                    call = rv.Call(call_id=spec.call_id, end_reason="done")
+                    summary = rv.ReceptionMessage(summary=rv.CallSummary(call=call))
+                    link.send(lk.SessionToWorker(to_caller=summary.SerializeToString()))
+                    break
+        await link.close()
+        ended = replace(self.live.pop(spec.call_id), state="ended", ended_at_s=time.time())
+        self.changes.append(("ended", ended, time.time()))
+
+    async def until_quiet(self) -> None:
+        """Until no call is live."""
+        async with asyncio.timeout(5):
+            while self.live or self._sessions:
+                await asyncio.sleep(0.01)
+
+
+async def worker_at(path: str) -> AudioWorker:
+    worker = AudioWorker("w0", path)
+    await worker.start()
+    return worker

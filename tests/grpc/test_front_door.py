@@ -1,0 +1,519 @@
+"""The front door over real gRPC, with a real audio worker and a real provider socket."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any
+
+import grpc
+import pytest
+from google.rpc import error_details_pb2
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+from grpc_status import rpc_status
+
+from cluster.door_config import DoorConfig
+from cluster.front_door import SERVICE, FrontDoor
+from protos.reception.v1 import reception_pb2 as rv
+from protos.reception.v1 import reception_pb2_grpc as rpc
+from reception.errors import InvalidRequest, LimitReached, Unavailable
+from reception.money.account import Hold
+from reception.security.admission import Admission
+from tests.fakes.backends import FakeBackends, worker_at
+from tests.fakes.provider import FakeProvider, speak
+
+FRAME = b"\x01" * 160
+PCMU = rv.LegFormat(codec=rv.CODEC_PCMU)
+
+
+def caller(**fields: Any) -> rv.CallerMessage:
+    return rv.CallerMessage(**fields)
+
+
+def start(**fields: Any) -> rv.CallerMessage:
+    return caller(start=rv.CallStart(**({"format": PCMU} | fields)))
+
+
+@dataclass
+class House:
+    door: FrontDoor
+    backends: FakeBackends
+    provider: FakeProvider
+    channel: grpc.aio.Channel
+    worker: Any
+
+    @property
+    def stub(self) -> Any:
+        return rpc.ReceptionStub(self.channel)
+
+    async def converse(self, *messages: rv.CallerMessage) -> Any:
+        stream = self.stub.Converse(metadata=(("x-api-key", "secret"),))
+        for message in messages:
+            await stream.write(message)
+        return stream
+
+    async def accepted(self, **fields: Any) -> Any:
+        stream = await self.converse(start(**fields))
+        message = await asyncio.wait_for(stream.read(), 5)
+        assert message.HasField("accepted"), message
+        return stream
+
+
+@pytest.fixture
+async def house(tmp_path: Any) -> AsyncIterator[House]:
+    provider = FakeProvider()
+    url = await provider.start()
+    path = str(tmp_path / "w.sock")
+    worker = await worker_at(path)
+    backends = FakeBackends(path, url)
+    config = DoorConfig("127.0.0.1", 0, "n1", idle_timeout_s=0.6, attach_timeout_s=0.5)
+    door = FrontDoor(config, backends)
+    address = await door.start()
+    before = asyncio.all_tasks()
+    async with grpc.aio.insecure_channel(address) as channel:
+        yield House(door, backends, provider, channel, worker)
+        await backends.until_quiet()
+        async with asyncio.timeout(5):  # every stream's tasks are gone
+            while (await door.stats())["live"] or (await worker.stats())["live"]:
+                await asyncio.sleep(0.01)
+    await door.stop()
+    await worker.stop()
+    await provider.stop()
+    async with asyncio.timeout(5):
+        while len(asyncio.all_tasks()) > len(before):
+            await asyncio.sleep(0.01)
+
+
+async def failure(stream: Any) -> tuple[grpc.StatusCode, str, list[Any]]:
+    """The status a stream ended with, its sentence, its details unpacked."""
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        async with asyncio.timeout(10):
+            while await stream.read() is not grpc.aio.EOF:
+                pass
+            raise AssertionError(f"ended with {await stream.code()}")
+    return details_of(caught.value)
+
+
+def details_of(error: grpc.aio.AioRpcError) -> tuple[grpc.StatusCode, str, list[Any]]:
+    status = rpc_status.from_call(error)  # type: ignore[arg-type]
+    known = {
+        kind.DESCRIPTOR.full_name: kind
+        for kind in (
+            error_details_pb2.BadRequest,
+            error_details_pb2.RetryInfo,
+            error_details_pb2.QuotaFailure,
+        )
+    }
+    details = []
+    for packed in status.details if status else ():
+        detail = known[packed.type_url.rpartition("/")[2]]()
+        packed.Unpack(detail)
+        details.append(detail)
+    assert "Traceback" not in (error.details() or "")
+    return error.code(), error.details() or "", details
+
+
+def field_of(details: list[Any]) -> str:
+    return str(details[0].field_violations[0].field)
+
+
+# ------------------------------------------------------------------ a good call
+
+
+async def test_a_call_is_accepted_relayed_both_ways_and_summed_up(house: House) -> None:
+    stream = await house.converse(start(call_id="c1", metadata={"a": "b"}))
+    accepted = (await stream.read()).accepted
+    assert (accepted.call_id, accepted.node_id, accepted.profile) == ("c1", "n1", "p")
+    assert (accepted.format.rate_hz, accepted.format.ptime_ms) == (8_000, 20)
+    assert len(accepted.resume_token) >= 24
+    assert house.backends.credentials == ["secret"]
+    connection = await house.provider.connections.get()
+    for number in range(1, 11):
+        await stream.write(caller(audio=rv.Audio(payload=FRAME, sequence=number)))
+    await speak(connection, "i1", FRAME * 3)
+    frames = [(await stream.read()).audio for _ in range(3)]
+    assert [frame.payload for frame in frames] == [FRAME] * 3
+    async with asyncio.timeout(5):
+        while len(house.provider.audio) < 1600:
+            await asyncio.sleep(0.001)
+    await stream.write(caller(end=rv.CallEnd(reason="bye")))
+    await stream.done_writing()
+    assert (await stream.read()).summary.call.call_id == "c1"
+    assert await stream.read() is grpc.aio.EOF
+    assert await stream.code() is grpc.StatusCode.OK
+    stats = await house.door.stats()
+    assert stats["accepted"] == 1
+    assert 0 < stats["setup_p50_ms"] < 5_000
+
+
+async def test_a_call_without_an_id_gets_one(house: House) -> None:
+    stream = await house.converse(start())
+    assert (await stream.read()).accepted.call_id.startswith("call-")
+    stream.cancel()
+
+
+async def test_bearer_tokens_are_credentials_too(house: House) -> None:
+    stream = house.stub.Converse(metadata=(("authorization", "Bearer abc"),))
+    await stream.write(start())
+    assert (await stream.read()).HasField("accepted")
+    assert house.backends.credentials == ["abc"]
+    stream.cancel()
+
+
+# ------------------------------------------------------------------ bad first messages
+
+
+@pytest.mark.parametrize(
+    ("message", "field", "says"),
+    [
+        (caller(audio=rv.Audio(payload=FRAME)), "start", "must be CallStart, not audio"),
+        (caller(), "start", "an empty one"),
+        (start(format=rv.LegFormat()), "start.format.codec", "not one of PCMU"),
+        (start(format=rv.LegFormat(codec=99)), "start.format.codec", "'99'"),  # type: ignore[arg-type]
+        (
+            start(format=rv.LegFormat(codec=rv.CODEC_PCMU, rate_hz=44_100)),
+            "start.format.rate_hz",
+            "44100 is not one of 8000",
+        ),
+        (
+            start(format=rv.LegFormat(codec=rv.CODEC_L16, rate_hz=11_025)),
+            "start.format.rate_hz",
+            "11025",
+        ),
+        (start(call_id="no spaces"), "start.call_id", "1 to 128"),
+        (start(direction=7), "start.direction", "7 is not 0 to 2"),
+        (start(metadata={"k": "v" * (1 << 20)}), "start.metadata", "over 4096"),
+        (start(to="x" * 300), "start.to", "300 bytes, over 256"),
+    ],
+)
+async def test_a_bad_first_message_is_refused_by_its_field(
+    house: House, message: rv.CallerMessage, field: str, says: str
+) -> None:
+    code, text, details = await failure(await house.converse(message))
+    assert code is grpc.StatusCode.INVALID_ARGUMENT
+    assert says in text
+    assert field_of(details) == field
+    assert house.backends.opened == []
+
+
+async def test_opus_is_not_offered(house: House) -> None:
+    code, _, _ = await failure(
+        await house.converse(start(format=rv.LegFormat(codec=rv.CODEC_OPUS)))
+    )
+    assert code is grpc.StatusCode.UNIMPLEMENTED
+
+
+async def test_an_unknown_resume_token_is_not_found(house: House) -> None:
+    code, _, details = await failure(await house.converse(start(resume_token="x")))
+    assert code is grpc.StatusCode.NOT_FOUND
+    assert field_of(details) == "start.resume_token"
+
+
+async def test_bytes_that_are_no_message_are_refused(house: House) -> None:
+    raw = house.channel.stream_stream(f"/{SERVICE}/Converse")
+    stream = raw()
+    await stream.write(b"\xff\xff\xff")
+    code, text, _ = await failure(stream)
+    assert code is grpc.StatusCode.INVALID_ARGUMENT
+    assert "no valid CallerMessage" in text
+
+
+async def test_a_stream_that_ends_before_it_starts(house: House) -> None:
+    stream = await house.converse()
+    await stream.done_writing()
+    code, text, _ = await failure(stream)
+    assert code is grpc.StatusCode.INVALID_ARGUMENT
+    assert "ended before CallStart" in text
+
+
+async def test_a_half_open_stream_is_timed_out(house: House) -> None:
+    code, text, _ = await failure(await house.converse())
+    assert code is grpc.StatusCode.DEADLINE_EXCEEDED
+    assert "0.6 s" in text
+
+
+# ------------------------------------------------------------------ bad later messages
+
+
+@pytest.mark.parametrize(
+    ("messages", "field", "says"),
+    [
+        ([caller(audio=rv.Audio(payload=b"x" * 8001))], "audio.payload", "over 8000 (1 s)"),
+        ([caller(audio=rv.Audio())], "audio.payload", "is empty"),
+        (
+            [
+                caller(audio=rv.Audio(payload=FRAME, sequence=5)),
+                caller(audio=rv.Audio(payload=FRAME, sequence=4)),
+            ],
+            "audio.sequence",
+            "4 is not over 5",
+        ),
+        ([start()], "start", "only once"),
+        ([caller(dtmf=rv.Dtmf(digits="x"))], "dtmf.digits", "'x'"),
+        ([caller(event=rv.CallEvent())], "event.kind", "0 is not 1 to 4"),
+        ([caller(mark=rv.Mark(name="m" * 65))], "mark.name", "over 64"),
+        ([caller()], "message", "is empty"),
+    ],
+)
+async def test_a_bad_message_ends_its_own_call_and_no_other(
+    house: House, messages: list[rv.CallerMessage], field: str, says: str
+) -> None:
+    other = await house.accepted(call_id="other")
+    stream = await house.accepted(call_id="bad")
+    for message in messages:
+        await stream.write(message)
+    code, text, details = await failure(stream)
+    assert code is grpc.StatusCode.INVALID_ARGUMENT
+    assert says in text
+    assert field_of(details) == field
+    assert house.backends.refused == [field]
+    await other.write(caller(end=rv.CallEnd()))
+    assert (await other.read()).HasField("summary")
+
+
+async def test_l16_with_half_a_sample_is_refused(house: House) -> None:
+    stream = await house.accepted(format=rv.LegFormat(codec=rv.CODEC_L16, rate_hz=16_000))
+    await stream.write(caller(audio=rv.Audio(payload=b"x" * 641)))
+    code, text, _ = await failure(stream)
+    assert code is grpc.StatusCode.INVALID_ARGUMENT
+    assert "an odd number" in text
+
+
+async def test_audio_after_the_end_is_refused(house: House) -> None:
+    stream = await house.accepted()
+    await stream.write(caller(end=rv.CallEnd()))
+    await stream.write(caller(audio=rv.Audio(payload=FRAME)))
+    seen = []
+    try:
+        while (message := await asyncio.wait_for(stream.read(), 5)) is not grpc.aio.EOF:
+            seen.append(message.WhichOneof("message"))
+    except grpc.aio.AioRpcError as error:
+        code, text, _ = details_of(error)
+        assert code is grpc.StatusCode.INVALID_ARGUMENT
+        assert "nothing may follow" in text
+    else:  # the call was over before the audio came
+        assert seen == ["summary"]
+
+
+async def test_a_silent_caller_is_timed_out_unless_on_hold(house: House) -> None:
+    on_hold = await house.accepted(call_id="hold")
+    await on_hold.write(caller(event=rv.CallEvent(kind=rv.CallEvent.KIND_HOLD)))
+    silent = await house.accepted(call_id="silent")
+    code, text, _ = await failure(silent)
+    assert code is grpc.StatusCode.DEADLINE_EXCEEDED
+    assert "nothing received" in text
+    await asyncio.sleep(0.7)  # longer than the bound
+    assert "hold" in house.backends.live
+    on_hold.cancel()
+
+
+# ------------------------------------------------------------------ refusals of others
+
+
+@pytest.mark.parametrize(
+    ("admission", "code"),
+    [
+        (Admission(False, code="unauthenticated", message="no"), grpc.StatusCode.UNAUTHENTICATED),
+        (
+            Admission(False, code="permission_denied", message="no"),
+            grpc.StatusCode.PERMISSION_DENIED,
+        ),
+    ],
+)
+async def test_a_key_that_is_refused(
+    house: House, admission: Admission, code: grpc.StatusCode
+) -> None:
+    house.backends.admission = admission
+    assert (await failure(await house.converse(start())))[0] is code
+    assert house.backends.opened == []
+
+
+async def test_a_rate_limit_says_when_to_try_again(house: House) -> None:
+    house.backends.admission = Admission(
+        False, code="rate_limited", message="60 a minute", retry_after_s=1.5
+    )
+    code, text, details = await failure(await house.converse(start()))
+    assert (code, text) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "60 a minute")
+    assert details[0].retry_delay.ToMilliseconds() == 1_500
+    assert details[1].violations[0].description == "60 a minute"
+
+
+async def test_no_money_is_refused(house: House) -> None:
+    house.backends.hold = Hold(False, message="the day's budget is spent", retry_after_s=60)
+    code, text, _ = await failure(await house.converse(start()))
+    assert (code, text) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "the day's budget is spent")
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (LimitReached("busy", retry_after_s=2), grpc.StatusCode.RESOURCE_EXHAUSTED),
+        (Unavailable("draining", retry_after_s=2), grpc.StatusCode.UNAVAILABLE),
+        (InvalidRequest("no such profile", field="profile"), grpc.StatusCode.INVALID_ARGUMENT),
+    ],
+)
+async def test_a_lease_that_fails_gives_the_money_back(
+    house: House, error: Exception, code: grpc.StatusCode
+) -> None:
+    house.backends.lease_error = error
+    assert (await failure(await house.converse(start())))[0] is code
+    assert house.backends.closed == house.backends.opened != []
+
+
+async def test_our_own_faults_have_an_id_and_no_traceback(house: House) -> None:
+    house.backends.lease_error = ZeroDivisionError("secret detail")
+    code, text, _ = await failure(await house.converse(start()))
+    assert code is grpc.StatusCode.INTERNAL
+    assert text.startswith("internal error, id ")
+    assert "secret" not in text
+
+
+async def test_an_id_in_use_is_refused(house: House) -> None:
+    first = await house.accepted(call_id="twice")
+    code, text, details = await failure(await house.converse(start(call_id="twice")))
+    assert code is grpc.StatusCode.ALREADY_EXISTS
+    assert "'twice'" in text
+    assert field_of(details) == "call_id"
+    first.cancel()
+
+
+async def test_a_session_that_never_comes_is_given_up(house: House) -> None:
+    house.backends.with_session = False
+    code, _, _ = await failure(await house.converse(start()))
+    assert code is grpc.StatusCode.UNAVAILABLE
+    assert len(house.backends.abandoned) == 1
+    house.backends.live.clear()
+
+
+async def test_a_caller_who_goes_during_setup_leaves_nothing(house: House) -> None:
+    house.backends.with_session = False
+    stream = await house.converse(start())
+    async with asyncio.timeout(5):
+        while not house.backends.live:
+            await asyncio.sleep(0.005)
+        stream.cancel()
+        while not house.backends.abandoned:
+            await asyncio.sleep(0.005)
+    house.backends.live.clear()
+
+
+async def test_a_hundred_refused_calls_leave_nothing(house: House) -> None:
+    house.backends.lease_error = LimitReached("busy", retry_after_s=1)
+    before = len(asyncio.all_tasks())
+    for _ in range(100):
+        await failure(await house.converse(start()))
+    async with asyncio.timeout(5):
+        while len(asyncio.all_tasks()) > before + 2:
+            await asyncio.sleep(0.01)
+    assert (await house.door.stats())["refused"] == {"RESOURCE_EXHAUSTED": 100}
+
+
+# ------------------------------------------------------------------ looking at calls
+
+
+async def unary_failure(call: Any) -> tuple[grpc.StatusCode, str, list[Any]]:
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await call
+    return details_of(caught.value)
+
+
+async def test_calls_are_shown_listed_and_ended(house: House) -> None:
+    stream = await house.accepted(call_id="c1", **{"from": "+1", "to": "+2"})
+    call = await house.stub.GetCall(rv.GetCallRequest(call_id="c1"))
+    assert (call.call_id, getattr(call, "from"), call.to) == ("c1", "+1", "+2")
+    assert call.state == rv.CALL_STATE_ACTIVE
+    listed = await house.stub.ListCalls(rv.ListCallsRequest(state=rv.CALL_STATE_ACTIVE))
+    assert [each.call_id for each in listed.calls] == ["c1"]
+    ended = await house.stub.EndCall(rv.EndCallRequest(call_id="c1"))
+    assert ended.call_id == "c1"
+    stream.cancel()
+
+
+async def test_calls_are_watched(house: House) -> None:
+    stream = await house.accepted(call_id="c1")
+    watching = house.stub.WatchCalls(rv.WatchCallsRequest(include_current=True))
+    assert (await watching.read()).kind == rv.CallUpdate.KIND_CURRENT
+    await stream.write(caller(end=rv.CallEnd()))
+    update = await asyncio.wait_for(watching.read(), 5)
+    assert (update.kind, update.call.call_id) == (rv.CallUpdate.KIND_ENDED, "c1")
+    assert update.call.HasField("ended_at")
+    watching.cancel()
+
+
+@pytest.mark.parametrize(
+    ("method", "request_", "code", "field"),
+    [
+        ("GetCall", rv.GetCallRequest(call_id="x"), grpc.StatusCode.NOT_FOUND, "call_id"),
+        ("GetCall", rv.GetCallRequest(), grpc.StatusCode.INVALID_ARGUMENT, "call_id"),
+        (
+            "ListCalls",
+            rv.ListCallsRequest(page_size=1001),
+            grpc.StatusCode.INVALID_ARGUMENT,
+            "page_size",
+        ),
+        ("ListCalls", rv.ListCallsRequest(state=9), grpc.StatusCode.INVALID_ARGUMENT, "state"),  # type: ignore[arg-type]
+        ("EndCall", rv.EndCallRequest(call_id="x"), grpc.StatusCode.NOT_FOUND, "call_id"),
+        (
+            "EndCall",
+            rv.EndCallRequest(call_id="x", reason="y" * 257),
+            grpc.StatusCode.INVALID_ARGUMENT,
+            "reason",
+        ),
+    ],
+)
+async def test_wrong_questions_are_refused(
+    house: House, method: str, request_: Any, code: grpc.StatusCode, field: str
+) -> None:
+    got, _, details = await unary_failure(getattr(house.stub, method)(request_))
+    assert got is code
+    assert field_of(details) == field
+
+
+@pytest.mark.parametrize("method", ["GetCall", "ListCalls", "EndCall"])
+async def test_every_method_wants_a_key(house: House, method: str) -> None:
+    house.backends.admission = Admission(False, code="unauthenticated", message="no key")
+    request = {"GetCall": rv.GetCallRequest, "ListCalls": rv.ListCallsRequest,
+               "EndCall": rv.EndCallRequest}[method]()  # fmt: skip
+    code, _, _ = await unary_failure(getattr(house.stub, method)(request))
+    assert code is grpc.StatusCode.UNAUTHENTICATED
+
+
+async def test_watching_wants_a_key(house: House) -> None:
+    house.backends.admission = Admission(False, code="unauthenticated", message="no key")
+    code, _, _ = await failure(house.stub.WatchCalls(rv.WatchCallsRequest()))
+    assert code is grpc.StatusCode.UNAUTHENTICATED
+
+
+# ------------------------------------------------------------------ health, reflection, drain
+
+
+async def test_health_is_per_service_and_watched_through_a_drain(house: House) -> None:
+    stub = health_pb2_grpc.HealthStub(house.channel)
+    for service in ("", SERVICE):
+        answer = await stub.Check(health_pb2.HealthCheckRequest(service=service))
+        assert answer.status == health_pb2.HealthCheckResponse.SERVING
+    watching = stub.Watch(health_pb2.HealthCheckRequest(service=SERVICE))
+    assert (await watching.read()).status == health_pb2.HealthCheckResponse.SERVING
+    live = await house.accepted(call_id="live")
+    await house.door.drain(30.0)
+    assert (await watching.read()).status == health_pb2.HealthCheckResponse.NOT_SERVING
+    message = await asyncio.wait_for(live.read(), 5)
+    assert message.draining.grace.seconds == 30
+    code, _, details = await failure(await house.converse(start()))
+    assert code is grpc.StatusCode.UNAVAILABLE
+    assert details[0].retry_delay.ToMilliseconds() > 0
+    await live.write(caller(end=rv.CallEnd()))
+    assert (await live.read()).HasField("summary")
+    watching.cancel()
+
+
+async def test_the_service_can_be_discovered(house: House) -> None:
+    stub = reflection_pb2_grpc.ServerReflectionStub(house.channel)
+    request = reflection_pb2.ServerReflectionRequest(list_services="")
+    stream = stub.ServerReflectionInfo(iter([request]))
+    answer = await stream.read()
+    names = {service.name for service in answer.list_services_response.service}
+    assert {SERVICE, "grpc.health.v1.Health"} <= names
+    stream.cancel()
