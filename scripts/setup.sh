@@ -107,7 +107,8 @@ rm -f "$stamp"
 "$venv/bin/python" -m uv --version >/dev/null 2>&1 || install_uv
 pip_settings_for_uv
 say "installing the packages of $lock"
-VIRTUAL_ENV="$PWD/$venv" "$venv/bin/uv" pip sync --quiet --require-hashes "$lock"
+# Bytecode now: every Ray worker imports all of it again, in half the time with it.
+VIRTUAL_ENV="$PWD/$venv" "$venv/bin/uv" pip sync --quiet --require-hashes --compile-bytecode "$lock"
 VIRTUAL_ENV="$PWD/$venv" "$venv/bin/uv" pip install --quiet --no-deps --no-build-isolation -e .
 printf '%s\n' "$wanted" >"$stamp"
 say "ready: $venv"

@@ -15,7 +15,7 @@ from ray.exceptions import RayError
 
 from voice.brain import ChatBrain, ReceptionBrain
 from voice.interfaces import Brain
-from voice.server import EngineConfig, EngineServer
+from voice.server import EngineConfig, EngineServer, Invoice
 from voice.speech import models
 from voice.speech.recognizer import RecognizerActor, RemoteRecognizer
 from voice.speech.synthesizer import RemoteSynthesizer, SynthesizerActor
@@ -58,8 +58,8 @@ class VoiceEngine:
     async def stats(self) -> dict[str, Any]:
         return {"sessions": self._server.sessions, "served": len(self._server.invoices)}
 
-    async def invoices(self) -> list[tuple[str, list[dict[str, Any]]]]:
-        """(model, usage of each response) of every session that has ended."""
+    async def invoices(self) -> list[Invoice]:
+        """What every session, live or ended, is billed."""
         return list(self._server.invoices)
 
 

@@ -42,6 +42,14 @@ class EngineConfig:
     max_sessions: int = 1_000
 
 
+@dataclass(frozen=True, slots=True)
+class Invoice:
+    """What a session is billed: the usage of each of its responses, as sent."""
+
+    model: str
+    usages: list[dict[str, Any]]
+
+
 class EngineServer:
     """Serves `PATH`?model=…; the model "scripted" has fixed answers (`voice.scripted`)."""
 
@@ -52,7 +60,7 @@ class EngineServer:
         synthesizer: Synthesizer,
         brain: Brain,
     ) -> None:
-        self.invoices: deque[tuple[str, list[dict[str, Any]]]] = deque(maxlen=INVOICES_KEPT)
+        self.invoices: deque[Invoice] = deque(maxlen=INVOICES_KEPT)
         self._config = config
         self._parts = (recognizer, synthesizer, brain)
         self._server: Server | None = None
@@ -113,11 +121,11 @@ class EngineServer:
         )  # fmt: skip
         connection = Connection(socket, session, *parts, script)
         self._live.add(connection)
+        self.invoices.append(Invoice(model, session.invoice))
         try:
             await connection.run()
         finally:
             self._live.discard(connection)
-            self.invoices.append((model, session.invoice))
 
 
 class Connection:
@@ -245,7 +253,7 @@ class Connection:
         if response.audio_format is None:
             return
         mouth = Mouth(response.audio_format)
-        sound = self._synthesizer.stream(piece.text, work.voice, work.speed, "en")
+        sound = self._synthesizer.stream(piece.text, work.voice, work.speed, work.language)
         async with aclosing(sound) as chunks:  # type: ignore[type-var]
             async for chunk in chunks:
                 response.sound(mouth.speak(chunk))

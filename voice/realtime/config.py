@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+from collections.abc import Callable
 from typing import Any
 
 from voice.realtime.errors import Refused
@@ -32,6 +33,10 @@ _KNOWN = frozenset(
         "parallel_tool_calls", "reasoning",
     }
 )  # fmt: skip
+_AUDIO = {
+    "input": frozenset({"format", "transcription", "noise_reduction", "turn_detection"}),
+    "output": frozenset({"format", "voice", "speed"}),
+}
 _BOUNDS: dict[str, tuple[float, float]] = {
     "threshold": (0, 1),
     "prefix_padding_ms": (0, 5_000),
@@ -68,35 +73,59 @@ def updated(config: dict[str, Any], change: Any, *, audio_started: bool) -> dict
     """The configuration after session.update. Raises Refused; then nothing changed."""
     if not isinstance(change, dict):
         raise Refused("Missing required parameter: 'session'.", param="session")
-    for name in change:
-        if name not in _KNOWN:
-            raise Refused(
-                f"Unknown parameter: 'session.{name}'.",
-                code="unknown_parameter",
-                param=f"session.{name}",
-            )
+    _known("", change, _KNOWN)
     new = copy.deepcopy(config)
     for name, value in change.items():
+        if name in _CHECKS and not _CHECKS[name](value):
+            raise _invalid(name, value)
         if name not in ("audio", "model", "type"):
             new[name] = value
-    _modalities(new["output_modalities"])
-    limit = new["max_output_tokens"]
-    if limit != "inf" and not (isinstance(limit, int) and 1 <= limit <= 4096):
-        raise _invalid("max_output_tokens", limit)
-    if not isinstance(new["tools"], list):
-        raise _invalid("tools", new["tools"])
-    _merge_audio(new["audio"], change.get("audio") or {}, audio_started)
+    _merge_audio(new["audio"], _object("audio", change), audio_started)
     return new
 
 
-def _modalities(value: Any) -> None:
-    if value not in (["audio"], ["text"]):
-        raise _invalid("output_modalities", value)
+def _is_limit(value: Any) -> bool:
+    return value == "inf" or (type(value) is int and 1 <= value <= 4096)
 
 
-def _merge_audio(audio: dict[str, Any], change: Any, audio_started: bool) -> None:
+def _are_tools(value: Any) -> bool:
+    return isinstance(value, list) and all(
+        isinstance(tool, dict) and isinstance(tool.get("name"), str) for tool in value
+    )
+
+
+_CHECKS: dict[str, Callable[[Any], bool]] = {
+    "type": lambda value: value == "realtime",
+    "output_modalities": lambda value: value in (["audio"], ["text"]),
+    "max_output_tokens": _is_limit,
+    "tools": _are_tools,
+    "tool_choice": lambda value: isinstance(value, dict) or value in ("auto", "none", "required"),
+    "instructions": lambda value: isinstance(value, str),
+}
+
+
+def _known(where: str, given: dict[str, Any], known: frozenset[str]) -> None:
+    for name in given:
+        if name not in known:
+            param = f"session.{where}{name}"
+            raise Refused(f"Unknown parameter: '{param}'.", code="unknown_parameter", param=param)
+
+
+def _object(name: str, given: dict[str, Any], where: str = "") -> dict[str, Any]:
+    """The object given under a name, {} when there is none."""
+    value = given.get(name)
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise _invalid(f"{where}{name}", value)
+    return value
+
+
+def _merge_audio(audio: dict[str, Any], change: dict[str, Any], audio_started: bool) -> None:
+    _known("audio.", change, frozenset({"input", "output"}))
     for side in ("input", "output"):
-        given = change.get(side) or {}
+        given = _object(side, change, "audio.")
+        _known(f"audio.{side}.", given, _AUDIO[side])
         if given.get("format") is not None:
             wanted = _format(given["format"], side)
             if audio_started and wanted != audio[side]["format"] and side == "input":
@@ -106,14 +135,16 @@ def _merge_audio(audio: dict[str, Any], change: Any, audio_started: bool) -> Non
                     param=f"session.audio.{side}.format",
                 )
             audio[side]["format"] = wanted
-    into = change.get("input") or {}
+    into = _object("input", change)
     for name in ("transcription", "noise_reduction"):
         if name in into:
-            audio["input"][name] = into[name]
+            audio["input"][name] = _object(name, into, "audio.input.") or None
     if "turn_detection" in into:
         audio["input"]["turn_detection"] = _turn_detection(into["turn_detection"])
-    out = change.get("output") or {}
+    out = _object("output", change)
     if out.get("voice") is not None:
+        if not isinstance(out["voice"], str | dict):
+            raise _invalid("audio.output.voice", out["voice"])
         audio["output"]["voice"] = out["voice"]
     if out.get("speed") is not None:
         speed = out["speed"]
@@ -124,7 +155,7 @@ def _merge_audio(audio: dict[str, Any], change: Any, audio_started: bool) -> Non
 
 def _format(raw: Any, side: str) -> dict[str, Any]:
     kind = raw.get("type") if isinstance(raw, dict) else raw
-    if kind not in FORMATS:
+    if not isinstance(kind, str) or kind not in FORMATS:
         raise _invalid(f"audio.{side}.format.type", kind)
     if kind != "audio/pcm":
         return {"type": kind}
@@ -137,14 +168,19 @@ def _turn_detection(raw: Any) -> dict[str, Any] | None:
     if raw is None:
         return None
     param = "audio.input.turn_detection"
-    kind = raw.get("type") if isinstance(raw, dict) else raw
+    if not isinstance(raw, dict):
+        raise _invalid(param, raw)
+    kind = raw.get("type")
     if kind == "semantic_vad":
+        _known(f"{param}.", raw, frozenset(_SEMANTIC_VAD))
         merged: dict[str, Any] = _SEMANTIC_VAD | raw
-        if merged["eagerness"] not in _EAGERNESS_MS:
+        eagerness = merged["eagerness"]
+        if not isinstance(eagerness, str) or eagerness not in _EAGERNESS_MS:
             raise _invalid(f"{param}.eagerness", merged["eagerness"])
         return merged
     if kind != "server_vad":
         raise _invalid(f"{param}.type", kind)
+    _known(f"{param}.", raw, frozenset(SERVER_VAD))
     merged = SERVER_VAD | raw
     for name, (low, high) in _BOUNDS.items():
         value = merged[name]

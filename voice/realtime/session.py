@@ -41,6 +41,7 @@ class Answer:
     question: Callable[[], Question]
     voice: str
     speed: float
+    language: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,16 +99,19 @@ class Session:
         try:
             try:
                 event = json.loads(raw)
-            except ValueError:
+            except (ValueError, RecursionError):
                 raise Refused("The message is no valid JSON.", code="invalid_json") from None
             if not isinstance(event, dict):
                 raise Refused("The message must be a JSON object.", code="invalid_json")
             event_id = event.get("event_id")
-            handler = _CLIENT_EVENTS.get(event.get("type", ""))
+            kind = event.get("type")
+            if kind is None:
+                raise missing("type")
+            handler = _CLIENT_EVENTS.get(kind) if isinstance(kind, str) else None
             if handler is None:
                 known = ", ".join(sorted(_CLIENT_EVENTS))
                 raise Refused(
-                    f"Invalid value: {json.dumps(event.get('type'))}. Supported: {known}.",
+                    f"Invalid value: {json.dumps(kind)}. Supported: {known}.",
                     param="type",
                 )
             handler(self, event)
@@ -411,7 +415,8 @@ class Session:
             return Question(config["instructions"], override, turns_of(), tuple(tools), language)
 
         out = config["audio"]["output"]
-        self._work.append(Answer(self.response, question, str(out["voice"]), out["speed"]))
+        voice, speed = str(out["voice"]), float(out["speed"])
+        self._work.append(Answer(self.response, question, voice, speed, language))
 
     def _turns_for(self, asked: dict[str, Any], out_of_band: bool) -> Callable[[], Any]:
         """The conversation for the brain; out of band it may bring its own input."""
