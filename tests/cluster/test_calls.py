@@ -243,8 +243,9 @@ def test_a_session_that_is_killed_ends_its_call_with_a_record_and_is_replaced(
 def _pid_of_session(node: Deployment, call_id: str) -> int:
     names = node._call("agent", "stats")["sessions"]
     name = next(session for session, call in names.items() if call == call_id)
-    handle = ray.get_actor(name, namespace="reception")
-    return int(ray.get(handle.call.remote("warm_up", ()), timeout=10))
+    handle: Any = ray.get_actor(name, namespace="reception")
+    pid: int = ray.get(handle.call.remote("warm_up", ()), timeout=10)
+    return pid
 
 
 def test_http_says_what_is_going_on(node: Deployment, key: str) -> None:

@@ -89,11 +89,13 @@ async def house(tmp_path: Any) -> AsyncIterator[House]:
 async def failure(stream: Any) -> tuple[grpc.StatusCode, str, list[Any]]:
     """The status a stream ended with, its sentence, its details unpacked."""
     with pytest.raises(grpc.aio.AioRpcError) as caught:
-        async with asyncio.timeout(10):
-            while await stream.read() is not grpc.aio.EOF:
-                pass
-            raise AssertionError(f"ended with {await stream.code()}")
+        await asyncio.wait_for(_to_the_end(stream), 10)
     return details_of(caught.value)
+
+
+async def _to_the_end(stream: Any) -> None:
+    while await stream.read() is not grpc.aio.EOF:
+        pass
 
 
 def details_of(error: grpc.aio.AioRpcError) -> tuple[grpc.StatusCode, str, list[Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from pathlib import Path
 
@@ -107,7 +108,7 @@ def test_every_message_and_field_says_what_it_is() -> None:
     source = (COMMITTED.parent / "reception" / "v1" / "reception.proto").read_text("utf-8")
     bare = []
     lines = [line.strip() for line in source.splitlines()]
-    for before, line in zip(lines, lines[1:], strict=False):
+    for before, line in itertools.pairwise(lines):
         declares = line.startswith(("message ", "enum ", "rpc ")) or (
             line.endswith(";") and " = " in line and not line.startswith("syntax")
         )

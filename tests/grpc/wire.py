@@ -8,6 +8,7 @@ from google.protobuf.descriptor_pb2 import (
     DescriptorProto,
     EnumDescriptorProto,
     FileDescriptorProto,
+    MethodDescriptorProto,
     ServiceDescriptorProto,
 )
 
@@ -84,10 +85,16 @@ def _services(old: FileDescriptorProto, new: FileDescriptorProto) -> list[str]:
         ) else {}  # fmt: skip
         for method in service.method:
             now = methods.get(method.name)
-            same = now is not None and (
-                method.input_type, method.output_type,
-                method.client_streaming, method.server_streaming,
-            ) == (now.input_type, now.output_type, now.client_streaming, now.server_streaming)  # fmt: skip
+            same = now is not None and _shape(method) == _shape(now)
             if not same:
                 found.append(f"method {service.name}.{method.name} is gone or became another")
     return found
+
+
+def _shape(method: MethodDescriptorProto) -> tuple[str, str, bool, bool]:
+    return (
+        method.input_type,
+        method.output_type,
+        method.client_streaming,
+        method.server_streaming,
+    )

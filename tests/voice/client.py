@@ -83,7 +83,7 @@ class Client:
     async def until(self, event_type: str, timeout_s: float = 5) -> dict[str, Any]:
         """The next event of this type; those before it are kept too."""
         async with asyncio.timeout(timeout_s):
-            while (event := await self.receive())["type"] != event_type:
+            while (event := await self.receive(timeout_s))["type"] != event_type:
                 pass
         return event
 
