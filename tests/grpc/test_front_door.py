@@ -99,7 +99,7 @@ async def _to_the_end(stream: Any) -> None:
 
 
 def details_of(error: grpc.aio.AioRpcError) -> tuple[grpc.StatusCode, str, list[Any]]:
-    status = rpc_status.from_call(error)  # type: ignore[arg-type]
+    status = rpc_status.from_call(error)
     known = {
         kind.DESCRIPTOR.full_name: kind
         for kind in (
@@ -214,7 +214,7 @@ async def test_an_unknown_resume_token_is_not_found(house: House) -> None:
 
 
 async def test_bytes_that_are_no_message_are_refused(house: House) -> None:
-    raw = house.channel.stream_stream(f"/{SERVICE}/Converse")
+    raw: Any = house.channel.stream_stream(f"/{SERVICE}/Converse")
     stream = raw()
     await stream.write(b"\xff\xff\xff")
     code, text, _ = await failure(stream)

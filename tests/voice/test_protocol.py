@@ -643,4 +643,5 @@ async def test_a_session_ends_when_its_time_is_up(engine):
     assert (await client.refused())["code"] == "session_expired"
     with pytest.raises(ConnectionClosed) as closed:
         await client.connection.recv()
+    assert closed.value.rcvd is not None
     assert closed.value.rcvd.code == 1001
