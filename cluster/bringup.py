@@ -9,15 +9,19 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import psutil
 import ray
 from ray.exceptions import RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
@@ -37,6 +41,8 @@ SINGLETONS = {
 }
 START_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 10.0
+JOIN_TIMEOUT_S = 30.0
+AFTER_RAY_S = 1.0
 
 if TYPE_CHECKING:
     from voice.engine import Engine
@@ -137,7 +143,7 @@ class Deployment:
         for name in mine:
             if name in self._handles:
                 self._handles[name].kill()
-        ray.shutdown()
+        _stop_ray()
         if self._raylet is not None:
             self._raylet.terminate()
             with contextlib.suppress(subprocess.TimeoutExpired):
@@ -162,7 +168,11 @@ def start(
     say = progress or (lambda _: None)
     settings = settings or options.settings()
     say("starting Ray")
-    deployment = _start_ray(options, settings)
+    try:
+        deployment = _start_ray(options, settings)
+    except BaseException:
+        _stop_ray()
+        raise
     try:
         say("starting the actors")
         engine = _begin_engine(settings)
@@ -194,15 +204,14 @@ def _start_ray(options: ServeOptions, settings: Settings) -> Deployment:
     common: dict[str, Any] = {"namespace": NAMESPACE, "log_to_driver": False}
     common["logging_level"] = "ERROR"
     if options.address is None:
-        context = ray.init(
-            include_dashboard=options.dashboard, dashboard_host="127.0.0.1", **common
-        )
+        local = {"include_dashboard": options.dashboard, "dashboard_host": "127.0.0.1"}
+        with _signals_held():
+            context = ray.init(**common, **local)
     else:
         try:
             context = ray.init(address=options.address, **common)
         except (ConnectionError, RuntimeError, ValueError):
-            raylet = _join(options.address)
-            context = ray.init(address=options.address, **common)
+            context, raylet = _join(options.address, common)
     node_id = ray.get_runtime_context().get_node_id()[:12]
     dashboard = context.dashboard_url or ""
     return Deployment(
@@ -215,7 +224,37 @@ def _start_ray(options: ServeOptions, settings: Settings) -> Deployment:
     )
 
 
-def _join(address: str) -> subprocess.Popen[bytes]:
+@contextmanager
+def _signals_held() -> Iterator[None]:
+    """A signal that comes meanwhile is raised afterwards: Ray can't stop what it
+    has half started, and puts in handlers of its own."""
+    came: list[int] = []
+    before = {}
+    if threading.current_thread() is threading.main_thread():
+        for each in (signal.SIGTERM, signal.SIGINT):
+            before[each] = signal.signal(each, lambda number, _frame: came.append(number))
+    try:
+        yield
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)
+    for number in came[:1]:
+        signal.raise_signal(number)
+
+
+def _stop_ray() -> None:
+    """Ends Ray and what Ray leaves behind: it allows a raylet a second, and the
+    agents of one that it had to kill may wait for its GCS for a minute."""
+    raylets = [child for child in psutil.Process().children() if child.name() == "raylet"]
+    descendants = [each for raylet in raylets for each in raylet.children(recursive=True)]
+    ray.shutdown()
+    _, left = psutil.wait_procs(descendants, timeout=AFTER_RAY_S)
+    for process in left:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
+
+
+def _join(address: str, options: dict[str, Any]) -> tuple[Any, subprocess.Popen[bytes]]:
     """This machine becomes a node of the cluster at `address`."""
     command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--block"]
     raylet = subprocess.Popen(  # noqa: S603 - our own interpreter
@@ -223,10 +262,18 @@ def _join(address: str) -> subprocess.Popen[bytes]:
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
-    time.sleep(3.0)  # ray start has no ready signal while it blocks
-    if raylet.poll() is not None:
-        raise Unavailable(f"there is no Ray cluster to join at {address}")
-    return raylet
+    until_s = time.monotonic() + JOIN_TIMEOUT_S
+    try:
+        while True:  # ray start has no ready signal while it blocks
+            try:
+                return ray.init(address=address, **options), raylet
+            except (ConnectionError, RuntimeError, ValueError) as error:
+                if raylet.poll() is not None or time.monotonic() > until_s:
+                    raise Unavailable(f"there is no Ray cluster to join at {address}") from error
+                time.sleep(0.2)
+    except BaseException:
+        raylet.terminate()
+        raise
 
 
 def _start_singletons(deployment: Deployment) -> None:

@@ -12,8 +12,11 @@ ENGINE_RATE_HZ = 24_000
 class Recognizer(Protocol):
     """Speech to text."""
 
-    async def transcribe(self, pcm16: bytes, rate_hz: int, language: str) -> str:
-        """The words in `pcm16` (16-bit little-endian mono); "" when there are none."""
+    async def transcribe(self, pcm16: bytes, rate_hz: int, language: str, prompt: str) -> str:
+        """The words in `pcm16` (16-bit little-endian mono); "" when there are none.
+
+        prompt: words to expect, "" for none.
+        """
         ...
 
 

@@ -83,7 +83,7 @@ class Scripted:
         self._script = script
         self._said = 0
 
-    async def transcribe(self, pcm16: bytes, rate_hz: int, language: str) -> str:
+    async def transcribe(self, pcm16: bytes, rate_hz: int, language: str, prompt: str) -> str:
         del pcm16, rate_hz, language
         return self._script.heard
 

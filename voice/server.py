@@ -213,7 +213,7 @@ class Connection:
 
     async def _hear(self, work: Transcribe) -> None:
         try:
-            text = await self._recognizer.transcribe(work.pcm16, 8_000, work.language)
+            text = await self._recognizer.transcribe(work.pcm16, 8_000, work.language, work.prompt)
             self._session.transcribed(work.item_id, text)
         except Exception as error:
             log.exception("recognition failed")

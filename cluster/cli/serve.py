@@ -80,9 +80,12 @@ def serve(
 
 @contextmanager
 def _signals_raise() -> Iterator[None]:
-    """While starting: what has started is stopped again on the way out."""
+    """While starting: what has started is stopped again on the way out, which a
+    second signal does not interrupt."""
 
     def stop(_number: int, _frame: Any) -> None:
+        for each in before:
+            signal.signal(each, signal.SIG_IGN)
         raise Stopped
 
     before = {each: signal.signal(each, stop) for each in (signal.SIGTERM, signal.SIGINT)}

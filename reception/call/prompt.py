@@ -41,6 +41,26 @@ def instructions(profile: Profile) -> str:
     return f"{text}\n{profile.instructions}\n" if profile.instructions else text
 
 
+def expected_words(profile: Profile) -> str:
+    """What callers are likely to say, for the recogniser of their speech: on a
+    telephone line it guesses between words that sound alike.
+
+    Measured with whisper tiny.en on G.711: without it one caller in four who
+    asked for the hours, and every one who wished to leave a message, was misread.
+    """
+    people = [entry.name for entry in profile.directory if entry.is_person]
+    departments = [entry.name for entry in profile.directory if not entry.is_person]
+    names = ", ".join([profile.company, *people, *departments])
+    if profile.language != "en":
+        return names
+    said = [f"Callers of {profile.company} say: What are your opening hours?"]
+    said += [f"Is {name} there?" for name in people]
+    said += [f"Could you put me through to {' or '.join(departments)}?"] if departments else []
+    said += ["I would like to leave a message. My name is Robert Jones, my number is 555."]
+    said += ["Please call me back. No, thank you, that's all. Goodbye."]
+    return " ".join(said)
+
+
 def say_exactly(text: str) -> str:
     """Instructions for one response that is to be these very words."""
     escaped = text.replace("\\", "\\\\").replace('"', '\\"')
@@ -56,5 +76,6 @@ def configuration(profile: Profile, audio_format: str, voice: str) -> Configure:
         tools=specs(profile),
         turn_detection=profile.turn_detection,
         transcription_model=profile.transcription_model,
+        transcription_prompt=expected_words(profile),
         language=profile.language,
     )

@@ -62,7 +62,8 @@ def check(start: State, finish: State, story: list[str]) -> None:
 
 
 def public_state(state: State) -> str:
-    """The state of the call that others see: connecting, active, ending, ended."""
+    """The state of the call that others see: connecting, active, ending. It is
+    "ended" only once its record is complete, which is the shell's to say."""
     if state in (State.ENDING, State.ENDED):
-        return str(state)
+        return "ending"
     return "connecting" if state is State.CONNECTING else "active"

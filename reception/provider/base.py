@@ -208,6 +208,7 @@ class Configure:
     """How the session is to behave.
 
     audio_format is "pcmu", "pcma" or "pcm24k", the same both ways.
+    transcription_prompt tells the recogniser what words to expect.
     """
 
     instructions: str
@@ -216,6 +217,7 @@ class Configure:
     tools: tuple[ToolSpec, ...] = ()
     turn_detection: TurnDetection | None = field(default_factory=TurnDetection)
     transcription_model: str = "gpt-4o-mini-transcribe"
+    transcription_prompt: str = ""
     language: str = "en"
     noise_reduction: str = ""
     max_output_tokens: int | None = None

@@ -267,7 +267,11 @@ def _session(command: b.Configure) -> b.JsonObject:
     audio_format = _FORMATS[command.audio_format]
     audio_in: b.JsonObject = {
         "format": audio_format,
-        "transcription": {"model": command.transcription_model, "language": command.language},
+        "transcription": {
+            "model": command.transcription_model,
+            "language": command.language,
+            "prompt": command.transcription_prompt,
+        },
         "turn_detection": _turn_detection(command.turn_detection),
     }
     if command.noise_reduction:

@@ -19,13 +19,15 @@ class FakeRecognizer:
     def __init__(self) -> None:
         self.transcripts: deque[str] = deque()
         self.heard: list[tuple[int, int, str]] = []  # (bytes, rate_hz, language)
+        self.prompts: list[str] = []
         self.failure: Exception | None = None
         self.let_through = asyncio.Event()
         self.let_through.set()
         self.called = asyncio.Event()
 
-    async def transcribe(self, pcm16: bytes, rate_hz: int, language: str) -> str:
+    async def transcribe(self, pcm16: bytes, rate_hz: int, language: str, prompt: str) -> str:
         self.heard.append((len(pcm16), rate_hz, language))
+        self.prompts.append(prompt)
         self.called.set()
         await self.let_through.wait()
         if self.failure is not None:

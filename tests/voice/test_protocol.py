@@ -46,7 +46,7 @@ def assistant_id(events):
 async def test_a_spoken_turn_has_the_protocols_events_in_their_order(engine):
     e = await engine()
     client = await e.client()
-    transcription = {"model": "whisper-1", "language": "en"}
+    transcription = {"model": "whisper-1", "language": "en", "prompt": "Opening hours?"}
     await client.configure(audio={"input": {"transcription": transcription}})
     e.ears.transcripts.append("what are your hours")
     e.brain.answers.append([Say("We open at nine.")])
@@ -74,6 +74,7 @@ async def test_a_spoken_turn_has_the_protocols_events_in_their_order(engine):
     assert types.count("conversation.item.added") == types.count("conversation.item.done") == 2
     completed = only(events, "conversation.item.input_audio_transcription.completed")[0]
     assert completed["transcript"] == "what are your hours"
+    assert e.ears.prompts == ["Opening hours?"]
     assert completed["usage"]["type"] in ("tokens", "duration")
     assert [turn.text for turn in e.brain.asked[0].turns] == ["what are your hours"]
     done = only(events, "response.done")[0]["response"]

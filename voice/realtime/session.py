@@ -30,6 +30,7 @@ class Transcribe:
     item_id: str
     pcm16: bytes
     language: str
+    prompt: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -312,7 +313,8 @@ class Session:
         self._emit("conversation.item.added", previous_item_id=before, item=item.wire())
         self._emit("conversation.item.done", previous_item_id=before, item=item.wire())
         transcription = self._config["audio"]["input"]["transcription"] or {}
-        self._work.append(Transcribe(item_id, pcm, str(transcription.get("language") or "en")))
+        language, prompt = (str(transcription.get(name) or "") for name in ("language", "prompt"))
+        self._work.append(Transcribe(item_id, pcm, language or "en", prompt))
 
     def _idle(self) -> None:
         """Nobody said anything: the model speaks up (idle_timeout_ms)."""

@@ -35,7 +35,7 @@ class WhisperEngine:
             models.locate(model), device="cpu", compute_type="int8", cpu_threads=threads
         )
 
-    def transcribe(self, pcm16: bytes, rate_hz: int, language: str) -> str:
+    def transcribe(self, pcm16: bytes, rate_hz: int, language: str, prompt: str) -> str:
         """The words in 16-bit samples; "" when there are none."""
         samples: NDArray[np.float32] = np.frombuffer(pcm16, dtype="<i2").astype(np.float32)
         samples /= np.float32(32768)
@@ -50,7 +50,7 @@ class WhisperEngine:
             temperature=0.0,
             without_timestamps=True,
             condition_on_previous_text=False,
-            initial_prompt=PROMPT,
+            initial_prompt=prompt or PROMPT,
             vad_filter=False,
         )
         text = " ".join(segment.text.strip() for segment in segments).strip()
@@ -72,7 +72,7 @@ class RecognizerActor:
         loop = asyncio.get_running_loop()
         self._engine = await loop.run_in_executor(self._pool, WhisperEngine, *self._settings)
         noise = (np.random.default_rng(1).normal(0, 2000, 16_000)).astype("<i2").tobytes()
-        await loop.run_in_executor(self._pool, self._engine.transcribe, noise, _RATE_HZ, "en")
+        await loop.run_in_executor(self._pool, self._engine.transcribe, noise, _RATE_HZ, "en", "")
         self._server = await wire.serve(self._path, self._handle)
         return os.getpid()
 
@@ -82,7 +82,12 @@ class RecognizerActor:
         assert self._engine is not None
         loop = asyncio.get_running_loop()
         text = await loop.run_in_executor(
-            self._pool, self._engine.transcribe, sound, head["rate_hz"], head["language"]
+            self._pool,
+            self._engine.transcribe,
+            sound,
+            head["rate_hz"],
+            head["language"],
+            head["prompt"],
         )
         yield {"text": text}, b""
 
@@ -94,11 +99,11 @@ class RemoteRecognizer:
         self._paths = paths
         self._next = 0
 
-    async def transcribe(self, pcm16: bytes, rate_hz: int, language: str) -> str:
+    async def transcribe(self, pcm16: bytes, rate_hz: int, language: str, prompt: str) -> str:
         """Raises Unavailable or LimitReached (`wire.request`)."""
         path = self._paths[self._next % len(self._paths)]
         self._next += 1
-        head = {"rate_hz": rate_hz, "language": language}
+        head = {"rate_hz": rate_hz, "language": language, "prompt": prompt}
         async with aclosing(wire.request(path, head, pcm16)) as answers:  # type: ignore[type-var]
             async for answer, _ in answers:
                 return str(answer["text"])

@@ -7,7 +7,7 @@ import pytest
 
 from reception.call import tools
 from reception.call.profile import ALL_TOOLS
-from reception.call.prompt import configuration, instructions, say_exactly
+from reception.call.prompt import configuration, expected_words, instructions, say_exactly
 from reception.call.record import TakenMessage
 from tests.unit.call.example import PROFILE, SPEC
 
@@ -119,6 +119,16 @@ def test_instructions_are_the_same_for_every_call_and_hold_the_directory():
     nobody = replace(PROFILE, directory=(), language="nl")
     assert "- nobody" in instructions(nobody)
     assert "Speak nl" in instructions(nobody)
+
+
+def test_the_recogniser_is_told_what_callers_say_and_whom_they_ask_for():
+    words = expected_words(PROFILE)
+    assert "Is Anna Berg there?" in words
+    assert "through to Sales?" in words
+    assert "opening hours" in words
+    assert "through to" not in expected_words(replace(PROFILE, directory=()))
+    assert expected_words(replace(PROFILE, language="de")) == "Example, Anna Berg, Sales"
+    assert configuration(PROFILE, "pcmu", "").transcription_prompt == words
 
 
 def test_exact_words_are_quoted():
