@@ -16,11 +16,11 @@ import structlog
 from ray.exceptions import RayError
 
 from actors.assignment import Assignment, NodeConfig, ProviderConfig
-from actors.profiles import ProfileBook, load_profiles
-from actors.spawn import Remote, spawn
+from actors.profiles import load_profiles
+from actors.spawn import SOON, Remote, spawn
 from actors.storage.calls import CallStore
 from actors.storage.engine import Store
-from reception.call.profile import Profile
+from reception.call.profile import Profile, ProfileBook
 from reception.call.record import CallRecord, CallSpec, TakenMessage
 from reception.errors import CallIdInUse, LimitReached, NotFound, Unavailable
 from reception.placement.lease import Placement
@@ -108,12 +108,7 @@ class NodeAgent:
     async def serve(self, provider: ProviderConfig) -> None:
         """The provider is known: warms everything up that the first call needs."""
         self._provider = provider
-        await asyncio.gather(
-            *(
-                worker.warm_up.remote(provider.provider, provider.base_url)
-                for worker in self._workers.values()
-            )
-        )
+        await asyncio.gather(*(self._warm_up(worker) for worker in self._workers.values()))
         rehearsal = self._assignment(_REHEARSAL, self._profile("", ""), next(iter(self._workers)))
         await asyncio.gather(
             *(session.rehearse.remote(rehearsal) for session in self._sessions.values())
@@ -164,8 +159,14 @@ class NodeAgent:
         handle = spawn("actors.worker:AudioWorker", worker_id, path)
         async with asyncio.timeout(WORKER_START_TIMEOUT_S):
             self._sockets[worker_id] = await handle.start.remote()
+            if self._provider.provider:
+                await self._warm_up(handle)
         self._workers[worker_id] = handle
         self._background(self._watch_worker(number, worker_id, handle))
+
+    async def _warm_up(self, worker: Remote) -> None:
+        provider = self._provider
+        await worker.warm_up.remote(provider.provider, provider.base_url, provider.model)
 
     async def _watch_worker(self, number: int, worker_id: str, handle: Remote) -> None:
         """Replaces the worker when its process dies."""
@@ -181,7 +182,7 @@ class NodeAgent:
         self._pool.starting()
         self._session_number += 1
         name = f"session:{self._config.node_id}-{self._session_number}"
-        handle = spawn("actors.session:CallSession", name, name=name)
+        handle = spawn("actors.session:CallSession", name, name=name, niceness=SOON)
         try:
             async with asyncio.timeout(WORKER_START_TIMEOUT_S):
                 await handle.warm_up.remote()
@@ -231,14 +232,17 @@ class NodeAgent:
 
     # ------------------------------------------------------------- leasing
 
-    async def model(self, profile: str, to_uri: str) -> str:
-        """The model that would answer. Raises InvalidRequest for the profile."""
-        return self._profile(profile, to_uri).model or self._provider.model
+    async def profiles(self) -> tuple[ProfileBook, str]:
+        """Who answers which call, and the model of those that name none."""
+        return self._book(), self._provider.model
 
     def _profile(self, name: str, to_uri: str) -> Profile:
+        return self._book().choose(name, to_uri)
+
+    def _book(self) -> ProfileBook:
         if self._profiles is None:
             raise Unavailable("this node is still starting", retry_after_s=1.0)
-        return self._profiles.choose(name, to_uri)
+        return self._profiles
 
     def _assignment(self, spec: CallSpec, profile: Profile, worker_id: str) -> Assignment:
         model = profile.model or self._provider.model

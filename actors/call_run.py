@@ -36,6 +36,7 @@ log = structlog.get_logger()
 LINK_TIMEOUT_S = 5.0
 ACTOR_TIMEOUT_S = 5.0
 STATS_TIMEOUT_S = 3.0
+TELL_S = 0.1
 MAX_WAITING_EVENTS = 1_000
 
 
@@ -65,6 +66,7 @@ class CallRun:
         self._finish: m.FinishCall | None = None
         self._cost_micros = 0
         self._told: tuple[str, str, int, int] | None = None
+        self._telling: asyncio.TimerHandle | None = None
 
     def request_end(self, reason: str, polite: bool) -> None:
         """Somebody else ends the call."""
@@ -84,6 +86,8 @@ class CallRun:
             await self._settle()
             return self._record("internal")
         finally:
+            if self._telling is not None:
+                self._telling.cancel()
             for task in self._tasks:
                 task.cancel()
             if self._link is not None:
@@ -131,7 +135,7 @@ class CallRun:
                 self._execute(conversation.handle_timer(time.monotonic()))
             else:
                 self._execute(conversation.handle(event, time.monotonic()))
-            self._tell_agent()
+            self._tell_agent_soon()
 
     def _execute(self, commands: list[m.ConversationCommand]) -> None:
         for command in commands:
@@ -263,8 +267,15 @@ class CallRun:
         await asyncio.sleep(command.delay_s)
         self._send(attach=self._attach(command.opening))
 
+    def _tell_agent_soon(self) -> None:
+        """In a moment, and once for all that changes meanwhile: a call that
+        comes up changes several times, and an actor call takes a millisecond."""
+        if self._telling is None:
+            self._telling = asyncio.get_running_loop().call_later(TELL_S, self._tell_agent)
+
     def _tell_agent(self) -> None:
         """The node agent hears of every change that an observer would see."""
+        self._telling = None
         record = self._record("")
         told = (record.state, record.phase, record.turns, record.cost_micros)
         if told != self._told:

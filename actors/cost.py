@@ -129,6 +129,10 @@ class CostController:
         """Where the ledger and the sums beside it disagree; [] is good."""
         return await self._reader.run(ledger.faults)
 
+    async def warm_up(self) -> None:
+        """Makes the first call's bookkeeping as quick as any other's."""
+        await self._writer.rehearse(self._rehearse)
+
     async def ping(self) -> dict[str, Any]:
         """Takes over from a predecessor, if there is one; the epoch.
 
@@ -162,6 +166,15 @@ class CostController:
         account, entries = money.open_hold(wanted)
         ledger.record(connection, owner, account, entries, self._stamp(now_s))
         return Hold(True, held_micros=account.held_micros)
+
+    def _rehearse(self, connection: Connection) -> None:
+        now_s = self._clock()
+        self._give_back_abandoned(connection, now_s)
+        used = Used(RESPONSE, "rehearsal", "", Usage(), 0, 0)
+        self._load_or_create(connection, "rehearsal", "", now_s)
+        ledger.add_usage(connection, "rehearsal", used, now_s)
+        room(self._budgets(connection, now_s), ledger.held(connection), 0, now_s)
+        self._close(connection, session_id="rehearsal", now_s=now_s)
 
     async def _bill(self, session_id: str, used: Used, now_s: float) -> Charge:
         _check_ids(session_id=session_id, used_id=used.used_id)

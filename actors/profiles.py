@@ -19,7 +19,7 @@ from pydantic import (
 )
 
 from reception.call.hours import DAYS, OpeningHours, Span, SpecialDay
-from reception.call.profile import ALL_TOOLS, Entry, Limits, Phrases, Profile
+from reception.call.profile import ALL_TOOLS, Entry, Limits, Phrases, Profile, ProfileBook
 from reception.errors import InvalidRequest
 from reception.provider.base import TurnDetection
 
@@ -195,23 +195,6 @@ class _File(_Strict):
             if name not in self.profiles:
                 raise ValueError(f"{number} names the profile {name!r}, which does not exist")
         return self
-
-
-class ProfileBook:
-    """All profiles of a deployment and who answers which number."""
-
-    def __init__(self, profiles: dict[str, Profile], numbers: dict[str, str], default: str) -> None:
-        self.profiles = profiles
-        self._numbers, self._default = numbers, default
-
-    def choose(self, profile: str, to_uri: str) -> Profile:
-        """The profile asked for; else the one of the called number; else the
-        default one. Raises InvalidRequest for an unknown name."""
-        name = profile or self._numbers.get(to_uri, self._default)
-        if name not in self.profiles:
-            known = ", ".join(sorted(self.profiles))
-            raise InvalidRequest(f"profile {name!r} is not one of {known}", field="profile")
-        return self.profiles[name]
 
 
 def load_profiles(path: Path) -> ProfileBook:

@@ -8,15 +8,22 @@ in the actor's own process only; `Remote` is a handle of it.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import ray
 from ray.actor import ActorHandle
 
 NAMESPACE = "reception"
+
+# Niceness of processes. Ray gives all its workers the same (15); here, on the few
+# cores of a node, whoever moves audio or admits calls comes before sessions, and
+# before whatever is only starting.
+AT_ONCE, SOON = 0, 5
 
 _ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 _INHERITED = ("COVERAGE_PROCESS_START",)
@@ -28,15 +35,25 @@ class Host:
     Args:
         path: "module:Class".
         args: the class's arguments.
+        niceness: of the process, where the system grants it.
     """
 
-    def __init__(self, path: str, args: tuple[Any, ...]) -> None:
+    def __init__(self, path: str, args: tuple[Any, ...], niceness: int = SOON) -> None:
+        _set_niceness(niceness)
         module, _, name = path.partition(":")
         self._actor = getattr(importlib.import_module(module), name)(*args)
 
     async def call(self, method: str, args: tuple[Any, ...]) -> Any:
         """Calls an async method."""
         return await getattr(self._actor, method)(*args)
+
+
+def _set_niceness(niceness: int) -> None:
+    """For every thread of this process: on Linux each has its own. To go below
+    what Ray gave takes a privilege (CAP_SYS_NICE); without it all stays as it is."""
+    for thread in Path("/proc/self/task").glob("*"):
+        with contextlib.suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, int(thread.name), niceness)
 
 
 class RemoteMethod:
@@ -75,6 +92,7 @@ def spawn(
     resources: dict[str, float] | None = None,
     env: dict[str, str] | None = None,
     strategy: Any = None,
+    niceness: int = AT_ONCE,
 ) -> Remote:
     """Starts an actor of the class at `path` ("module:Class").
 
@@ -85,6 +103,7 @@ def spawn(
         resources: custom resources that it holds, such as call_slots.
         env: environment variables for its process.
         strategy: Ray's scheduling strategy; None leaves the node to Ray.
+        niceness: AT_ONCE or SOON.
     """
     variables = _ONE_THREAD | (env or {})
     variables |= {key: os.environ[key] for key in _INHERITED if key in os.environ}
@@ -105,7 +124,7 @@ def spawn(
     # A class of the real one's name, so that Ray's tools show what runs.
     shown = type(path.rpartition(":")[2], (Host,), {})
     actor: Any = ray.remote(shown)
-    return Remote(actor.options(**options).remote(path, args))
+    return Remote(actor.options(**options).remote(path, args, niceness))
 
 
 def find(name: str) -> Remote:

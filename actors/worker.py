@@ -12,14 +12,16 @@ import structlog
 
 from actors.link import SESSION_SUFFIX, Link, serve
 from actors.media_call import MediaCall
-from actors.provider import warm_up
+from actors.provider import ProviderRefused, ProviderSocket, warm_up
 from protos.link.v1 import link_pb2 as lk
 from reception.framing import Kind
+from reception.provider.base import DialPlan
 
 log = structlog.get_logger()
 
 TICK_S = 0.02
 ATTACH_TIMEOUT_S = 5.0
+WARM_UP_DIAL_S = 3.0
 DEADLINE_EXCEEDED = 4
 
 
@@ -42,9 +44,14 @@ class AudioWorker:
         self._served = 0
         self._lag_s = 0.0
 
-    async def warm_up(self, provider: str, base_url: str) -> None:
-        """Makes the first dial as quick as any other."""
+    async def warm_up(self, provider: str, base_url: str, model: str) -> None:
+        """Makes the first dial as quick as any other, by making one; whether the
+        provider can be reached is seen again at each call."""
         await asyncio.to_thread(warm_up, provider, base_url)
+        with contextlib.suppress(ProviderRefused):
+            plan = DialPlan(provider, base_url, model, "pcmu", connect_timeout_s=WARM_UP_DIAL_S)
+            socket = await ProviderSocket.dial(plan)
+            await socket.close()
 
     async def start(self) -> str:
         """Serves; returns the path for front doors."""

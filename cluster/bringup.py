@@ -28,7 +28,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from actors.assignment import NodeConfig, ProviderConfig
 from actors.settings import Settings, load_settings
-from actors.spawn import NAMESPACE, Remote, find, spawn
+from actors.spawn import NAMESPACE, SOON, Remote, find, spawn
 from cluster.door_config import DoorConfig
 from reception.call.record import CallRecord, TakenMessage
 from reception.errors import Unavailable
@@ -199,12 +199,18 @@ def start(
 
 def _start_ray(options: ServeOptions, settings: Settings) -> Deployment:
     os.environ.setdefault("RAY_DEDUP_LOGS", "0")
+    os.environ.setdefault("RAY_worker_niceness", str(SOON))  # while they start
+    # Sessions are started one at a time by the node agent; at bring-up all at once.
+    os.environ.setdefault("RAY_worker_maximum_startup_concurrency", "32")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     raylet = None
     common: dict[str, Any] = {"namespace": NAMESPACE, "log_to_driver": False}
     common["logging_level"] = "ERROR"
     if options.address is None:
-        local = {"include_dashboard": options.dashboard, "dashboard_host": "127.0.0.1"}
+        local: dict[str, Any] = {
+            "include_dashboard": options.dashboard,
+            "dashboard_host": "127.0.0.1",
+        }
         with _signals_held():
             context = ray.init(**common, **local)
     else:

@@ -82,6 +82,17 @@ class Writer:
             ) from None
         return await asyncio.wrap_future(answer)
 
+    async def rehearse(self, work: Callable[[Connection], object]) -> None:
+        """Runs `work` and takes back all that it wrote: the first real one then
+        finds its statements compiled."""
+
+        def and_back(connection: Connection) -> None:
+            with connection.begin_nested() as savepoint:
+                work(connection)
+                savepoint.rollback()
+
+        await self.run(and_back)
+
     async def begin(self) -> int:
         """Takes the epoch, if that has not been done; returns it."""
         await self.run(lambda _: None)

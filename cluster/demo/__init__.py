@@ -23,6 +23,7 @@ from voice.speech.callers import caller_speech
 
 CALL_TIMEOUT_S = 120.0
 SNAPSHOT_S = 1.0
+APART_S = 0.25  # nobody dials in the same millisecond
 
 
 def run(provider: str, out: Path, *, as_json: bool) -> int:
@@ -76,8 +77,12 @@ async def _perform(
         for scene in cast
     ]  # fmt: skip
     rows = [Row(scene.name, caller.outcome) for scene, caller in zip(cast, callers, strict=True)]
-    calls = asyncio.gather(*(asyncio.wait_for(each.call(), CALL_TIMEOUT_S) for each in callers),
-                           return_exceptions=True)  # fmt: skip
+
+    async def place(number: int) -> Outcome:
+        await asyncio.sleep(number * APART_S)
+        return await asyncio.wait_for(callers[number].call(), CALL_TIMEOUT_S)
+
+    calls = asyncio.gather(*(place(n) for n in range(len(callers))), return_exceptions=True)
     snapshot: dict[str, Any] = {}
     with Live(console=console, refresh_per_second=8, transient=True) as view:
         shown_s = 0.0

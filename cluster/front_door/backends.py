@@ -8,6 +8,7 @@ from typing import Any, Protocol
 from ray.exceptions import RayActorError, RayError, RayTaskError
 
 from actors.spawn import Remote, find
+from reception.call.profile import ProfileBook
 from reception.call.record import CallRecord, CallSpec
 from reception.errors import ReceptionError, Unavailable
 from reception.money.account import Hold
@@ -30,7 +31,7 @@ class Backends(Protocol):
 
     async def close_call(self, session_id: str) -> None: ...
 
-    async def model(self, profile: str, to_uri: str) -> str: ...
+    def model(self, profile: str, to_uri: str) -> str: ...
 
     async def lease(self, spec: CallSpec) -> Placement: ...
 
@@ -55,11 +56,13 @@ class RayBackends:
     def __init__(self, node_id: str, timeout_s: float = 5.0) -> None:
         self._node_id, self._timeout_s = node_id, timeout_s
         self._handles: dict[str, Remote] = {}
+        self._profiles: tuple[ProfileBook, str] | None = None
 
     async def warm_up(self) -> None:
         """Connects to every actor, so that the first call does not wait for it."""
-        for name, method in (("security", "ping"), ("cost", "ping"), ("agent", "stats")):
-            await self._call(name, method, patience_s=30.0)
+        for name in ("security", "cost"):
+            await self._call(name, "warm_up", patience_s=30.0)
+        self._profiles = await self._call("agent", "profiles", patience_s=30.0)
 
     async def admit(self, credential: str | None, peer: str, scope: str) -> Admission:
         admission: Admission = await self._call("security", "admit", credential, peer, scope)
@@ -75,9 +78,11 @@ class RayBackends:
     async def close_call(self, session_id: str) -> None:
         await self._call("cost", "close_call", session_id)
 
-    async def model(self, profile: str, to_uri: str) -> str:
-        model: str = await self._call("agent", "model", profile, to_uri)
-        return model
+    def model(self, profile: str, to_uri: str) -> str:
+        if self._profiles is None:
+            raise Unavailable("this node is still starting", retry_after_s=1.0)
+        book, model = self._profiles
+        return book.choose(profile, to_uri).model or model
 
     async def lease(self, spec: CallSpec) -> Placement:
         placement: Placement = await self._call("agent", "lease", spec)

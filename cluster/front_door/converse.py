@@ -132,7 +132,7 @@ class Stream:
             node_id=self._config.node_id,
             accepted_at_s=time.time(),
         )
-        model = await self._backends.model(request.profile, request.to_uri)
+        model = self._backends.model(request.profile, request.to_uri)
         hold = await self._backends.open_call(
             session_id, call_id, admission.tenant, admission.key_id, model
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from reception.call.hours import OpeningHours
+from reception.errors import InvalidRequest
 from reception.provider.base import TurnDetection
 
 ALL_TOOLS = ("transfer_call", "take_message", "get_opening_hours", "find_person", "end_call")
@@ -80,3 +81,20 @@ class Profile:
             if entry.is_called(name):
                 return entry
         return None
+
+
+class ProfileBook:
+    """All profiles of a deployment and who answers which number."""
+
+    def __init__(self, profiles: dict[str, Profile], numbers: dict[str, str], default: str) -> None:
+        self.profiles = profiles
+        self._numbers, self._default = numbers, default
+
+    def choose(self, profile: str, to_uri: str) -> Profile:
+        """The profile asked for; else the one of the called number; else the
+        default one. Raises InvalidRequest for an unknown name."""
+        name = profile or self._numbers.get(to_uri, self._default)
+        if name not in self.profiles:
+            known = ", ".join(sorted(self.profiles))
+            raise InvalidRequest(f"profile {name!r} is not one of {known}", field="profile")
+        return self.profiles[name]

@@ -104,6 +104,13 @@ async def test_a_call_from_hold_to_settlement(cost: CostController) -> None:
     ]  # fmt: skip
 
 
+async def test_warming_up_moves_no_money(cost: CostController) -> None:
+    before = await cost.totals()
+    await cost.warm_up()
+    assert await cost.totals() == before
+    assert await cost.check() == []
+
+
 async def test_everything_sent_twice_counts_once(cost: CostController) -> None:
     for _ in range(2):
         assert (await cost.open_call("s1", "c1", "acme", "key", MODEL)).held_micros == SLICE

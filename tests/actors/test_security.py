@@ -108,6 +108,13 @@ async def test_a_wrong_secret_tells_no_more_than_an_unknown_key(
     assert (wrong.allowed, wrong.code, wrong.key_id) == (False, "unauthenticated", "")
 
 
+async def test_warming_up_leaves_neither_key_nor_entry(guard: SecurityGuard) -> None:
+    await guard.warm_up()
+    assert await guard.list_keys() == []
+    assert await guard.audit_entries() == []
+    assert await guard.verify_audit() == ""
+
+
 async def test_a_key_needs_the_scope(guard: SecurityGuard) -> None:
     text = await new_key(guard, "read")
     answer = await guard.admit(text, REMOTE, "manage")

@@ -196,3 +196,18 @@ async def test_a_locked_database_is_said_to_be_unavailable(
     waiting.close()
     for opened in (blocker, blocked):
         opened.close()
+
+
+async def test_a_rehearsal_leaves_nothing_behind(store: Store, writing: Writer) -> None:
+    seen: list[int] = []
+
+    def work(connection: Connection) -> None:
+        put(3)(connection)
+        rows = sa.select(sa.func.count(schema.spending.c.slot_s))
+        seen.append(connection.execute(rows).scalar_one())
+
+    await writing.rehearse(work)
+    assert seen == [1]
+    assert slots(store) == []
+    assert await writing.run(put(7)) == 7
+    assert slots(store) == [7]

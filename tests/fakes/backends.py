@@ -61,7 +61,7 @@ class FakeBackends:
     async def close_call(self, session_id: str) -> None:
         self.closed.append(session_id)
 
-    async def model(self, profile: str, to_uri: str) -> str:
+    def model(self, profile: str, to_uri: str) -> str:
         del profile, to_uri
         return "m"
 

@@ -174,7 +174,7 @@ class _Desk:
 
     def _about(self) -> list[Piece]:
         """What the profile's own instructions tell of the company."""
-        _, _, told = self._instructions.rpartition("\n\n")
+        _, _, told = self._instructions.strip().rpartition("\n\n")
         told = " ".join(told.split())
         if not told or told.startswith("Directory"):
             return self._robot()

@@ -63,7 +63,8 @@ class RecognizerActor:
 
     def __init__(self, path: str, model: str = models.PACKAGED, threads: int = 2) -> None:
         self._path, self._settings = path, (model, threads)
-        self._pool = ThreadPoolExecutor(1)
+        # Half a second of computing can wait for the frames of live calls.
+        self._pool = ThreadPoolExecutor(1, initializer=os.nice, initargs=(10,))
         self._engine: WhisperEngine | None = None
         self._server: asyncio.Server | None = None
 
