@@ -31,6 +31,7 @@ log = structlog.get_logger()
 EVENTS_KEPT = 10_000
 WORKER_START_TIMEOUT_S = 60.0
 LEASE_WAIT_S = 2.0
+REFILL_AFTER_S = 0.5  # calls seldom come alone, and their setup needs the CPU more
 FIRST_SESSIONS = 4  # ready at once; the rest of the pool is filled while calls are taken
 
 T = TypeVar("T")
@@ -220,6 +221,8 @@ class NodeAgent:
 
     async def _grow(self) -> None:
         try:
+            if not self._waiting_leases:
+                await asyncio.sleep(REFILL_AFTER_S)
             while not self._draining and self._pool.wanted():
                 await self._start_session()
         finally:

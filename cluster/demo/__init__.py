@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import shutil
 import time
@@ -10,7 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.live import Live
 
 from cluster.bringup import Deployment, ServeOptions, start
@@ -23,6 +24,7 @@ from voice.speech.callers import caller_speech
 
 CALL_TIMEOUT_S = 120.0
 SNAPSHOT_S = 1.0
+PICTURE_S, PICTURE_COLUMNS = 11.0, 110
 APART_S = 0.25  # nobody dials in the same millisecond
 
 
@@ -40,12 +42,15 @@ def run(provider: str, out: Path, *, as_json: bool) -> int:
     with console.status("starting") as status:
         deployment = start(options, progress=status.update)
     try:
-        console.print(f"gRPC {deployment.grpc_address}   HTTP {deployment.http_url}   "
-                      f"Ray dashboard {deployment.dashboard_url}")  # fmt: skip
+        console.print(
+            f"gRPC {deployment.grpc_address}   HTTP {deployment.http_url}\n"
+            f"Ray dashboard {deployment.dashboard_url}"
+        )
         key = deployment.create_key("demo", ["call", "read"])
         cast = scenes(lambda text, voice: mulaw(caller_speech(text, voice)))
         began_s = time.monotonic()
-        rows = asyncio.run(_perform(deployment, cast, key, console))
+        picture = folder / "live-view.svg"
+        rows = asyncio.run(_perform(deployment, cast, key, console, picture))
         elapsed_s = time.monotonic() - began_s
         for row in rows:
             _keep(folder, row, deployment)
@@ -63,9 +68,9 @@ def run(provider: str, out: Path, *, as_json: bool) -> int:
 
 
 async def _perform(
-    deployment: Deployment, cast: list[Scene], key: str, console: Console
+    deployment: Deployment, cast: list[Scene], key: str, console: Console, picture: Path | None
 ) -> list[Row]:
-    """All calls at once, under the live view."""
+    """All calls at once, under the live view, of which `picture` keeps one moment."""
     began_s = time.monotonic()
     callers = [
         Caller(
@@ -91,6 +96,9 @@ async def _perform(
                 snapshot, shown_s = await asyncio.to_thread(deployment.snapshot), time.monotonic()
             view.update(live(rows, snapshot, time.monotonic() - began_s))
             await asyncio.wait([calls], timeout=0.1)
+            if picture is not None and time.monotonic() - began_s > PICTURE_S:
+                _draw(live(rows, snapshot, time.monotonic() - began_s), picture)
+                picture = None
     console.print(live(rows, snapshot, time.monotonic() - began_s))
     messages = await asyncio.to_thread(deployment.messages)
     judged = []
@@ -100,6 +108,12 @@ async def _perform(
             verdict = f"{type(result).__name__}: {result}"
         judged.append(Row(scene.name, outcome, verdict))
     return judged
+
+
+def _draw(view: RenderableType, picture: Path) -> None:
+    canvas = Console(record=True, width=PICTURE_COLUMNS, file=io.StringIO())
+    canvas.print(view)
+    canvas.save_svg(str(picture), title="reception demo")
 
 
 def _start(number: str) -> rv.CallStart:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Group, RenderableType
 from rich.panel import Panel
 from rich.table import Table
@@ -41,7 +42,7 @@ def quantile(values: Sequence[float], share: float) -> float:
 
 def live(rows: Sequence[Row], snapshot: dict[str, Any], elapsed_s: float) -> RenderableType:
     """Calls, turns, latencies, money and actors."""
-    calls = Table(expand=True, border_style="dim", title_justify="left")
+    calls = Table(expand=True, border_style="dim", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for column, width in (("call", 21), ("doing", 16), ("turns", 5), ("ms", 4)):
         calls.add_column(column, width=width, no_wrap=True)
     calls.add_column("last words", ratio=1, no_wrap=True, overflow="ellipsis")
@@ -79,7 +80,7 @@ def _words(outcome: Outcome) -> Text:
         return Text("")
     who, words = outcome.transcript[-1]
     style = "cyan" if who == "caller" else "green"
-    return Text.assemble((f"{who}: ", f"bold {style}"), words)
+    return Text.assemble((f"{who[:1].upper()}: ", f"bold {style}"), words)
 
 
 def _status(snapshot: dict[str, Any]) -> RenderableType:
@@ -107,11 +108,17 @@ def _status(snapshot: dict[str, Any]) -> RenderableType:
 
 def table(rows: Sequence[Row]) -> RenderableType:
     """How the calls went."""
-    calls = Table(title="Calls", title_justify="left", border_style="dim")
+    calls = Table(
+        title="Calls",
+        title_justify="left",
+        border_style="dim",
+        box=SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+    )
     calls.add_column("call", no_wrap=True)
-    for column in ("ended", "turns", "cuts", "p50 ms", "setup", "cost $"):
+    for column in ("ended", "turns", "cuts", "ms", "setup", "cost $"):
         calls.add_column(column, justify="right" if column != "ended" else "left", no_wrap=True)
-    calls.add_column("as it should", overflow="fold")
+    calls.add_column("good", overflow="fold")
     for row in rows:
         outcome, summary = row.outcome, row.outcome.summary or rv.Call()
         latencies = [time.latency_ms for time in _first_audio(outcome)]
@@ -155,7 +162,13 @@ def figures(rows: Sequence[Row]) -> dict[str, float]:
 
 
 def figures_table(found: dict[str, float]) -> RenderableType:
-    rows = Table(title="Times", title_justify="left", border_style="dim")
+    rows = Table(
+        title="Times",
+        title_justify="left",
+        border_style="dim",
+        box=SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+    )
     rows.add_column("from the caller's end of speech …")
     rows.add_column("p50 ms", justify="right")
     rows.add_column("p95 ms", justify="right")

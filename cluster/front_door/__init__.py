@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter, deque
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from typing import Any
 
 import grpc
@@ -27,6 +28,7 @@ log = structlog.get_logger()
 SERVICE = rv.DESCRIPTOR.services_by_name["Reception"].full_name
 SETUPS_KEPT = 10_000
 DRAIN_NOTICE_S = 0.5
+FIRST_WRITE_S = 1.0
 
 
 class FrontDoor:
@@ -106,6 +108,11 @@ class FrontDoor:
     ) -> None:
         if self._draining:
             self._refused["UNAVAILABLE"] += 1
+            # A client whose first write fails is told INTERNAL by grpcio, whatever
+            # the status (grpc/grpc issue 36066): take that write first.
+            with suppress(StopAsyncIteration, TimeoutError):
+                async with asyncio.timeout(FIRST_WRITE_S):
+                    await anext(requests)
             await abort(context, Unavailable("this server is going away", retry_after_s=1.0))
         stream = Stream(requests, context, self._backends, self._config)
         self._streams.add(stream)

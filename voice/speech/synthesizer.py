@@ -85,6 +85,13 @@ class SynthesizerActor:
         self._server = await wire.serve(self._path, self._handle)
         return os.getpid()
 
+    async def stop(self) -> None:
+        """Serves no more; what is being worked on is finished."""
+        if self._server is not None:
+            self._server.close()
+            await self._server.wait_closed()
+        await asyncio.to_thread(self._pool.shutdown)
+
     async def _handle(
         self, head: wire.Head, sound: bytes
     ) -> AsyncIterator[tuple[wire.Head, bytes]]:

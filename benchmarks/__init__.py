@@ -1,0 +1,1 @@
+"""Benchmarks: figures for people, beside a baseline of the same run. They gate nothing."""

@@ -1,0 +1,25 @@
+"""Who answers which call."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from reception.call.profile import ProfileBook
+from reception.errors import InvalidRequest
+from tests.unit.call.example import PROFILE
+
+OTHER = replace(PROFILE, name="other")
+BOOK = ProfileBook({"example": PROFILE, "other": OTHER}, {"+4930300": "other"}, "example")
+
+
+def test_the_profile_asked_for_comes_before_the_called_number_and_that_before_the_default():
+    assert BOOK.choose("example", "+4930300") is PROFILE
+    assert BOOK.choose("", "+4930300") is OTHER
+    assert BOOK.choose("", "+4930999") is PROFILE
+
+
+def test_an_unknown_profile_is_refused_by_name():
+    with pytest.raises(InvalidRequest, match="profile 'nobody' is not one of example, other"):
+        BOOK.choose("nobody", "")
