@@ -6,6 +6,8 @@ import asyncio
 import json
 import os
 import signal
+import subprocess
+import sys
 import threading
 import urllib.request
 from collections.abc import Iterator
@@ -26,6 +28,7 @@ from voice.server import EngineConfig, EngineServer
 
 pytestmark = pytest.mark.timeout(180)
 
+ROOT = Path(__file__).resolve().parents[2]
 SPEECH = bytes(range(0, 256)) * 60  # two seconds of something loud, mu-law
 
 
@@ -111,6 +114,22 @@ def test_a_call_is_answered_recorded_and_billed(node: Deployment, key: str) -> N
     assert record.cost_micros == outcome.summary.cost_micros
     assert record.stats["frames_in"] > 100
     assert node.snapshot()["costs"]["held_micros"] == 0
+
+
+def test_the_documentations_first_call_works(node: Deployment, key: str, tmp_path: Path) -> None:
+    text = (ROOT / "docs" / "api.md").read_text()
+    program = text.split("```python\n")[1].split("```")[0]
+    assert program.count("\n") <= 40
+    (tmp_path / "first_call.py").write_text(program)
+    (tmp_path / "speech.ulaw").write_bytes(SPEECH)
+    command = [sys.executable, "first_call.py", node.grpc_address, key, "speech.ulaw"]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    assert "2 Certainly." in done.stdout
+    assert 'end_reason: "caller_hangup"' in done.stdout
 
 
 def test_a_caller_who_cancels_is_settled_and_the_session_serves_the_next(
