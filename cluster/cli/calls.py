@@ -10,6 +10,7 @@ from cluster.cli.app import SERVER, AsJson, Key, Server, app, console, print_jso
 
 if TYPE_CHECKING:
     from google.protobuf.message import Message
+    from rich.console import JustifyMethod
 
     from protos.reception.v1 import reception_pb2 as rv
 
@@ -51,9 +52,13 @@ def list_(
     if as_json:
         print_json([_plain(call) for call in found])
         return
+    from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
-    table = Table("call", "began", "from", "state", "ended", "turns", "s", "cost $")
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for column in ("call", "began", "from", "doing", "turns", "s", "cost $"):
+        justify: JustifyMethod = "right" if column in ("turns", "s", "cost $") else "left"
+        table.add_column(column, justify=justify, no_wrap=column in ("call", "began"))
     for call in found:
         table.add_row(*_row(call))
     console().print(table if found else "there are no calls")
@@ -127,13 +132,13 @@ def _plain(message: "Message") -> dict[str, Any]:
 def _row(call: "rv.Call") -> list[str]:
     from protos.reception.v1 import reception_pb2 as rv
 
-    began = f"{call.started_at.ToDatetime():%m-%d %H:%M:%S}" if call.HasField("started_at") else ""
+    began = f"{call.started_at.ToDatetime():%m-%d %H:%M}" if call.HasField("started_at") else ""
+    state = rv.CallState.Name(call.state).removeprefix("CALL_STATE_").lower()
     return [
         call.call_id,
         began,
         getattr(call, "from"),
-        call.phase or rv.CallState.Name(call.state).removeprefix("CALL_STATE_").lower(),
-        call.end_reason,
+        call.end_reason or call.phase or state,
         str(call.turns),
         f"{call.duration_ms / 1000:.1f}",
         f"{call.cost_micros / _MICROS:.4f}",
