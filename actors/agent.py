@@ -93,7 +93,7 @@ class NodeAgent:
         self._provider = ProviderConfig("", "", "")
         self._growing = False
         self._ended = 0
-        self._session_number = 0
+        self._session_number = self._worker_number = 0
         self._pool_changed = asyncio.Condition()
 
     async def start(self) -> dict[str, Any]:
@@ -156,7 +156,8 @@ class NodeAgent:
 
     async def _start_worker(self, number: int) -> None:
         worker_id = f"{self._config.node_id}-w{number}"
-        path = str(Path(self._config.socket_dir) / f"w{number}.sock")
+        self._worker_number += 1  # a new path each time: the old one leads nowhere
+        path = str(Path(self._config.socket_dir) / f"w{number}-{self._worker_number}.sock")
         handle = spawn("actors.worker:AudioWorker", worker_id, path)
         async with asyncio.timeout(WORKER_START_TIMEOUT_S):
             self._sockets[worker_id] = await handle.start.remote()
@@ -308,7 +309,8 @@ class NodeAgent:
     def _load_by_worker(self) -> dict[str, int]:
         load = dict.fromkeys(self._workers, 0)
         for live in self._live.values():
-            load[live.worker_id] += 1
+            if live.worker_id in load:  # else it has just died
+                load[live.worker_id] += 1
         return load
 
     async def _run(self, live: _Live, assignment: Assignment) -> None:
@@ -334,6 +336,28 @@ class NodeAgent:
         async with self._pool_changed:
             self._pool_changed.notify_all()
         self._refill()
+
+    async def another_worker(self, lease_id: str, lost_socket: str) -> str:
+        """The call's audio worker at `lost_socket` is gone: the socket of the one
+        that has the call now. Idempotent.
+
+        Raises:
+            NotFound: no live call has the lease.
+            Unavailable: there is no other worker (yet).
+        """
+        live = next((each for each in self._live.values() if each.lease_id == lease_id), None)
+        if live is None:
+            raise NotFound("no live call has this lease", field="lease_id")
+        if self._sockets.get(live.worker_id) != lost_socket:
+            return self._sockets[live.worker_id]
+        load = self._load_by_worker()
+        load.pop(live.worker_id, None)
+        worker_id = least_loaded(load)
+        if worker_id is None:
+            raise Unavailable("this node has no other audio worker", retry_after_s=1.0)
+        log.warning("call moved to another worker", call_id=live.record.spec.call_id)
+        live.worker_id = worker_id
+        return self._sockets[worker_id]
 
     async def abandon(self, lease_id: str, reason: str) -> None:
         """The front door gave the call up; its session stops. Idempotent."""

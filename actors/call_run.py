@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import math
 import random
 import time
 from collections.abc import Coroutine
@@ -37,6 +38,9 @@ LINK_TIMEOUT_S = 5.0
 ACTOR_TIMEOUT_S = 5.0
 STATS_TIMEOUT_S = 3.0
 TELL_S = 0.1
+MOVE_TIMEOUT_S = 10.0
+MOVE_PAUSE_S = 0.1
+LEAD_MS = 200  # playout's lead at the most
 MAX_WAITING_EVENTS = 1_000
 
 
@@ -67,6 +71,10 @@ class CallRun:
         self._cost_micros = 0
         self._told: tuple[str, str, int, int] | None = None
         self._telling: asyncio.TimerHandle | None = None
+        self._worker_socket = assignment.worker_socket
+        self._began_s = time.monotonic()
+        self._moves = 0  # to other audio workers
+        self._listening = True
 
     def request_end(self, reason: str, polite: bool) -> None:
         """Somebody else ends the call."""
@@ -75,9 +83,7 @@ class CallRun:
     async def run(self) -> CallRecord:
         """The call from attaching to its record."""
         try:
-            self._link = await Link.connect(
-                self._assignment.worker_socket + SESSION_SUFFIX, LINK_TIMEOUT_S
-            )
+            self._link = await Link.connect(self._worker_socket + SESSION_SUFFIX, LINK_TIMEOUT_S)
             self._link.handle(self._on_frame, self._on_link_end)
             self._link.send(lk.SessionToWorker(attach=self._attach(self._opening())))
             await self._converse()
@@ -112,13 +118,29 @@ class CallRun:
             self._audio_format,
             opening=tuple(self._codec.encode(command) for command in opening),
         )
-        leg = LegConfig(spec.codec, spec.rate_hz, spec.ptime_ms, spec.sends_marks)
+        leg = LegConfig(
+            spec.codec,
+            spec.rate_hz,
+            spec.ptime_ms,
+            spec.sends_marks,
+            frames_before=self._frames_before(),
+            generation=self._moves,
+            listening=self._listening,
+        )
         return lk.SessionAttach(
             call_id=spec.call_id,
             lease_id=spec.lease_id,
             dial_plan=json.dumps(asdict(plan)).encode(),
             leg_config=json.dumps(asdict(leg)).encode(),
         )
+
+    def _frames_before(self) -> int:
+        """How many numbers the leg's frames may have had so far: playout keeps to
+        real time, so never more than there was time for."""
+        if self._moves == 0:
+            return 0
+        passed_ms = (time.monotonic() - self._began_s) * 1000 + LEAD_MS
+        return math.ceil(passed_ms / self._spec.ptime_ms)
 
     # ------------------------------------------------------------- the loop
 
@@ -145,6 +167,7 @@ class CallRun:
                 case m.StopPlayout():
                     self._send(stop_playout=lk.StopPlayout())
                 case m.Listen(on):
+                    self._listening = on
                     self._send(listen=lk.Listen(on=on))
                 case m.RunTool():
                     self._background(self._run_tool(command))
@@ -205,11 +228,12 @@ class CallRun:
                     self._stats.set_result(message.stats)
 
     def _on_link_end(self) -> None:
-        """The worker is gone: without it there is no call."""
-        if not self._stats.done():
+        """The worker is gone, or this call let go of it."""
+        self._link = None
+        if self._finish is None:
+            self._put(m.MediaLost())
+        elif not self._stats.done():
             self._stats.set_result(lk.LegStats())
-        with contextlib.suppress(asyncio.QueueFull):
-            self._inbox.put_nowait(m.EndRequested("internal", polite=False))
 
     # ------------------------------------------------------------- tools, money
 
@@ -265,7 +289,34 @@ class CallRun:
 
     async def _redial(self, command: m.Redial) -> None:
         await asyncio.sleep(command.delay_s)
+        try:
+            if self._link is None:
+                await self._move()
+        except ReceptionError as error:
+            log.warning("no other worker", call_id=self._spec.call_id, error=error.message)
+            self._put(m.EndRequested("internal", polite=False))
+            return
         self._send(attach=self._attach(command.opening))
+
+    async def _move(self) -> None:
+        """To another audio worker, once there is one. Raises Unavailable."""
+        until_s = time.monotonic() + MOVE_TIMEOUT_S
+        while True:
+            try:
+                async with asyncio.timeout(ACTOR_TIMEOUT_S):
+                    self._worker_socket = await self._agent.another_worker.remote(
+                        self.lease_id, self._worker_socket
+                    )
+                self._link = await Link.connect(
+                    self._worker_socket + SESSION_SUFFIX, LINK_TIMEOUT_S
+                )
+                break
+            except (RayError, ReceptionError, TimeoutError) as error:
+                if time.monotonic() > until_s:
+                    raise Unavailable("no audio worker takes the call") from error
+                await asyncio.sleep(MOVE_PAUSE_S)
+        self._moves += 1
+        self._link.handle(self._on_frame, self._on_link_end)
 
     def _tell_agent_soon(self) -> None:
         """In a moment, and once for all that changes meanwhile: a call that
@@ -300,7 +351,8 @@ class CallRun:
                 field.name: getattr(stats, field.name)
                 for field in stats.DESCRIPTOR.fields
                 if field.name != "recording"
-            },
+            }
+            | {"moves": self._moves},
             recording=stats.recording,
         )
         if finish.hangup:

@@ -66,12 +66,14 @@ class MediaCall:
             config.ptime_ms,
             lead_ms=config.lead_ms,
             sends_marks=config.sends_marks,
+            frames_before=config.frames_before,
+            generation=config.generation,
         )
         self._stats = lk.LegStats()
         self._provider: ProviderSocket | None = None
         self._provider_task: asyncio.Task[None] | None = None
         self._before_provider: list[bytes] = []
-        self._listening = True
+        self._listening = config.listening
         self._finishing: asyncio.Task[None] | None = None
         self._drained = asyncio.Event()
         self._ended = False

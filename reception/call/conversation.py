@@ -67,7 +67,8 @@ class Conversation:
         self._transcript = Transcript()
         self._turns = Turns(0.0)
         self._tools = ToolUses()
-        self._connected = self._greeted = self._playing = False
+        self._connected = self._greeted = False
+        self._playing: tuple[str, float] | None = None  # the item, and since when
         self._prompted = self._retried = False
         self._healable = True
         self._dials = 1
@@ -174,8 +175,8 @@ class Conversation:
         if self._response is not None:
             self._provider(p.CancelResponse(self._response))
             self._response = None
-        if self._playing:
-            self._playing = False
+        if self._playing is not None:
+            self._playing = None
             self._tell(m.StopPlayout())
 
     def _listen(self) -> None:
@@ -186,7 +187,7 @@ class Conversation:
 
     def _settle(self) -> None:
         """Goes on once nothing is being made, awaited, played or run."""
-        quiet = self._response is None and not self._owed and not self._playing
+        quiet = self._response is None and not self._owed and self._playing is None
         if not quiet or self._tools.running():
             return
         if self.state is State.ENDING:
@@ -242,6 +243,15 @@ class Conversation:
             self._finish("provider_unavailable", hangup=True)
         else:
             self._dial_again()
+
+    def _on_media_lost(self, _: m.MediaLost) -> None:
+        """What the caller was just told ends in the middle: it is answered anew."""
+        if self._playing is not None:
+            item_id, since_s = self._playing
+            self._playing = None
+            self._transcript.cut(item_id, round((self._now_s - since_s) * 1000))
+            self._owed = True
+        self._on_down(m.ProviderDown(0, "the audio worker is gone"))
 
     def _dial_again(self) -> None:
         self._tools.orphan()
@@ -333,23 +343,23 @@ class Conversation:
 
     def _on_answer_timeout(self) -> None:
         """No answer began, or one takes too long to be made."""
-        if self._response is not None and self._playing:
+        if self._response is not None and self._playing is not None:
             return
         self._hush()
         self._on_failure()
 
-    def _on_playout_started(self, _: m.PlayoutStarted) -> None:
-        self._playing = True
+    def _on_playout_started(self, event: m.PlayoutStarted) -> None:
+        self._playing = (event.item_id, self._now_s)
         self._no("silence")
         if self.state in (State.LISTENING, State.THINKING, State.TOOL_RUNNING):
             self._go(State.SPEAKING)
         self._tell(self._turns.first_audio(self._now_s))
 
     def _on_playout_drained(self, _: m.PlayoutDrained) -> None:
-        self._playing = False
+        self._playing = None
 
     def _on_interrupted(self, event: m.PlayoutInterrupted) -> None:
-        self._playing = False
+        self._playing = None
         self._turns.interruptions += 1
         self._transcript.cut(event.item_id, event.heard_ms)
         self._tell(self._turns.done(self._now_s, interrupted=True))
@@ -394,7 +404,7 @@ class Conversation:
             self._transcript.tool(call.call_id, call.name, call.arguments, use.output or "")
             for command in use.commands():
                 self._provider(command)
-        if self.state in (State.TOOL_RUNNING, State.SPEAKING) and not self._playing:
+        if self.state in (State.TOOL_RUNNING, State.SPEAKING) and self._playing is None:
             self._go(State.THINKING)
         if self._effect is None:
             self._respond()
@@ -518,6 +528,7 @@ class Conversation:
 _HANDLERS: dict[type, Callable[[Conversation, Any], None]] = {
     m.ProviderUp: Conversation._on_up,
     m.ProviderDown: Conversation._on_down,
+    m.MediaLost: Conversation._on_media_lost,
     m.PlayoutStarted: Conversation._on_playout_started,
     m.PlayoutDrained: Conversation._on_playout_drained,
     m.PlayoutInterrupted: Conversation._on_interrupted,

@@ -33,6 +33,12 @@ class ProviderDown:
 
 
 @dataclass(frozen=True, slots=True)
+class MediaLost:
+    """The audio worker is gone, and with it the provider's socket and all that
+    had not been played."""
+
+
+@dataclass(frozen=True, slots=True)
 class CallerPressed:
     digits: str
 
@@ -115,6 +121,7 @@ ConversationEvent = (
     FromProvider
     | ProviderUp
     | ProviderDown
+    | MediaLost
     | CallerPressed
     | CallerHold
     | TransferResult

@@ -8,10 +8,18 @@ from dataclasses import dataclass
 @dataclass(frozen=True, slots=True)
 class LegConfig:
     """codec is "pcmu", "pcma" or "l16"; lead_ms how far playout may run ahead of
-    the leg's clock."""
+    the leg's clock.
+
+    A leg that another worker takes over goes on where it was: frames_before were
+    numbered already, and generation keeps its marks apart from earlier ones.
+    listening False: the caller's audio is not for the provider just now.
+    """
 
     codec: str
     rate_hz: int
     ptime_ms: int
     sends_marks: bool
     lead_ms: int = 120
+    frames_before: int = 0
+    generation: int = 0
+    listening: bool = True

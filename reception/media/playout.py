@@ -77,13 +77,24 @@ class Playout:
         ptime_ms: length of a frame.
         lead_ms: how far ahead of the leg's clock frames may be sent.
         sends_marks: the leg sends every mark back when it reached it.
+        frames_before: numbers that the leg's frames had before this playout.
+        generation: names its marks apart from those of the leg's earlier ones.
     """
 
     def __init__(
-        self, format: AudioFormat, ptime_ms: int, *, lead_ms: int = 120, sends_marks: bool = False
+        self,
+        format: AudioFormat,
+        ptime_ms: int,
+        *,
+        lead_ms: int = 120,
+        sends_marks: bool = False,
+        frames_before: int = 0,
+        generation: int = 0,
     ) -> None:
         self.dropped_ms = 0
         self.frames_out = 0
+        self._before = frames_before
+        self._generation = generation
         self._format = format
         self._ptime_ms = ptime_ms
         self._frame_bytes = format.bytes_per_ms * ptime_ms
@@ -171,10 +182,12 @@ class Playout:
         self._in_flight.append(_Sent(item, begins_ms, item.sent_ms, self._edge_s, ends_s))
         if self._origin_s is None:
             self._origin_s = self._edge_s
-        timestamp_ms = round((self._edge_s - self._origin_s) * 1000)
+        timestamp_ms = self._before * self._ptime_ms
+        timestamp_ms += round((self._edge_s - self._origin_s) * 1000)
         self._edge_s = ends_s
         self.frames_out += 1
-        return FrameOut(audio, item.item_id, self.frames_out, timestamp_ms, first)
+        sequence = self._before + self.frames_out
+        return FrameOut(audio, item.item_id, sequence, timestamp_ms, first)
 
     def _mark_is_due(self, item: _Item) -> bool:
         at_end = item.complete and not item.waiting
@@ -182,7 +195,7 @@ class Playout:
 
     def _mark(self, item: _Item) -> MarkOut:
         self._mark_number += 1
-        name = f"p{self._mark_number}"
+        name = f"p{self._generation}.{self._mark_number}"
         item.marked_ms = item.sent_ms
         self._marks.append((name, item, item.sent_ms))
         return MarkOut(name)

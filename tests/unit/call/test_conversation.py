@@ -480,6 +480,38 @@ def test_an_answer_that_was_owed_is_asked_for_again():
     assert str(call.state) == "thinking"
 
 
+def test_an_answer_that_was_lost_with_its_worker_keeps_what_was_heard_and_is_made_anew():
+    call = Call().greeted()
+    call.asked("Hello?")
+    words = "We are open from nine to five every day of the week but Sunday."
+    call.tell(
+        p.ResponseStarted("r1"),
+        p.AssistantTranscript("r1", "i1", words, final=True),
+        m.PlayoutStarted("i1"),
+        p.ResponseDone("r1", "completed"),
+    )
+    out = call.tell(m.MediaLost(), after=2.0)
+    [redial] = only(out, m.Redial)
+    assert redial.opening[-1] == p.AddText("assistant", "We are open from nine to five …")
+    assert str(call.state) == "connecting"
+    assert asked_for(call.tell(m.ProviderUp())) == [""]
+    assert call.talk.record().interruptions == 0
+
+
+def test_a_worker_lost_while_nobody_speaks_is_not_noticed():
+    call = Call().greeted()
+    assert only(call.tell(m.MediaLost()), m.Redial)
+    assert asked_for(call.tell(m.ProviderUp())) == []
+    assert str(call.state) == "listening"
+
+
+def test_a_worker_lost_during_the_last_words_ends_the_call():
+    call = Call().greeted()
+    call.tell(m.EndRequested("budget"))
+    call.tell(p.ResponseStarted("r1"), m.PlayoutStarted("i1"))
+    assert call.tell(m.MediaLost())[-1].reason == "budget"
+
+
 def test_a_tool_that_ran_while_the_provider_was_away_is_told_to_the_next_one():
     call = Call().greeted()
     call.asked()
@@ -610,6 +642,7 @@ effects = st.sampled_from([None, TRANSFER, tools.EndCall("x")])
 events = st.one_of(
     st.just(m.ProviderUp()),
     st.builds(m.ProviderDown, st.sampled_from([401, 1006, 1011]), st.just("")),
+    st.just(m.MediaLost()),
     st.builds(m.CallerPressed, st.sampled_from(["1", "2", "#", "22"])),
     st.builds(m.CallerHold, st.booleans()),
     st.builds(m.TransferResult, st.booleans()),

@@ -51,6 +51,16 @@ def test_frames_are_numbered_timed_and_the_first_is_known():
     assert (third.first, third.timestamp_ms) == (False, 1000)
 
 
+def test_a_leg_taken_over_goes_on_numbering_and_names_its_marks_anew():
+    going_on = Playout(PCMU, 20, lead_ms=100, sends_marks=True, frames_before=50, generation=2)
+    going_on.add("i", 0, b"\x01" * 160 * 5)
+    out = going_on.due(7.0)
+    assert [(each.sequence, each.timestamp_ms) for each in frames(out)][:2] == [
+        (51, 1_000), (52, 1_020),
+    ]  # fmt: skip
+    assert marks(out) == ["p2.1"]
+
+
 def test_a_last_piece_shorter_than_a_frame_waits_for_the_end_and_is_filled_with_silence():
     leg = playout()
     leg.add("a", 0, b"\x01" * 200)

@@ -1,0 +1,248 @@
+"""The session actor beside Ray: real links, real workers, a provider that the test steers."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import actors.session
+from actors.assignment import Assignment, ProviderConfig
+from actors.call_run import CallRun
+from actors.link import Link
+from actors.session import CallSession
+from actors.worker import AudioWorker
+from protos.link.v1 import link_pb2 as lk
+from protos.reception.v1 import reception_pb2 as rv
+from reception.call.conversation import Conversation
+from reception.call.record import CallRecord
+from reception.call.transcript import Transcript
+from reception.errors import ProtocolViolation, Unavailable
+from reception.framing import Kind, split_audio
+from reception.money.account import CallCost, Charge
+from tests.fakes.provider import FakeProvider, send, speak
+from tests.unit.call.example import PROFILE, SPEC
+
+ROOT = Path(__file__).resolve().parents[2]
+WORDS = "The secret word is halibut."
+NOT_IN_A_SESSION = {
+    "ctranslate2", "fastapi", "faster_whisper", "grpc", "httpx", "numpy", "openai", "pydantic",
+    "soxr", "sqlalchemy", "webrtcvad", "websockets",
+}  # fmt: skip
+
+
+class FakeActor:
+    """Stands for a handle: `actor.method.remote(args)`; a method is a function."""
+
+    def __init__(self, **methods: Callable[..., Any]) -> None:
+        self.calls: list[tuple[str, tuple[Any, ...]]] = []
+        self._methods = methods
+
+    def __getattr__(self, name: str) -> Any:
+        return FakeMethod(self, name, self._methods[name])
+
+
+class FakeMethod:
+    def __init__(self, actor: FakeActor, name: str, function: Callable[..., Any]) -> None:
+        self._actor, self._name, self._function = actor, name, function
+
+    def remote(self, *args: Any) -> Any:
+        self._actor.calls.append((self._name, args))
+
+        async def answer() -> Any:
+            return self._function(*args)
+
+        return asyncio.ensure_future(answer())
+
+
+class House:
+    """Two workers, a provider, a session and the actors that it asks."""
+
+    def __init__(self, folder: Path) -> None:
+        self.provider = FakeProvider()
+        self.workers = [AudioWorker(f"w{n}", str(folder / f"w{n}.sock")) for n in range(2)]
+        self.sockets = [str(folder / f"w{n}.sock") for n in range(2)]
+        self.cost = FakeActor(
+            usage=lambda *_: Charge(5, 5, False),
+            transcription=lambda *_: Charge(1, 6, False),
+            close_call=lambda *_: CallCost(total_micros=6),
+        )
+        self.agent = FakeActor(
+            update=lambda *_: None, save_message=lambda *_: None, another_worker=self._another
+        )
+        self.session = CallSession("session:test")
+        self.other_worker = True
+        self.doors: list[Link] = []
+
+    def find(self, name: str) -> FakeActor:
+        return self.cost if name == "cost" else self.agent
+
+    def _another(self, lease_id: str, lost: str) -> str:
+        assert lease_id == SPEC.lease_id
+        if not self.other_worker:
+            raise Unavailable("no other worker")
+        return next(socket for socket in self.sockets if socket != lost)
+
+    def assignment(self) -> Assignment:
+        provider = ProviderConfig("embedded", self.provider.url, "m")
+        spec = replace(SPEC, node_id="n")
+        return Assignment(spec, PROFILE, "m", self.sockets[0], provider)
+
+    async def door(self, number: int = 0) -> Link:
+        """The front door's link to a worker."""
+        link = await Link.connect(self.sockets[number], 1)
+        attach = lk.DoorAttach(call_id=SPEC.call_id, lease_id=SPEC.lease_id)
+        link.send(lk.DoorToWorker(attach=attach))
+        self.doors.append(link)
+        return link
+
+    async def answered(self) -> tuple[asyncio.Task[CallRecord], Link, Any]:
+        """A running call, its door and the provider's side of its socket."""
+        call = asyncio.create_task(self.session.run_call(self.assignment()))
+        door = await self.door()
+        async with asyncio.timeout(5):
+            connection = await self.provider.connections.get()
+        return call, door, connection
+
+    async def told(self, event_type: str) -> dict[str, Any]:
+        """The next client event of this type."""
+        async with asyncio.timeout(5):
+            while (event := await self.provider.received.get())["type"] != event_type:
+                pass
+        return event
+
+
+@pytest.fixture
+async def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[House]:
+    house = House(tmp_path)
+    monkeypatch.setattr(actors.session, "find", house.find)
+    house.provider.url = await house.provider.start()
+    for worker in house.workers:
+        await worker.start()
+    yield house
+    for door in house.doors:
+        await door.close()
+    for worker in house.workers:
+        await worker.stop()
+    await house.provider.stop()
+
+
+async def audio(door: Link) -> rv.Audio:
+    """The next frame for the caller."""
+    async with asyncio.timeout(5):
+        while True:
+            frame = await door.receive()
+            assert frame is not None
+            if frame[0] is Kind.AUDIO:
+                message = rv.ReceptionMessage.FromString(split_audio(frame[1])[1])
+                if message.HasField("audio"):
+                    return message.audio
+
+
+async def say(connection: Any, response: str, item: str, text: str, audio_ms: int = 400) -> None:
+    """An answer whose audio is still coming."""
+    await send(connection, "response.created", response={"id": response, "status": "in_progress"})
+    await send(
+        connection, "response.output_audio_transcript.done",
+        response_id=response, item_id=item, transcript=text,
+    )  # fmt: skip
+    await speak(connection, item, b"\x01" * 8 * audio_ms)
+
+
+def hang_up(door: Link) -> None:
+    end = rv.CallerMessage(end=rv.CallEnd(reason="normal_clearing"))
+    door.send_audio(0, end.SerializeToString())
+
+
+async def test_a_call_from_ring_to_record(house: House) -> None:
+    call, door, connection = await house.answered()
+    await house.told("response.create")
+    await say(connection, "r0", "i0", "Good day.")
+    assert (await audio(door)).sequence == 1
+    hang_up(door)
+    record = await call
+    assert record.state == "ended"
+    assert record.end_reason == "caller_hangup"
+    assert record.cost_micros == 6
+    assert record.stats["frames_out"] >= 1
+    assert [said.text for said in record.transcript] == ["Good day."]
+
+
+async def test_one_call_at_a_time(house: House) -> None:
+    call, door, _ = await house.answered()
+    with pytest.raises(ProtocolViolation):
+        await house.session.run_call(house.assignment())
+    hang_up(door)
+    await call
+
+
+async def test_nothing_of_a_call_stays_in_its_session(house: House) -> None:
+    call, door, connection = await house.answered()
+    await house.told("response.create")
+    await say(connection, "r0", "i0", WORDS)
+    await audio(door)
+    hang_up(door)
+    record = await call
+    assert record.transcript[0].text == WORDS
+    del record, call
+    house.agent.calls.clear()
+    house.cost.calls.clear()
+    await asyncio.sleep(0)
+    gc.collect()
+    left = [
+        each for each in gc.get_objects() if isinstance(each, CallRun | Conversation | Transcript)
+    ]
+    assert left == []
+
+
+async def test_a_call_goes_on_with_another_worker(house: House) -> None:
+    call, door, connection = await house.answered()
+    await house.told("response.create")
+    await send(
+        connection, "conversation.item.input_audio_transcription.completed",
+        item_id="u0", content_index=0, transcript="Are you open?",
+    )  # fmt: skip
+    await say(connection, "r0", "i0", WORDS, audio_ms=2_000)
+    first = await audio(door)
+    await house.workers[0].stop()
+    second_door = await house.door(1)
+    async with asyncio.timeout(5):
+        second = await house.provider.connections.get()
+    replayed = await house.told("conversation.item.create")
+    assert replayed["item"]["content"][0]["text"] == "Are you open?"
+    await house.told("response.create")
+    await say(second, "r1", "i1", "As I said.")
+    assert (await audio(second_door)).sequence > first.sequence
+    hang_up(second_door)
+    record = await call
+    assert (record.end_reason, record.stats["moves"]) == ("caller_hangup", 1)
+    assert record.transcript[-1].text == "As I said."
+
+
+async def test_without_another_worker_the_call_ends_with_a_record(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("actors.call_run.MOVE_TIMEOUT_S", 0.2)
+    monkeypatch.setattr("actors.call_run.STATS_TIMEOUT_S", 0.2)
+    call, _, _ = await house.answered()
+    await house.told("response.create")
+    house.other_worker = False
+    await house.workers[0].stop()
+    record = await asyncio.wait_for(call, 5)
+    assert (record.state, record.end_reason) == ("ended", "internal")
+    assert ("close_call", (SPEC.session_id,)) in house.cost.calls
+
+
+def test_a_session_imports_only_what_control_needs() -> None:
+    program = "import sys, actors.session; print(*{name.split('.')[0] for name in sys.modules})"
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert NOT_IN_A_SESSION & set(done.stdout.split()) == set()
