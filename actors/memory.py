@@ -19,7 +19,7 @@ _GROUPS = (
 
 
 def node_memory(groups: Path = Path("/sys/fs/cgroup")) -> NodeMemory:
-    """The machine's memory, or its container's where that is less. About 50 us."""
+    """The machine's memory, or its container's where that is less. About 80 us."""
     machine = psutil.virtual_memory()
     total, used = machine.total, machine.total - machine.available
     for limit_file, used_file, cache in _GROUPS:

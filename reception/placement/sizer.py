@@ -90,7 +90,7 @@ class PoolSizer:
     view has a rate over a window of its own, so that a burst is met at once
     with what is needed at once, and not taken for the traffic of the day.
 
-    `now_s` is any monotonic clock. A decision takes about 30 us at 50 Erlang.
+    `now_s` is any monotonic clock. A decision takes about 12 us at 50 Erlang.
     """
 
     def __init__(self, pool: PoolRules, rules: SizerRules) -> None:
