@@ -17,21 +17,20 @@ from ray.exceptions import RayError
 
 from actors.assignment import Assignment, NodeConfig, ProviderConfig
 from actors.profiles import load_profiles
-from actors.spawn import SOON, Remote, spawn
+from actors.spawn import Remote, spawn
 from actors.storage.calls import CallStore
 from actors.storage.engine import Store
+from actors.warm_pool import WarmPool
 from reception.call.profile import Profile, ProfileBook
 from reception.call.record import CallRecord, CallSpec, TakenMessage
-from reception.errors import CallIdInUse, LimitReached, NotFound, Unavailable
+from reception.errors import CallIdInUse, NotFound, Unavailable
 from reception.placement.lease import Placement
-from reception.placement.pool import SessionPool, least_loaded
+from reception.placement.pool import least_loaded
 
 log = structlog.get_logger()
 
 EVENTS_KEPT = 10_000
 WORKER_START_TIMEOUT_S = 60.0
-LEASE_WAIT_S = 2.0
-REFILL_AFTER_S = 0.5  # calls seldom come alone, and their setup needs the CPU more
 FIRST_SESSIONS = 4  # ready at once; the rest of the pool is filled while calls are taken
 
 T = TypeVar("T")
@@ -77,8 +76,7 @@ class NodeAgent:
 
     def __init__(self, config: NodeConfig) -> None:
         self._config = config
-        self._pool = SessionPool(config.pool)
-        self._sessions: dict[str, Remote] = {}
+        self._pool = WarmPool(config.node_id, config.pool, config.sizing, self._rehearsal)
         self._workers: dict[str, Remote] = {}
         self._sockets: dict[str, str] = {}
         self._live: dict[str, _Live] = {}
@@ -88,13 +86,10 @@ class NodeAgent:
         self._tasks: set[asyncio.Task[None]] = set()
         self._profiles: ProfileBook | None = None
         self._store: Store | None = None
-        self._waiting_leases = 0
         self._draining = False
         self._provider = ProviderConfig("", "", "")
-        self._growing = False
         self._ended = 0
-        self._session_number = self._worker_number = 0
-        self._pool_changed = asyncio.Condition()
+        self._worker_number = 0
 
     async def start(self) -> dict[str, Any]:
         """Opens the store, starts workers and fills the pool; ready when back."""
@@ -102,23 +97,19 @@ class NodeAgent:
         self._profiles = load_profiles(Path(config.profile_path))
         self._store = await asyncio.to_thread(Store.open, config.database_url)
         await asyncio.gather(*(self._start_worker(number) for number in range(config.workers)))
-        first = min(self._pool.wanted(), FIRST_SESSIONS)
-        await asyncio.gather(*(self._start_session() for _ in range(first)))
+        await self._pool.start(FIRST_SESSIONS)
         return await self.stats()
 
     async def serve(self, provider: ProviderConfig) -> None:
         """The provider is known: warms everything up that the first call needs."""
         self._provider = provider
         await asyncio.gather(*(self._warm_up(worker) for worker in self._workers.values()))
-        rehearsal = self._assignment(_REHEARSAL, self._profile("", ""), next(iter(self._workers)))
-        await asyncio.gather(
-            *(session.rehearse.remote(rehearsal) for session in self._sessions.values())
-        )
-        self._refill()
+        await self._pool.serve()
 
     async def stop(self) -> None:
         """Ends every call and every actor of this node."""
         self._draining = True
+        self._pool.close()
         for live in list(self._live.values()):
             live.session.end_call.remote(live.lease_id, "shutdown", False)
         with contextlib.suppress(TimeoutError):
@@ -128,7 +119,8 @@ class NodeAgent:
             with contextlib.suppress(RayError, TimeoutError):
                 async with asyncio.timeout(2.0):
                     await handle.stop.remote()
-        for handle in [*self._sessions.values(), *self._workers.values()]:
+        self._pool.kill()
+        for handle in self._workers.values():
             handle.kill()
         for task in list(self._tasks):
             task.cancel()
@@ -142,6 +134,7 @@ class NodeAgent:
             How many were still live after `grace_s`.
         """
         self._draining = True
+        self._pool.close()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(grace_s):
                 await self._until_empty()
@@ -180,54 +173,11 @@ class NodeAgent:
             if not self._draining:
                 await self._start_worker(number)
 
-    async def _start_session(self) -> None:
-        self._pool.starting()
-        self._session_number += 1
-        name = f"session:{self._config.node_id}-{self._session_number}"
-        handle = spawn("actors.session:CallSession", name, name=name, niceness=SOON)
-        try:
-            async with asyncio.timeout(WORKER_START_TIMEOUT_S):
-                await handle.warm_up.remote()
-                if self._provider.provider:
-                    rehearsal = self._assignment(
-                        _REHEARSAL, self._profile("", ""), next(iter(self._workers))
-                    )
-                    await handle.rehearse.remote(rehearsal)
-        except (RayError, TimeoutError):
-            log.exception("session did not start", session=name)
-            self._pool.failed_to_start()
-            handle.kill()
-            return
-        self._sessions[name] = handle
-        self._pool.add(name)
-        self._background(self._watch_session(name, handle))
-        async with self._pool_changed:
-            self._pool_changed.notify_all()
-
-    async def _watch_session(self, name: str, handle: Remote) -> None:
-        """Takes a session whose process died out of the pool and starts another."""
-        try:
-            await handle.until_stopped.remote()
-        except RayError:
-            self._pool.remove(name)
-            self._sessions.pop(name, None)
-            self._refill()
-
-    def _refill(self) -> None:
-        """Starts what is missing, one at a time: starting takes a second of CPU,
-        which live calls need more."""
-        if not self._growing and not self._draining and self._pool.wanted():
-            self._growing = True
-            self._background(self._grow())
-
-    async def _grow(self) -> None:
-        try:
-            if not self._waiting_leases:
-                await asyncio.sleep(REFILL_AFTER_S)
-            while not self._draining and self._pool.wanted():
-                await self._start_session()
-        finally:
-            self._growing = False
+    def _rehearsal(self) -> Assignment | None:
+        """What a session is warmed up with, once provider and worker are there."""
+        if not (self._provider.provider and self._workers):
+            return None
+        return self._assignment(_REHEARSAL, self._profile("", ""), next(iter(self._workers)))
 
     def _background(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.ensure_future(work)
@@ -258,22 +208,31 @@ class NodeAgent:
         Raises:
             CallIdInUse: a live call of this node has the id.
             InvalidRequest: there is no such profile.
-            LimitReached: no session became ready within LEASE_WAIT_S.
-            Unavailable: the node is draining or has no worker.
+            LimitReached: the wait for a session is, or would be, longer than the
+                pool's rules allow; says when to ask again.
+            Unavailable: the node is draining or has no worker, or the caller gave
+                up (`abandon_wait`).
         """
         if self._draining:
             raise Unavailable("this node takes no more calls", retry_after_s=5.0)
         if spec.call_id in self._live:
             raise CallIdInUse(f"call_id {spec.call_id!r} is a live call's", field="call_id")
         profile = self._profile(spec.profile, spec.to_uri)
+        session_id = await self._pool.lease(spec.session_id)
+        try:
+            return self._begin(spec, profile, session_id)
+        except BaseException:
+            self._pool.unused(session_id)
+            raise
+
+    def _begin(self, spec: CallSpec, profile: Profile, session_id: str) -> Placement:
+        """A call on a session that was leased for it."""
+        if spec.call_id in self._live:
+            raise CallIdInUse(f"call_id {spec.call_id!r} is a live call's", field="call_id")
         worker_id = least_loaded(self._load_by_worker())
         if worker_id is None:
             raise Unavailable("this node has no audio worker", retry_after_s=2.0)
         lease_id = secrets.token_urlsafe(16)
-        session_id = self._pool.lease(lease_id) or await self._wait_for_session(lease_id)
-        if spec.call_id in self._live:
-            self._pool.give_back(session_id)
-            raise CallIdInUse(f"call_id {spec.call_id!r} is a live call's", field="call_id")
         spec = replace(spec, lease_id=lease_id, profile=profile.name, node_id=self._config.node_id)
         assignment = self._assignment(spec, profile, worker_id)
         model = assignment.model
@@ -281,30 +240,28 @@ class NodeAgent:
             CallRecord(spec=spec, state="connecting", phase="connecting", model=model),
             lease_id,
             session_id,
-            self._sessions[session_id],
+            self._pool.handle(session_id),
             worker_id,
         )
         self._live[spec.call_id] = live
         self._background(self._run(live, assignment))
         self._note("started", live.record)
-        self._refill()
         return Placement(self._sockets[worker_id], lease_id, worker_id, profile.name, model)
 
-    async def _wait_for_session(self, lease_id: str) -> str:
-        """In arrival order, at most LEASE_WAIT_S and as many as the pool's ceiling."""
-        self._refill()
-        if self._waiting_leases >= self._config.pool.ceiling:
-            raise LimitReached("all lines of this node are busy", retry_after_s=2.0)
-        self._waiting_leases += 1
-        try:
-            async with asyncio.timeout(LEASE_WAIT_S), self._pool_changed:
-                while (session_id := self._pool.lease(lease_id)) is None:
-                    await self._pool_changed.wait()
-                return session_id
-        except TimeoutError:
-            raise LimitReached("all lines of this node are busy", retry_after_s=2.0) from None
-        finally:
-            self._waiting_leases -= 1
+    async def place_in_line(self, session_id: str) -> tuple[int, float] | None:
+        """Where a caller waits for a session (1 is next) and for how many seconds
+        that is expected to be; None when it does not wait.
+
+        Args:
+            session_id: of the CallSpec that `lease` was given.
+        """
+        ticket = self._pool.ticket(session_id)
+        return None if ticket is None else (ticket.position, ticket.expected_wait_s)
+
+    async def abandon_wait(self, session_id: str) -> bool:
+        """The caller hung up while waiting for a session: its `lease` ends, and
+        nothing of it is left. False: it did not wait. Idempotent."""
+        return self._pool.give_up(session_id)
 
     def _load_by_worker(self) -> dict[str, int]:
         load = dict.fromkeys(self._workers, 0)
@@ -328,14 +285,7 @@ class NodeAgent:
         self._live.pop(record.spec.call_id, None)
         self._ended += 1
         self._note("ended", record)
-        if dead or not self._pool.give_back(live.session_id):
-            handle = self._sessions.pop(live.session_id, None)
-            if handle is not None:
-                self._pool.remove(live.session_id)
-                handle.kill()
-        async with self._pool_changed:
-            self._pool_changed.notify_all()
-        self._refill()
+        self._pool.give_back(live.session_id, dead=dead)
 
     async def another_worker(self, lease_id: str, lost_socket: str) -> str:
         """The call's audio worker at `lost_socket` is gone: the socket of the one
@@ -462,7 +412,8 @@ class NodeAgent:
             "node_id": self._config.node_id,
             "live": len(self._live),
             "ended": self._ended,
-            "pool": self._pool.size(),
+            "pool": self._pool.counts(),
+            "sizing": self._pool.stats(),
             "workers": self._load_by_worker(),
             "sessions": {
                 name: next(
@@ -473,7 +424,7 @@ class NodeAgent:
                     ),
                     "",
                 )
-                for name in self._sessions
+                for name in self._pool.names()
             },
             "draining": self._draining,
         }

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from reception.call.profile import Profile
 from reception.call.record import CallSpec
 from reception.placement.pool import PoolRules
+from reception.placement.sizer import SizerRules
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,3 +41,4 @@ class NodeConfig:
     profile_path: str
     pool: PoolRules
     workers: int = 2
+    sizing: SizerRules = field(default_factory=SizerRules)

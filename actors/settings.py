@@ -13,6 +13,9 @@ from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from reception.errors import InvalidRequest
+from reception.media.adaptation import Targets
+from reception.placement.pool import PoolRules
+from reception.placement.sizer import SizerRules
 
 PREFIX = "REALTIME_"
 MIN_PEPPER_CHARS = 32
@@ -80,7 +83,13 @@ class Settings(BaseSettings):
 
     # calls
     receptionist_path: Path = _CONFIG / "receptionist.yaml"
-    pool_size: int = Field(8, ge=1, le=1_000, description="warm sessions")
+    pool_size: int = Field(8, ge=1, le=1_000, description="sessions kept ready at least")
+    pool_ceiling: int = Field(500, ge=1, le=10_000, description="sessions at most, by memory fewer")
+    pool_blocking_percent: float = Field(1.0, ge=0.001, le=50.0)
+    pool_wait_s: float = Field(2.0, ge=0.0, le=4.0, description="the longest wait for a session")
+    pool_waiting: int = Field(200, ge=0, le=10_000, description="callers who wait for a session")
+    session_calls: int = Field(200, ge=1, le=1_000_000, description="then it is replaced")
+    session_limit_mb: float = Field(300.0, ge=50.0, le=100_000.0, description="as session_calls")
     workers: int = Field(2, ge=1, le=256, description="audio workers")
     idle_timeout_s: float = Field(20.0, ge=1.0, le=600.0)
     attach_timeout_s: float = Field(5.0, ge=0.5, le=60.0)
@@ -134,6 +143,31 @@ class Settings(BaseSettings):
                 "when REALTIME_PROFILE is production"
             )
         return self
+
+    def pool_rules(self) -> PoolRules:
+        """What a node's session pool may be."""
+        return PoolRules(
+            floor=self.pool_size,
+            ceiling=max(self.pool_size, self.pool_ceiling),
+            calls_per_session=self.session_calls,
+            session_limit_mb=self.session_limit_mb,
+            waiting=self.pool_waiting,
+            longest_wait_s=self.pool_wait_s,
+        )
+
+    def sizer_rules(self) -> SizerRules:
+        """What a node's session pool is sized by."""
+        return SizerRules(
+            blocking=self.pool_blocking_percent / 100, memory_percent=self.memory_threshold
+        )
+
+    def targets(self) -> Targets:
+        """What an audio worker adapts to."""
+        return Targets(
+            latency_ms=self.target_latency_ms,
+            cpu_percent=self.cpu_threshold,
+            memory_percent=self.memory_threshold,
+        )
 
     def cost_limits_micros(self) -> dict[str, int]:
         """The limits by window (hour, day, week, month) in micro-dollars."""

@@ -32,7 +32,6 @@ from actors.spawn import NAMESPACE, SOON, Remote, find, spawn
 from cluster.door_config import DoorConfig
 from reception.call.record import CallRecord, TakenMessage
 from reception.errors import Unavailable
-from reception.placement.pool import PoolRules
 
 SINGLETONS = {
     "cost": "actors.cost:CostController",
@@ -307,7 +306,8 @@ def _spawn_agent(deployment: Deployment) -> None:
         socket_dir=deployment._socket_dir,
         database_url=settings.database_url,
         profile_path=str(Path(settings.receptionist_path).resolve()),
-        pool=PoolRules(settings.pool_size, settings.pool_size * 4),
+        pool=settings.pool_rules(),
+        sizing=settings.sizer_rules(),
         workers=settings.workers,
     )
     deployment._handles["agent"] = _spawn_here(

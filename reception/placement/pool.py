@@ -5,23 +5,62 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import inf
+
+LONGEST_RETRY_S = 60.0
+LEAST_RETRY_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class PoolRules:
     """floor: sessions kept ready; ceiling: sessions at most, leased ones
-    included; calls_per_session: after so many a session is replaced."""
+    included; calls_per_session: after so many a session is replaced, and when
+    its process (resident set) has grown past session_limit_mb; waiting: callers
+    at most who wait for a session; longest_wait_s: nobody waits longer."""
 
     floor: int
     ceiling: int
     calls_per_session: int = 200
+    session_limit_mb: float = 300.0
+    waiting: int = 200
+    longest_wait_s: float = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class PoolSize:
+    """How many sessions and callers there are."""
+
+    ready: int
+    leased: int
+    starting: int
+    waiting: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ticket:
+    """A caller's place in the line. `position` (1 is next) and `expected_wait_s`
+    are those of the moment it was asked for."""
+
+    caller: str
+    position: int
+    expected_wait_s: float
+    until_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """No place in the line; it is worth asking again after so long."""
+
+    reason: str
+    retry_after_s: float
 
 
 class SessionPool:
-    """Warm sessions of one node: ready, leased, and how many are to be started.
+    """Warm sessions of one node: ready, leased, and how many are to be started;
+    and the callers who wait for one, in the order they came.
 
     A session is in at most one place at a time; the pool never leases one that
-    it was not given.
+    it was not given. `now_s` is any monotonic clock.
     """
 
     def __init__(self, rules: PoolRules) -> None:
@@ -30,6 +69,12 @@ class SessionPool:
         self._leased: dict[str, str] = {}
         self._calls: dict[str, int] = {}
         self._starting = 0
+        self._target = rules.floor
+        self._ceiling = rules.ceiling
+        self._line: dict[str, float] = {}
+        self._comes_back_s = 0.0
+
+    # ------------------------------------------------------------- sessions
 
     def starting(self) -> None:
         """A session is being started."""
@@ -45,23 +90,32 @@ class SessionPool:
         self._ready.append(session)
 
     def lease(self, lease_id: str) -> str | None:
-        """The session that has been ready longest, or None when none is."""
-        if not self._ready:
+        """The session that has been ready longest, or None when none is, or when
+        others wait for it."""
+        if not self._ready or self._line:
             return None
-        session = self._ready.popleft()
-        self._leased[session] = lease_id
-        return session
+        return self._take(lease_id)
 
-    def give_back(self, session: str) -> bool:
-        """A call is over. True: ready again; False: worn out, to be stopped."""
+    def give_back(self, session: str, memory_mb: float = 0.0) -> bool:
+        """A call is over. True: ready again; False: worn out, to be stopped.
+
+        Args:
+            memory_mb: the process's resident set; 0 when it is not known.
+        """
         if self._leased.pop(session, None) is None:
             return False
         self._calls[session] += 1
-        if self._calls[session] >= self._rules.calls_per_session:
+        worn = self._calls[session] >= self._rules.calls_per_session
+        if worn or memory_mb > self._rules.session_limit_mb:
             del self._calls[session]
             return False
         self._ready.append(session)
         return True
+
+    def unused(self, session: str) -> None:
+        """A leased session had no call: ready again, and the next to be leased."""
+        if self._leased.pop(session, None) is not None:
+            self._ready.appendleft(session)
 
     def remove(self, session: str) -> None:
         """A session is dead."""
@@ -70,19 +124,108 @@ class SessionPool:
         if session in self._ready:
             self._ready.remove(session)
 
+    def _take(self, lease_id: str) -> str:
+        session = self._ready.popleft()
+        self._leased[session] = lease_id
+        return session
+
+    # ------------------------------------------------------------- size
+
+    def resize(self, ready: int, ceiling: int) -> None:
+        """So many sessions are to be ready, so many there may be; the rules'
+        ceiling holds in any case."""
+        self._target, self._ceiling = ready, min(ceiling, self._rules.ceiling)
+
     def wanted(self) -> int:
-        """How many sessions to start now: up to the floor of ready ones, within
-        the ceiling."""
-        missing = self._rules.floor - len(self._ready) - self._starting
-        room = self._rules.ceiling - len(self._calls) - self._starting
+        """How many sessions to start now: for those who wait and up to the
+        target of ready ones, within the ceiling."""
+        missing = self._target + len(self._line) - len(self._ready) - self._starting
+        room = self._ceiling - len(self._calls) - self._starting
         return max(0, min(missing, room))
 
+    def shrink(self, count: int) -> list[str]:
+        """Takes up to `count` ready sessions out, those first that have been
+        idle longest; they are to be stopped."""
+        stopped = [self._ready.popleft() for _ in range(min(count, len(self._ready)))]
+        for session in stopped:
+            del self._calls[session]
+        return stopped
+
+    def counts(self) -> PoolSize:
+        ready, leased = len(self._ready), len(self._leased)
+        return PoolSize(ready, leased, self._starting, len(self._line))
+
     def size(self) -> dict[str, int]:
+        """Sessions by what they are doing."""
         return {
             "ready": len(self._ready),
             "leased": len(self._leased),
             "starting": self._starting,
         }
+
+    @property
+    def can_start(self) -> bool:
+        """There is, or will soon be, a session more."""
+        return self._starting > 0 or len(self._calls) < self._ceiling
+
+    # ------------------------------------------------------------- waiting
+
+    def wait(self, caller: str, supply_per_s: float, now_s: float) -> Ticket | Refusal:
+        """A place at the end of the line. Asked again, it is the same place.
+
+        Args:
+            supply_per_s: how often a session becomes ready.
+
+        Returns:
+            A Refusal when the line is full, or longer than `longest_wait_s`.
+        """
+        ticket = self.ticket(caller, supply_per_s)
+        if ticket is not None:
+            return ticket
+        rules, position = self._rules, len(self._line) + 1
+        wait_s = _wait_s(position, supply_per_s)
+        if wait_s > rules.longest_wait_s or position > rules.waiting:
+            return self.refuse(supply_per_s, now_s)
+        until_s = self._line[caller] = now_s + rules.longest_wait_s
+        return Ticket(caller, position, wait_s, until_s)
+
+    def refuse(self, supply_per_s: float, now_s: float) -> Refusal:
+        """What to tell a caller who can't wait (any longer): to come back when
+        the line will be short enough, behind those who were told so before."""
+        reason = f"all sessions of this node are busy, and {len(self._line)} callers wait"
+        if supply_per_s <= 0:
+            return Refusal(reason, LONGEST_RETRY_S)
+        wait_s = _wait_s(len(self._line) + 1, supply_per_s) - self._rules.longest_wait_s
+        in_turn_s = self._comes_back_s + 1 / supply_per_s
+        back_s = max(now_s + max(LEAST_RETRY_S, wait_s), in_turn_s)
+        self._comes_back_s = min(back_s, now_s + LONGEST_RETRY_S)
+        return Refusal(reason, self._comes_back_s - now_s)
+
+    def ticket(self, caller: str, supply_per_s: float) -> Ticket | None:
+        """Where a caller is in the line now; None when not in it."""
+        for position, each in enumerate(self._line, 1):
+            if each == caller:
+                wait_s = _wait_s(position, supply_per_s)
+                return Ticket(caller, position, wait_s, self._line[caller])
+        return None
+
+    def cancel(self, caller: str) -> None:
+        """The caller no longer waits; nothing of the place is left. Idempotent."""
+        self._line.pop(caller, None)
+
+    def serve(self) -> list[tuple[str, str]]:
+        """Leases ready sessions to those who wait, in their order, each by its
+        own name as the lease id: (caller, session)."""
+        served = []
+        while self._ready and self._line:
+            caller = next(iter(self._line))
+            del self._line[caller]
+            served.append((caller, self._take(caller)))
+        return served
+
+
+def _wait_s(position: int, supply_per_s: float) -> float:
+    return position / supply_per_s if supply_per_s > 0 else inf
 
 
 def least_loaded(live_calls: Mapping[str, int]) -> str | None:

@@ -131,3 +131,13 @@ def test_misspelt_variables_are_found() -> None:
     environ = {"REALTIME_POOL_SIZE": "1", "REALTIME_POLL_SIZE": "1", "PATH": "x"}
     assert unknown_variables(environ) == ["REALTIME_POLL_SIZE"]
     assert unknown_variables() == []
+
+
+def test_settings_say_what_pools_and_workers_aim_at() -> None:
+    settings = load_settings(
+        pool_size=600, pool_blocking_percent=0.5, memory_threshold=75, target_latency_ms=50
+    )
+    assert (settings.pool_rules().floor, settings.pool_rules().ceiling) == (600, 600)
+    assert settings.sizer_rules().blocking == 0.005
+    assert settings.sizer_rules().memory_percent == settings.targets().memory_percent == 75.0
+    assert (settings.targets().latency_ms, settings.targets().cpu_percent) == (50, 70.0)

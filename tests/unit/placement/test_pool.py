@@ -4,7 +4,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reception.placement.lease import Placement
-from reception.placement.pool import PoolRules, SessionPool, least_loaded
+from reception.placement.pool import (
+    PoolRules,
+    PoolSize,
+    Refusal,
+    SessionPool,
+    Ticket,
+    least_loaded,
+)
 
 
 def filled(floor=2, ceiling=4, calls=200):
@@ -58,6 +65,30 @@ def test_giving_back_what_is_not_leased_changes_nothing():
     assert pool.size()["ready"] == 1
 
 
+def test_a_session_that_has_grown_past_its_bound_is_replaced():
+    pool = SessionPool(PoolRules(1, 4, session_limit_mb=300.0))
+    pool.starting()
+    pool.add("s0")
+    for memory_mb in (0.0, 300.0):  # not known; at the bound
+        pool.lease("a")
+        assert pool.give_back("s0", memory_mb)
+    pool.lease("a")
+    assert not pool.give_back("s0", 300.1)
+    assert pool.size() == {"ready": 0, "leased": 0, "starting": 0}
+    assert pool.wanted() == 1
+
+
+def test_a_session_that_had_no_call_is_the_next_and_not_worn():
+    pool = filled(floor=2, calls=1)
+    assert pool.lease("a") == "s0"
+    pool.unused("s0")
+    pool.unused("s0")
+    pool.unused("unknown")
+    assert pool.size()["ready"] == 2
+    assert pool.lease("b") == "s0"
+    assert not pool.give_back("s0")  # worn by its one call
+
+
 def test_a_dead_session_is_forgotten_ready_or_leased():
     pool = filled(floor=2)
     pool.lease("a")
@@ -67,9 +98,181 @@ def test_a_dead_session_is_forgotten_ready_or_leased():
     assert pool.wanted() == 2
 
 
+# ---------------------------------------------------------------- size
+
+
+def test_a_pool_is_resized_within_the_rules_ceiling():
+    pool = filled(floor=2, ceiling=10)
+    pool.resize(5, 100)
+    assert pool.wanted() == 3
+    pool.resize(50, 100)
+    assert pool.wanted() == 8
+    pool.resize(5, 3)
+    assert (pool.wanted(), pool.can_start) == (1, True)
+    pool.resize(5, 2)
+    assert (pool.wanted(), pool.can_start) == (0, False)
+    pool.resize(0, 0)
+    assert pool.wanted() == 0
+
+
+def test_those_idle_longest_are_stopped_first():
+    pool = filled(floor=4, ceiling=4)
+    pool.lease("a")  # s0
+    pool.give_back("s0")
+    assert pool.shrink(0) == []
+    assert pool.shrink(2) == ["s1", "s2"]
+    assert pool.counts() == PoolSize(ready=2, leased=0, starting=0, waiting=0)
+    assert pool.wanted() == 2
+    assert pool.shrink(5) == ["s3", "s0"]
+
+
+# ---------------------------------------------------------------- waiting
+
+
+def exhausted(waiting=3, longest_wait_s=2.0):
+    pool = SessionPool(PoolRules(1, 2, 200, waiting=waiting, longest_wait_s=longest_wait_s))
+    pool.starting()
+    pool.add("s0")
+    pool.lease("first")
+    return pool
+
+
+def test_callers_wait_in_the_order_they_came():
+    pool = exhausted()
+    assert pool.wait("b", 1.0, 100.0) == Ticket("b", 1, 1.0, until_s=102.0)
+    assert pool.wait("c", 1.0, 100.5) == Ticket("c", 2, 2.0, until_s=102.5)
+    assert pool.wait("b", 2.0, 101.0) == Ticket("b", 1, 0.5, until_s=102.0)  # its old place
+    assert pool.serve() == []
+    pool.give_back("s0")
+    assert pool.serve() == [("b", "s0")]
+    assert pool.ticket("b", 1.0) is None
+    assert pool.ticket("c", 1.0) == Ticket("c", 1, 1.0, until_s=102.5)
+    pool.starting()
+    pool.add("s1")
+    assert pool.serve() == [("c", "s1")]
+    assert pool.counts() == PoolSize(ready=0, leased=2, starting=0, waiting=0)
+
+
+def test_nobody_overtakes_those_who_wait():
+    pool = exhausted()
+    pool.wait("b", 1.0, 100.0)
+    pool.give_back("s0")
+    assert pool.lease("pushy") is None
+    assert pool.serve() == [("b", "s0")]
+
+
+def test_sessions_are_started_for_those_who_wait_too():
+    pool = exhausted()
+    pool.resize(1, 2)
+    assert pool.wanted() == 1
+    pool = SessionPool(PoolRules(1, 10))
+    pool.wait("a", 5.0, 0.0)
+    pool.wait("b", 5.0, 0.0)
+    assert pool.wanted() == 3
+
+
+def test_who_cancels_leaves_no_trace():
+    pool = exhausted()
+    before = pool.counts()
+    pool.wait("b", 1.0, 100.0)
+    pool.cancel("b")
+    pool.cancel("b")
+    assert (pool.counts(), pool.ticket("b", 1.0)) == (before, None)
+    assert pool.wait("c", 1.0, 100.0) == Ticket("c", 1, 1.0, until_s=102.0)
+    pool.give_back("s0")
+    assert pool.serve() == [("c", "s0")]
+
+
+def test_a_wait_that_would_be_too_long_is_refused_at_once():
+    pool = exhausted(longest_wait_s=2.0)
+    pool.wait("b", 1.0, 100.0)
+    pool.wait("c", 1.0, 100.0)
+    refused = pool.wait("d", 1.0, 100.0)
+    assert refused == Refusal("all sessions of this node are busy, and 2 callers wait", 1.0)
+    assert pool.counts().waiting == 2
+
+
+def test_a_full_line_is_refused():
+    pool = exhausted(waiting=1)
+    pool.wait("b", 100.0, 0.0)
+    assert isinstance(pool.wait("c", 100.0, 0.0), Refusal)
+
+
+def test_where_no_session_comes_nobody_waits():
+    pool = exhausted()
+    assert pool.wait("b", 0.0, 100.0) == Refusal(
+        "all sessions of this node are busy, and 0 callers wait", 60.0
+    )
+    pool.wait("c", 1.0, 100.0)
+    ticket = pool.ticket("c", 0.0)
+    assert ticket is not None
+    assert ticket.expected_wait_s == float("inf")
+
+
+def test_those_refused_are_asked_back_one_after_the_other():
+    pool = exhausted()
+    pool.wait("b", 0.5, 100.0)
+    refused = [pool.wait(f"late{number}", 0.5, 100.0) for number in range(40)]
+    waits = [each.retry_after_s for each in refused if isinstance(each, Refusal)]
+    assert waits[:4] == [2.0, 4.0, 6.0, 8.0]
+    assert waits[-1] == 60.0
+    later = pool.wait("later", 0.5, 300.0)
+    assert isinstance(later, Refusal)
+    assert later.retry_after_s == 2.0
+
+
+# ---------------------------------------------------------------- both
+
+
 def test_the_least_loaded_worker_takes_the_call():
     assert least_loaded({"w1": 3, "w0": 2, "w2": 2}) == "w0"
     assert least_loaded({}) is None
+
+
+STEPS = ["lease", "wait", "back", "start", "die", "cancel", "shrink"]
+
+
+@given(st.lists(st.tuples(st.sampled_from(STEPS), st.integers(0, 4)), max_size=80))
+def test_callers_are_served_in_order_and_sessions_are_conserved(steps):
+    pool = SessionPool(PoolRules(2, 5, 3, waiting=3, longest_wait_s=10.0))
+    line: list[str] = []
+    leased: list[str] = []
+    alive: set[str] = set()
+
+    def serve():
+        for caller, session in pool.serve():
+            assert caller == line.pop(0)
+            assert session not in leased
+            leased.append(session)
+
+    for number, (step, which) in enumerate(steps):
+        if step == "start" and pool.wanted():
+            pool.starting()
+            pool.add(f"s{number}")
+            alive.add(f"s{number}")
+        elif step == "lease" and (session := pool.lease("x")):
+            assert not line
+            leased.append(session)
+        elif step == "wait" and isinstance(pool.wait(f"c{number}", 1.0, 0.0), Ticket):
+            line.append(f"c{number}")
+        elif step == "back" and leased:
+            session = leased.pop(which % len(leased))
+            if not pool.give_back(session):
+                alive.discard(session)
+        elif step == "die" and leased:
+            session = leased.pop(which % len(leased))
+            pool.remove(session)
+            alive.discard(session)
+        elif step == "cancel" and line:
+            pool.cancel(line.pop(which % len(line)))
+        elif step == "shrink":
+            alive -= set(pool.shrink(which))
+        serve()
+        counts = pool.counts()
+        assert (counts.leased, counts.waiting) == (len(leased), len(line))
+        assert counts.ready == len(alive) - len(leased)
+        assert counts.waiting <= 3
+        assert not (counts.ready and counts.waiting)
 
 
 @given(st.lists(st.sampled_from(["lease", "back", "start", "die"]), max_size=60))
