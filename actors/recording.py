@@ -123,16 +123,16 @@ class Recorder:
             self._changed.notify()
         return recording
 
-    def close(self) -> None:
-        """Ends every recording and waits until all are saved. Blocks: call it
-        through `asyncio.to_thread`."""
+    def close(self, timeout_s: float = 10.0) -> None:
+        """Ends every recording and waits until all are saved, but no longer than
+        `timeout_s`. Blocks: call it through `asyncio.to_thread`."""
         with self._changed:
             self._closing = True
             for recording in self._open:
                 recording.end(time.monotonic())
             self._changed.notify()
         if self._thread is not None:
-            self._thread.join()
+            self._thread.join(timeout_s)
 
     def _run(self) -> None:
         while True:
