@@ -1,13 +1,14 @@
-"""Audio between a leg's format and the provider's: G.711, linear, resampling."""
+"""Audio between a leg's format and the provider's: G.711, linear, Opus, resampling."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import soxr
 from numpy.typing import NDArray
 
+from actors.opus import OpusDecoder, OpusEncoder
 from reception.media.codecs import AudioFormat
 from reception.media.g711 import decode_table, encode_table
 
@@ -61,3 +62,48 @@ class Converter:
         if self._resampler is not None:
             samples = self._resampler.resample_chunk(samples)
         return from_linear(samples, self._target.name)
+
+
+class LegDecoder(Protocol):
+    """From a leg's payloads to audio in its inner format."""
+
+    @property
+    def conceals(self) -> bool:
+        """Lost frames have audio in their place."""
+
+    def decode(self, payload: bytes, lost: int = 0) -> bytes:
+        """The audio of a payload that came after `lost` that never will.
+
+        Raises:
+            InvalidRequest: the payload can't be decoded.
+        """
+
+
+class LegEncoder(Protocol):
+    """From frames in a leg's inner format to its payloads."""
+
+    def encode(self, frame: bytes) -> bytes:
+        """The payload of one frame."""
+
+
+class PassThrough:
+    """Payloads of G.711 and of linear audio are the audio itself."""
+
+    conceals = False
+
+    def decode(self, payload: bytes, lost: int = 0) -> bytes:
+        del lost
+        return payload
+
+    def encode(self, frame: bytes) -> bytes:
+        return frame
+
+
+def leg_decoder(leg: AudioFormat) -> LegDecoder:
+    """What decodes this leg's payloads to `leg.inner`."""
+    return OpusDecoder(leg.inner.rate_hz) if leg.name == "opus" else PassThrough()
+
+
+def leg_encoder(leg: AudioFormat) -> LegEncoder:
+    """What encodes frames of `leg.inner` for this leg."""
+    return OpusEncoder(leg.inner.rate_hz, leg.rate_hz) if leg.name == "opus" else PassThrough()

@@ -12,7 +12,7 @@ from typing import Any
 import structlog
 from google.protobuf.message import DecodeError
 
-from actors.audio import Converter
+from actors.audio import Converter, leg_decoder, leg_encoder
 from actors.link import Link
 from actors.provider import ProviderRefused, ProviderSocket
 from protos.link.v1 import link_pb2 as lk
@@ -59,7 +59,9 @@ class MediaCall:
         self.call_id = attach.call_id
         self._door, self._session, self._on_end = door, session, on_end
         config = LegConfig(**json.loads(attach.leg_config))
-        self._leg_format = AudioFormat(config.codec, config.rate_hz)
+        leg = AudioFormat(config.codec, config.rate_hz)
+        self._leg_format = leg.inner
+        self._decoder, self._encoder = leg_decoder(leg), leg_encoder(leg)
         self._guard = LegGuard(config.codec, config.rate_hz)
         self._playout = Playout(
             self._leg_format,
@@ -139,13 +141,14 @@ class MediaCall:
         self._session.send(lk.WorkerToSession(from_caller=raw))
 
     def _on_audio(self, audio: rv.Audio, stamp_ns: int) -> None:
-        payload = audio.payload
-        self._stats.frames_lost += self._guard.audio(len(payload), audio.sequence)
+        lost = self._guard.audio(len(audio.payload), audio.sequence)
+        samples = self._decoder.decode(audio.payload, lost)
+        self._stats.frames_lost += lost
         self._stats.frames_in += 1
-        self._stats.caller_audio_ms += self._leg_format.duration_ms(len(payload))
+        self._stats.caller_audio_ms += self._leg_format.duration_ms(len(samples))
         if not self._listening:
             return
-        converted = self._up.convert(payload)
+        converted = self._up.convert(samples)
         if not converted:
             return
         if self._provider is None:
@@ -316,7 +319,7 @@ class MediaCall:
 
     def _send_frame(self, frame: FrameOut, now_s: float) -> None:
         audio = rv.Audio(
-            payload=frame.audio,
+            payload=self._encoder.encode(frame.audio),
             sequence=frame.sequence,
             timestamp_ms=frame.timestamp_ms,
             item_id=frame.item_id,

@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from reception.errors import InvalidRequest, Unsupported
+from reception.errors import InvalidRequest
 
 MAX_URI_BYTES = 256
 MAX_TEXT_BYTES = 256
@@ -20,9 +20,16 @@ MAX_METADATA_KEY_BYTES = 128
 MAX_METADATA_VALUE_BYTES = 4 * 1024
 MAX_TOKEN_BYTES = 512
 MAX_FRAME_MS = 1_000
+MAX_OPUS_BYTES = 7_662  # 120 ms: 6 frames of 1,275 bytes and their lengths (RFC 6716, 3.2)
 MAX_DIGITS = 64
 PTIMES_MS = (10, 20, 30, 40, 60)
-RATES_HZ = {"pcmu": (8_000,), "pcma": (8_000,), "l16": (8_000, 16_000, 24_000, 48_000)}
+OPUS_PTIMES_MS = (10, 20, 40, 60)  # an Opus frame has no 30 ms (RFC 6716, 2.1.4)
+RATES_HZ = {
+    "pcmu": (8_000,),
+    "pcma": (8_000,),
+    "l16": (8_000, 16_000, 24_000, 48_000),
+    "opus": (8_000, 16_000, 24_000, 48_000),
+}
 DIRECTIONS = ("inbound", "outbound")
 CALL_EVENTS = range(1, 5)
 
@@ -53,7 +60,6 @@ def check_start(start: StartRequest) -> StartRequest:
 
     Raises:
         InvalidRequest: a field is out of its bounds; `field` names it.
-        Unsupported: Opus.
     """
     if start.call_id and not _CALL_ID.fullmatch(start.call_id):
         raise InvalidRequest(
@@ -74,11 +80,9 @@ def check_start(start: StartRequest) -> StartRequest:
 
 
 def _check_format(start: StartRequest) -> StartRequest:
-    if start.codec == "opus":
-        raise Unsupported("codec OPUS is not offered by this server", field="start.format.codec")
     if start.codec not in RATES_HZ:
         raise InvalidRequest(
-            f"codec {_shown(start.codec)} is not one of PCMU, PCMA, L16",
+            f"codec {_shown(start.codec)} is not one of PCMU, PCMA, L16, OPUS",
             field="start.format.codec",
         )
     rates = RATES_HZ[start.codec]
@@ -90,10 +94,12 @@ def _check_format(start: StartRequest) -> StartRequest:
             field="start.format.rate_hz",
         )
     ptime_ms = start.ptime_ms or 20
-    if ptime_ms not in PTIMES_MS:
-        allowed = ", ".join(str(each) for each in PTIMES_MS)
+    ptimes_ms = OPUS_PTIMES_MS if start.codec == "opus" else PTIMES_MS
+    if ptime_ms not in ptimes_ms:
+        allowed = ", ".join(str(each) for each in ptimes_ms)
         raise InvalidRequest(
-            f"ptime_ms {ptime_ms} is not one of {allowed}", field="start.format.ptime_ms"
+            f"ptime_ms {ptime_ms} is not one of {allowed} for codec {start.codec.upper()}",
+            field="start.format.ptime_ms",
         )
     return replace(start, rate_hz=rate_hz, ptime_ms=ptime_ms)
 
@@ -131,7 +137,9 @@ class LegGuard:
 
     def __init__(self, codec: str, rate_hz: int) -> None:
         self._sample_bytes = 2 if codec == "l16" else 1
-        self._max_bytes = rate_hz * self._sample_bytes * MAX_FRAME_MS // 1000
+        self._max_bytes, self._long = rate_hz * self._sample_bytes * MAX_FRAME_MS // 1000, "1 s"
+        if codec == "opus":
+            self._max_bytes, self._long = MAX_OPUS_BYTES, "120 ms of Opus"
         self._sequence = 0
         self._over = False
 
@@ -147,7 +155,7 @@ class LegGuard:
             )
         if payload_bytes > self._max_bytes:
             raise InvalidRequest(
-                f"audio.payload has {payload_bytes} bytes, over {self._max_bytes} (1 s)",
+                f"audio.payload has {payload_bytes} bytes, over {self._max_bytes} ({self._long})",
                 field="audio.payload",
             )
         return self._number(sequence)

@@ -9,16 +9,24 @@ from dataclasses import dataclass
 class AudioFormat:
     """A coding of mono audio.
 
-    name: "pcmu", "pcma" (G.711, 1 byte a sample, 8 kHz) or "l16" (linear,
-    16-bit signed little-endian).
+    name: "pcmu", "pcma" (G.711, 1 byte a sample, 8 kHz), "l16" (linear, 16-bit
+    signed little-endian) or "opus" (RFC 6716; rate_hz says how wide the audio is
+    at most). Opus packets have no fixed size: sizes and silence are those of
+    the other three, and whoever handles the audio asks for its `inner` format.
     """
 
     name: str
     rate_hz: int
 
     @property
+    def inner(self) -> AudioFormat:
+        """What an audio worker makes of it: Opus is decoded to the provider's
+        linear format whatever the leg's rate, so that nothing is resampled."""
+        return PROVIDER_FORMATS["pcm24k"] if self.name == "opus" else self
+
+    @property
     def sample_bytes(self) -> int:
-        return 2 if self.name == "l16" else 1
+        return {"pcmu": 1, "pcma": 1, "l16": 2}[self.name]
 
     @property
     def bytes_per_ms(self) -> int:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class LegConfig:
-    """codec is "pcmu", "pcma" or "l16"; lead_ms how far playout may run ahead of
-    the leg's clock.
+    """codec is "pcmu", "pcma", "l16" or "opus"; lead_ms how far playout may run
+    ahead of the leg's clock.
 
     A leg that another worker takes over goes on where it was: frames_before were
     numbered already, and generation keeps its marks apart from earlier ones.

@@ -4,6 +4,8 @@ import asyncio
 import json
 from dataclasses import asdict
 
+import numpy as np
+import opuslib_next
 import pytest
 
 from actors.link import SESSION_SUFFIX, Link
@@ -151,6 +153,57 @@ async def test_linear_audio_is_resampled_for_the_provider(connect, provider):
         while len(provider.audio) < 47_000:
             await asyncio.sleep(0.001)
     assert len(provider.audio) <= 48_000
+
+
+@pytest.mark.parametrize("rate", [8_000, 16_000, 24_000, 48_000])
+async def test_an_opus_leg_speaks_and_hears_opus(connect, provider, rate):
+    """A tone of 300 Hz goes up, one of 500 Hz comes down; packet 31 is lost."""
+    call = await connect(codec="opus", rate=rate)
+    client = opuslib_next.Encoder(rate, 1, "voip")
+    for number, frame in enumerate(tone_frames(300, rate, 50), start=1):
+        packet = client.encode(frame, rate // 50)
+        if number != 31:
+            call.say(audio=rv.Audio(payload=packet, sequence=number))
+    async with asyncio.timeout(5):
+        while len(provider.audio) < 48_000:
+            await asyncio.sleep(0.001)
+    assert len(provider.audio) == 48_000
+    assert abs(loudest_hz(provider.audio, 24_000) - 300) < 2
+
+    await speak(call.connection, "i1", b"".join(tone_frames(500, 24_000, 20)))
+    ear, heard = opuslib_next.Decoder(rate, 1), b""
+    for number in range(1, 21):
+        _, audio = await call.to_caller("audio")
+        assert (audio.sequence, audio.item_id) == (number, "i1")
+        heard += ear.decode(audio.payload, rate // 50)
+    assert len(heard) == rate * 2 * 400 // 1000
+    assert abs(loudest_hz(heard, rate) - 500) < 4
+
+    call.session.send(lk.SessionToWorker(finish=lk.Finish(drain_ms=0)))
+    stats = await call.from_worker("stats")
+    assert (stats.frames_in, stats.frames_lost, stats.caller_audio_ms) == (49, 1, 1_000)
+    assert (stats.frames_out, stats.reception_audio_ms) == (20, 400)
+
+
+async def test_what_is_no_opus_packet_ends_the_stream(connect):
+    call = await connect(codec="opus", rate=48_000)
+    call.say(audio=rv.Audio(payload=b"\xff" * 3))
+    abort = await call.door_control("abort")
+    assert (abort.code, abort.field) == (3, "audio.payload")
+    assert "no Opus packet" in abort.message
+
+
+def tone_frames(hz, rate, count):
+    at = np.arange(rate // 50 * count) / rate
+    sound = np.round(8_000 * np.sin(2 * np.pi * hz * at)).astype("<i2").tobytes()
+    size = rate // 50 * 2
+    return [sound[start : start + size] for start in range(0, len(sound), size)]
+
+
+def loudest_hz(audio, rate):
+    samples = np.frombuffer(bytes(audio), np.int16)
+    windowed = samples * np.hanning(len(samples))
+    return np.argmax(np.abs(np.fft.rfft(windowed, 1 << 16))) * rate / (1 << 16)
 
 
 async def test_an_answer_is_paced_measured_and_drained(connect):

@@ -172,7 +172,7 @@ async def test_bearer_tokens_are_credentials_too(house: House) -> None:
     [
         (caller(audio=rv.Audio(payload=FRAME)), "start", "must be CallStart, not audio"),
         (caller(), "start", "an empty one"),
-        (start(format=rv.LegFormat()), "start.format.codec", "not one of PCMU"),
+        (start(format=rv.LegFormat()), "start.format.codec", "not one of PCMU, PCMA, L16, OPUS"),
         (start(format=rv.LegFormat(codec=99)), "start.format.codec", "'99'"),  # type: ignore[arg-type]
         (
             start(format=rv.LegFormat(codec=rv.CODEC_PCMU, rate_hz=44_100)),
@@ -200,11 +200,11 @@ async def test_a_bad_first_message_is_refused_by_its_field(
     assert house.backends.opened == []
 
 
-async def test_opus_is_not_offered(house: House) -> None:
-    code, _, _ = await failure(
-        await house.converse(start(format=rv.LegFormat(codec=rv.CODEC_OPUS)))
-    )
-    assert code is grpc.StatusCode.UNIMPLEMENTED
+async def test_an_opus_leg_is_accepted_as_it_asks(house: House) -> None:
+    opus = rv.LegFormat(codec=rv.CODEC_OPUS, rate_hz=48_000, ptime_ms=40)
+    stream = await house.converse(start(format=opus))
+    message = await asyncio.wait_for(stream.read(), 5)
+    assert message.accepted.format == opus
 
 
 async def test_an_unknown_resume_token_is_not_found(house: House) -> None:

@@ -3,7 +3,7 @@
 import pytest
 
 from reception.call.validation import LegGuard, StartRequest, check_start
-from reception.errors import InvalidRequest, Unsupported
+from reception.errors import InvalidRequest
 
 
 def start(**fields):
@@ -30,7 +30,13 @@ def test_defaults_are_filled_in():
         ({"codec": "g729"}, "start.format.codec", "'g729'"),
         ({"rate_hz": 16_000}, "start.format.rate_hz", "16000 is not one of 8000"),
         ({"codec": "l16"}, "start.format.rate_hz", "0 is not one of 8000, 16000"),
-        ({"ptime_ms": 25}, "start.format.ptime_ms", "25 is not one of 10, 20"),
+        ({"ptime_ms": 25}, "start.format.ptime_ms", "25 is not one of 10, 20, 30"),
+        ({"codec": "opus"}, "start.format.rate_hz", "0 is not one of 8000, 16000"),
+        (
+            {"codec": "opus", "rate_hz": 48_000, "ptime_ms": 30},
+            "start.format.ptime_ms",
+            "30 is not one of 10, 20, 40, 60 for codec OPUS",
+        ),
         ({"metadata": {str(n): "" for n in range(65)}}, "start.metadata", "65 entries, over 64"),
         ({"metadata": {"k" * 129: ""}}, "start.metadata", "a key of metadata has 129"),
         ({"metadata": {"k": "v" * 4097}}, "start.metadata", "metadata['k'] has 4097 bytes"),
@@ -48,9 +54,17 @@ def test_a_field_out_of_its_bounds_is_named_with_value_and_bound(fields, field, 
     assert message in caught.value.message
 
 
-def test_opus_is_known_but_not_offered():
-    with pytest.raises(Unsupported):
-        check_start(start(codec="opus"))
+def test_opus_has_the_rates_of_linear_audio_and_the_frames_of_opus():
+    for rate_hz in (8_000, 16_000, 24_000, 48_000):
+        checked = check_start(start(codec="opus", rate_hz=rate_hz, ptime_ms=60))
+        assert (checked.codec, checked.rate_hz, checked.ptime_ms) == ("opus", rate_hz, 60)
+
+
+def test_an_opus_packet_may_have_any_size_up_to_that_of_120_ms():
+    guard = LegGuard("opus", 8_000)
+    assert [guard.audio(size, 0) for size in (1, 2, 7_662)] == [0, 0, 0]
+    with pytest.raises(InvalidRequest, match=r"7663 bytes, over 7662 \(120 ms of Opus\)"):
+        guard.audio(7_663, 0)
 
 
 def test_good_messages_pass_and_gaps_are_counted():
