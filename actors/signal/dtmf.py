@@ -97,7 +97,9 @@ class _Bank:
         products = windows @ self._sums
         tones = products * products
         tones = tones[..., 0::2] + tones[..., 1::2]
-        two = tones[..., :4].max(axis=-1) + tones[..., 4:].max(axis=-1)
+        best = np.maximum(tones[..., 0::2], tones[..., 1::2])  # low, low, high, high
+        best = np.maximum(best[..., 0::2], best[..., 1::2])
+        two = best[..., 0] + best[..., 1]
         pure = two > _PURITY * ((windows * windows) @ self._weights)
         return products.view(np.complex64), pure
 
@@ -222,14 +224,14 @@ class DtmfDetector:
     def _judge(self, sums: Complex, pure: NDArray[np.bool_]) -> list[KeyEvent]:
         """Goes through the windows; sums of shape (hops, 8), pure (hops,)."""
         events: list[KeyEvent] = []
-        if not pure.any():
-            for _ in range(len(pure)):
-                self._step(None, events)
+        if not np.count_nonzero(pure):
             self._last = _NO_SUMS
-            return events
-        before = np.concatenate((self._last, sums[:-1]))
-        turns = (sums * before.conj() * self._bank.unturn).tolist()
-        self._last = sums[-1:]
+            if not self.busy:
+                self._hop += len(pure)
+                return events
+        chain = np.concatenate((self._last, sums))
+        self._last = chain[-1:]
+        turns = (sums * chain[:-1].conj() * self._bank.unturn).tolist()
         for good, tones, turned in zip(pure.tolist(), np.abs(sums).tolist(), turns, strict=True):
             self._step(self._hit(tones, turned) if good else None, events)
         return events
