@@ -42,6 +42,7 @@ _OFF, _FAR = 0.025, 0.035  # off the frequency, on the mean and at one window
 _ALL_HZ = (*LOW_HZ, *HIGH_HZ)
 
 Complex = NDArray[np.complex64]
+_NO_SIGNAL: Signal = np.zeros(0, dtype=np.float32)
 _NO_SUMS: Complex = np.zeros((1, 8), dtype=np.complex64)
 
 
@@ -169,6 +170,7 @@ class DtmfDetector:
     def __init__(self, rate_hz: int = 8_000) -> None:
         self._bank = _bank(rate_hz)
         self._rest: Signal = np.zeros(self._bank.window - self._bank.hop, dtype=np.float32)
+        self._short = _NO_SIGNAL  # frames too short to tell their power
         self._last = _NO_SUMS
         self._hop = 0
         self._candidate: _Candidate | None = None
@@ -178,8 +180,14 @@ class DtmfDetector:
     def feed(self, signal: Signal, power: float | None = None) -> list[KeyEvent]:
         """What began or ended in these samples, shape (samples,), 1.0 being
         overload. power: their mean square where it is known already."""
+        if len(signal) < self._bank.hop or len(self._short):
+            signal, power = np.concatenate((self._short, signal)), None
+            enough = len(signal) >= self._bank.hop
+            self._short = _NO_SIGNAL if enough else signal
+            if not enough:
+                return []
         if power is None:
-            power = float(signal.dot(signal)) / max(1, len(signal))
+            power = float(signal.dot(signal)) / len(signal)
         if power < GATE_POWER and not self.busy:
             self._pass_over(signal)
             return []
@@ -200,7 +208,7 @@ class DtmfDetector:
             self._key_seen += hops
         self._candidate = None
         self._last = _NO_SUMS
-        self._rest = np.zeros_like(self._rest)
+        self._rest, self._short = np.zeros_like(self._rest), _NO_SIGNAL
 
     # ------------------------------------------------------------- windows
 
@@ -268,9 +276,7 @@ class DtmfDetector:
             self._miss()
             return
         candidate.add(hit)
-        if candidate.is_key:
-            if self._key:
-                self._release(events)
+        if candidate.is_key:  # the key before it has ended: _END_HOPS < _HITS
             self._key, self._key_began, self._key_seen = hit.key, candidate.began, self._hop
             self._candidate = None
             events.append(KeyDown(self._key))
@@ -302,7 +308,9 @@ def detect(
     found: list[list[KeyEvent]] = [[] for _ in detectors]
     alike: dict[int, list[int]] = {}
     for at, (detector, loud) in enumerate(zip(detectors, powers >= GATE_POWER, strict=True)):
-        if loud or detector.busy:
+        if len(detector._short) or signals.shape[1] < detector._bank.hop:
+            found[at] = detector.feed(signals[at])
+        elif loud or detector.busy:
             alike.setdefault(len(detector._rest), []).append(at)
         else:
             detector._pass_over(signals[at])

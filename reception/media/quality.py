@@ -153,11 +153,13 @@ def _noise_dbm0p() -> float:
         - 100
         + 0.004 * (_ROOM_NOISE_DBA - olr_db - _D_SENDER - 14) ** 2
     )
-    side_tone = _ROOM_NOISE_DBA + 10 * math.log10(1 + 10 ** ((10 - (_STMR_DB + _D_RECEIVER)) / 10))
+    side_tone = _ROOM_NOISE_DBA + 10 * math.log10(
+        1 + 10.0 ** ((10 - (_STMR_DB + _D_RECEIVER)) / 10)
+    )
     receiver = _RLR_DB - 121 + side_tone + 0.008 * (side_tone - 35) ** 2
     floor = _NOISE_FLOOR_DBMP + _RLR_DB
     powers = (_CIRCUIT_NOISE_DBM0P, sender, receiver, floor)
-    return 10 * math.log10(sum(10 ** (each / 10) for each in powers))
+    return 10 * math.log10(sum(10.0 ** (each / 10) for each in powers))
 
 
 def _signal_to_noise() -> float:
@@ -169,9 +171,9 @@ def _simultaneous(one_way_ms: float) -> float:
     """Is: too loud a voice, side tone, quantising."""
     no_db = _noise_dbm0p()
     x_olr = _SLR_DB + _RLR_DB + 0.2 * (64 + no_db - _RLR_DB)
-    loud = 20 * ((1 + (x_olr / 8) ** 8) ** (1 / 8) - x_olr / 8)
-    echo = math.exp(-one_way_ms / 4) * 10 ** (-_TELR_DB / 10)
-    masked = -10 * math.log10(10 ** (-_STMR_DB / 10) + echo)
+    loud = 20 * ((1 + (x_olr / 8) ** 8) ** 0.125 - x_olr / 8)
+    echo = math.exp(-one_way_ms / 4) * 10.0 ** (-_TELR_DB / 10)
+    masked = -10 * math.log10(10.0 ** (-_STMR_DB / 10) + echo)
     side_tone = (
         12 * (1 + ((masked - 13) / 6) ** 8) ** (1 / 8)
         - 28 * (1 + ((masked + 1) / 19.4) ** 35) ** (1 / 35)
@@ -183,7 +185,7 @@ def _simultaneous(one_way_ms: float) -> float:
     z = 46 / 30 - g / 40
     y = (_signal_to_noise() - 100) / 15 + 46 / 8.4 - g / 9
     quantising = 15 * math.log10(1 + 10**y + 10**z)
-    return loud + side_tone + quantising
+    return float(loud + side_tone + quantising)
 
 
 def _talker_echo(one_way_ms: float) -> float:
@@ -206,7 +208,7 @@ def _listener_echo(one_way_ms: float) -> float:
     round_trip_ms = 2 * one_way_ms
     rle = 10.5 * (_WEPL_DB + 7) * (round_trip_ms + 1) ** -0.25
     half = (_signal_to_noise() - rle) / 2
-    return half + math.sqrt(half**2 + 169)
+    return float(half + math.sqrt(half**2 + 169))
 
 
 def _absolute_delay(one_way_ms: float) -> float:
@@ -215,4 +217,4 @@ def _absolute_delay(one_way_ms: float) -> float:
         return 0.0
     x = math.log2(one_way_ms / _LEAST_DELAY_MS)
     s = 6 * _DELAY_SENSITIVITY
-    return 25 * ((1 + x**s) ** (1 / s) - 3 * (1 + (x / 3) ** s) ** (1 / s) + 2)
+    return float(25 * ((1 + x**s) ** (1 / s) - 3 * (1 + (x / 3) ** s) ** (1 / s) + 2))

@@ -1,5 +1,7 @@
 """Frames put in order by their numbers."""
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,7 +19,7 @@ def play(numbers, buffer=None, every_s=0.02):
 
 
 def test_frames_in_order_pass_at_once():
-    buffer = JitterBuffer()
+    buffer: JitterBuffer[Any] = JitterBuffer()
     assert [buffer.add(f"f{n}", n, n * 0.02) for n in range(7, 200)] == [
         [f"f{n}"] for n in range(7, 200)
     ]
@@ -30,7 +32,7 @@ def test_frames_without_numbers_pass_and_may_be_numbered_later():
 
 
 def test_a_frame_that_was_overtaken_is_put_right():
-    buffer = JitterBuffer()
+    buffer: JitterBuffer[Any] = JitterBuffer()
     assert buffer.add(1, 1, 0.0) == [1]
     assert buffer.add(3, 3, 0.02) == []
     assert buffer.next_deadline_s() == pytest.approx(0.08)
@@ -40,7 +42,7 @@ def test_a_frame_that_was_overtaken_is_put_right():
 
 
 def test_three_frames_may_overtake_one_and_a_fourth_gives_it_up():
-    buffer = JitterBuffer(window_s=1.0)
+    buffer: JitterBuffer[Any] = JitterBuffer(window_s=1.0)
     assert play([1, 3, 4, 5, 2], buffer) == [1, 2, 3, 4, 5]
     assert play([7, 8, 9], buffer) == []
     assert play([10], buffer) == [Lost(1), 7, 8, 9, 10]
@@ -48,7 +50,7 @@ def test_three_frames_may_overtake_one_and_a_fourth_gives_it_up():
 
 
 def test_a_gap_waits_no_longer_than_its_window():
-    buffer = JitterBuffer()
+    buffer: JitterBuffer[Any] = JitterBuffer()
     play([1], buffer)
     assert buffer.add(4, 4, 5.0) == []
     deadline_s = buffer.next_deadline_s()
@@ -60,7 +62,7 @@ def test_a_gap_waits_no_longer_than_its_window():
 
 
 def test_a_second_gap_waits_from_its_own_first_frame():
-    buffer = JitterBuffer()
+    buffer: JitterBuffer[Any] = JitterBuffer()
     play([1], buffer)
     buffer.add(3, 3, 0.10)
     buffer.add(5, 5, 0.14)
@@ -70,21 +72,21 @@ def test_a_second_gap_waits_from_its_own_first_frame():
 
 
 def test_a_frame_after_the_deadline_but_before_the_timer_is_still_played():
-    buffer = JitterBuffer()
+    buffer: JitterBuffer[Any] = JitterBuffer()
     play([1], buffer)
     buffer.add(3, 3, 0.02)
     assert buffer.add(2, 2, 0.5) == [2, 3]
 
 
 def test_a_late_frame_is_dropped_however_far_behind_within_memory():
-    buffer = JitterBuffer()
+    buffer: JitterBuffer[Any] = JitterBuffer()
     play([1, *range(3, 60)], buffer)
     assert buffer.add(2, 2, 2.0) == []
     assert (buffer.counts.lost, buffer.counts.late, buffer.counts.received) == (1, 1, 59)
 
 
 def test_a_double_frame_is_dropped_whether_played_or_held():
-    buffer = JitterBuffer()
+    buffer: JitterBuffer[Any] = JitterBuffer()
     assert play([1, 2, 2, 1, 4, 4, 3], buffer) == [1, 2, 3, 4]
     assert buffer.counts == JitterCounts(received=7, duplicate=3, reordered=1)
 
@@ -101,7 +103,7 @@ def test_a_double_frame_is_dropped_whether_played_or_held():
     ],
 )
 def test_going_backwards_is_refused_by_its_number(numbers, bad):
-    buffer = JitterBuffer()
+    buffer: JitterBuffer[Any] = JitterBuffer()
     play(numbers, buffer)
     with pytest.raises(InvalidRequest, match=f"{bad} is not over {numbers[-1]}") as caught:
         buffer.add(bad, bad, 9.0)
@@ -114,7 +116,7 @@ def test_a_jump_is_one_loss():
 
 
 def test_the_end_lets_go_of_everything():
-    buffer = JitterBuffer()
+    buffer: JitterBuffer[Any] = JitterBuffer()
     play([1, 3], buffer)
     assert buffer.flush() == [Lost(1), 3]
     assert buffer.flush() == []
@@ -147,7 +149,7 @@ def networks(draw):
 @given(networks())
 def test_order_is_kept_and_every_number_is_accounted_for(network):
     window, numbers = network
-    buffer = JitterBuffer(window, window_s=10.0)
+    buffer: JitterBuffer[Any] = JitterBuffer(window, window_s=10.0)
     try:
         out = play(numbers, buffer)
     except InvalidRequest:  # doubled, and the double late beyond the window
