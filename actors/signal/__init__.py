@@ -1,0 +1,1 @@
+"""Signal processing of a leg's audio: levels, keys, concealment, comfort noise."""
