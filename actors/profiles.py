@@ -21,6 +21,7 @@ from pydantic import (
 from reception.call.hours import DAYS, OpeningHours, Span, SpecialDay
 from reception.call.profile import ALL_TOOLS, Entry, Limits, Phrases, Profile, ProfileBook
 from reception.errors import InvalidRequest
+from reception.media.hearing import MAX_MIN_SPEECH_MS, BargeInBy, Hearing, Suppression
 from reception.provider.base import TurnDetection
 
 
@@ -134,6 +135,19 @@ class _Turns(_Strict):
     eagerness: Annotated[str, Field(pattern="^(low|medium|high|auto)$")] = "auto"
 
 
+class _Hearing(_Strict):
+    barge_in: BargeInBy = "provider"
+    min_speech_ms: Annotated[int, Field(ge=0, le=MAX_MIN_SPEECH_MS)] = 0
+    noise_suppression: Suppression = "off"
+    gain: bool = False
+    dtmf_inband: bool = False
+
+    @field_validator("noise_suppression", mode="before")
+    @classmethod
+    def _off_is_no_boolean(cls, value: object) -> object:
+        return "off" if value is False else value  # YAML reads a bare off as false
+
+
 class _Profile(_Strict):
     company: Annotated[str, Field(min_length=1, max_length=200)]
     language: Annotated[str, Field(pattern="^[a-z]{2}$")] = "en"
@@ -148,6 +162,7 @@ class _Profile(_Strict):
     keys: dict[Annotated[str, Field(pattern="^[0-9*]{1,4}$")], str] = Field(default_factory=dict)
     limits: _Limits = _Limits()
     turn_detection: _Turns = _Turns()
+    hearing: _Hearing = _Hearing()
 
     @field_validator("tools")
     @classmethod
@@ -181,6 +196,7 @@ class _Profile(_Strict):
             keys=dict(self.keys),
             limits=Limits(**self.limits.model_dump()),
             turn_detection=TurnDetection(**self.turn_detection.model_dump()),
+            hearing=Hearing(**self.hearing.model_dump()),
         )
 
 

@@ -360,6 +360,8 @@ class Conversation:
 
     def _on_interrupted(self, event: m.PlayoutInterrupted) -> None:
         self._playing = None
+        if self._profile.hearing.decides and self._response is not None:
+            self._provider(p.CancelResponse(self._response))
         self._turns.interruptions += 1
         self._transcript.cut(event.item_id, event.heard_ms)
         self._tell(self._turns.done(self._now_s, interrupted=True))

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from reception.call.hours import OpeningHours
 from reception.errors import InvalidRequest
+from reception.media.hearing import Hearing
 from reception.provider.base import TurnDetection
 
 ALL_TOOLS = ("transfer_call", "take_message", "get_opening_hours", "find_person", "end_call")
@@ -74,6 +75,7 @@ class Profile:
     keys: dict[str, str] = field(default_factory=dict)
     limits: Limits = field(default_factory=Limits)
     turn_detection: TurnDetection = field(default_factory=TurnDetection)
+    hearing: Hearing = field(default_factory=Hearing)
 
     def entry(self, name: str) -> Entry | None:
         """The directory's entry of this name or alias."""

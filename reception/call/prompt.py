@@ -6,6 +6,8 @@ They are the same, byte for byte, for every call of a profile: whatever changes
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from reception.call.profile import Profile
 from reception.call.tools import specs
 from reception.provider.base import Configure
@@ -74,7 +76,8 @@ def configuration(profile: Profile, audio_format: str, voice: str) -> Configure:
         voice=profile.voice or voice,
         audio_format=audio_format,
         tools=specs(profile),
-        turn_detection=profile.turn_detection,
+        # What the worker may not let count must not stop the response either.
+        turn_detection=replace(profile.turn_detection, interrupts=not profile.hearing.decides),
         transcription_model=profile.transcription_model,
         transcription_prompt=expected_words(profile),
         language=profile.language,

@@ -22,13 +22,15 @@ _ROUNDING_S = 1e-6
 
 @dataclass(frozen=True, slots=True)
 class FrameOut:
-    """One frame for the leg. `first` is True for an item's first frame."""
+    """One frame for the leg. `first` is True for an item's first frame; `starts_s`
+    is when the leg plays it, on the clock given to `due`."""
 
     audio: bytes
     item_id: str
     sequence: int
     timestamp_ms: int
     first: bool
+    starts_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,12 +184,11 @@ class Playout:
         self._in_flight.append(_Sent(item, begins_ms, item.sent_ms, self._edge_s, ends_s))
         if self._origin_s is None:
             self._origin_s = self._edge_s
-        timestamp_ms = self._before * self._ptime_ms
-        timestamp_ms += round((self._edge_s - self._origin_s) * 1000)
-        self._edge_s = ends_s
+        starts_s, self._edge_s = self._edge_s, ends_s
+        timestamp_ms = self._before * self._ptime_ms + round((starts_s - self._origin_s) * 1000)
         self.frames_out += 1
         sequence = self._before + self.frames_out
-        return FrameOut(audio, item.item_id, sequence, timestamp_ms, first)
+        return FrameOut(audio, item.item_id, sequence, timestamp_ms, first, starts_s)
 
     def _mark_is_due(self, item: _Item) -> bool:
         at_end = item.complete and not item.waiting

@@ -194,13 +194,18 @@ class ToolSpec:
 
 @dataclass(frozen=True, slots=True)
 class TurnDetection:
-    """Server voice activity detection (times in ms, threshold 0 to 1)."""
+    """Server voice activity detection (times in ms, threshold 0 to 1).
+
+    interrupts: speech stops the response that is being made; where it is off, who
+    cuts playout cancels the response too.
+    """
 
     kind: str = "server_vad"
     threshold: float = 0.5
     prefix_padding_ms: int = 300
     silence_duration_ms: int = 500
     eagerness: str = "auto"
+    interrupts: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,12 +10,15 @@ from hypothesis import strategies as st
 from reception.call import messages as m
 from reception.call import tools
 from reception.call.conversation import DIAL_TRIES, LAST_WORDS_S
-from reception.call.prompt import say_exactly
+from reception.call.prompt import configuration, say_exactly
 from reception.call.record import TakenMessage
 from reception.call.states import TRANSITIONS, State, check, public_state
 from reception.errors import IllegalTransition
+from reception.media.hearing import Hearing
 from reception.provider import base as p
 from tests.unit.call.example import PHRASES, PROFILE, conversation
+
+LOCAL = Hearing(barge_in="local")
 
 
 class Call:
@@ -178,6 +181,29 @@ def test_an_answer_that_is_cut_keeps_what_was_heard():
     record = call.talk.record()
     assert record.interruptions == 1
     assert (record.transcript[-1].text, record.transcript[-1].heard_ms) == ("One two three …", 1000)
+
+
+def test_where_the_worker_decides_on_barge_in_a_cut_answer_is_cancelled_too():
+    for hearing, cancelled in ((Hearing(), []), (LOCAL, [p.CancelResponse("r1")])):
+        call = Call(replace(PROFILE, hearing=hearing)).greeted()
+        call.asked()
+        call.tell(p.ResponseStarted("r1"), m.PlayoutStarted("i1"))
+        out = call.tell(m.PlayoutInterrupted("i1", 500))
+        assert [each.command for each in only(out, m.ToProvider)] == cancelled
+
+
+def test_where_the_worker_decides_an_answer_that_is_complete_needs_no_cancelling():
+    call = Call(replace(PROFILE, hearing=LOCAL)).greeted()
+    call.asked()
+    call.tell(p.ResponseStarted("r1"), m.PlayoutStarted("i1"), p.ResponseDone("r1", "completed"))
+    assert only(call.tell(m.PlayoutInterrupted("i1", 500)), m.ToProvider) == []
+
+
+def test_the_provider_stops_responses_only_where_it_alone_decides():
+    for hearing in (Hearing(), LOCAL, Hearing(min_speech_ms=300), Hearing(gain=True)):
+        profile = replace(PROFILE, hearing=hearing)
+        turns = configuration(profile, "pcmu", "v").turn_detection
+        assert turns == replace(profile.turn_detection, interrupts=not hearing.decides)
 
 
 def test_a_tool_runs_once_and_its_result_is_answered_once():

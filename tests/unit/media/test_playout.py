@@ -233,6 +233,130 @@ def test_a_tail_shorter_than_a_millisecond_is_still_played_out():
     assert leg.take_drained(10.1)
 
 
+def test_a_frame_says_when_the_leg_plays_it():
+    leg = playout()
+    leg.add("a", 0, FRAME * 20)
+    first, *_, last = frames(leg.due(10.0))
+    assert (first.starts_s, last.starts_s) == pytest.approx((10.0, 10.08))
+    [after] = frames(leg.due(10.015))
+    assert after.starts_s == pytest.approx(10.1)
+
+
+# ---- interruption and truncation: what users of such systems ran into
+
+
+@pytest.mark.parametrize("with_marks", [False, True])
+def test_truncation_is_by_what_was_played_not_by_what_was_queued_or_sent(with_marks):
+    leg = playout(marks=with_marks, lead_ms=200)
+    leg.add("a", 0, FRAME * 500)  # ten seconds are received at once
+    assert len(frames(leg.due(10.0))) == 10  # 200 ms are on their way
+    assert leg.interrupt(10.07) == [CutItem("a", 0, 70)]
+
+
+@pytest.mark.parametrize("with_marks", [False, True])
+def test_before_the_first_frame_was_sent_nothing_was_heard(with_marks):
+    leg = playout(marks=with_marks)
+    leg.add("a", 0, FRAME * 10)
+    assert leg.interrupt(10.0) == [CutItem("a", 0, 0)]
+    assert not leg.busy
+
+
+@pytest.mark.parametrize("with_marks", [False, True])
+def test_in_the_moment_in_which_the_first_frame_is_sent_nothing_was_heard(with_marks):
+    leg = playout(marks=with_marks)
+    leg.add("a", 0, FRAME * 10)
+    leg.due(10.0)
+    assert leg.interrupt(10.0) == [CutItem("a", 0, 0)]
+
+
+def test_an_item_that_waits_behind_another_is_cut_at_zero_even_when_it_was_sent():
+    leg = playout(lead_ms=200)
+    leg.add("a", 0, FRAME * 4)
+    leg.complete("a")
+    leg.add("b", 0, FRAME * 4)
+    leg.complete("b")
+    assert [frame.item_id for frame in frames(leg.due(10.0))] == ["a"] * 4 + ["b"] * 4
+    assert leg.interrupt(10.05) == [CutItem("a", 0, 50), CutItem("b", 0, 0)]
+
+
+def test_several_responses_complete_and_queued_are_cut_in_order():
+    leg = playout()
+    for item in "abcd":
+        leg.add(item, 0, FRAME * 10)
+        leg.complete_all()
+    for passed in range(15):
+        leg.due(10.0 + passed / 50)
+    assert leg.interrupt(10.3) == [CutItem("b", 0, 100), CutItem("c", 0, 0), CutItem("d", 0, 0)]
+
+
+def test_late_audio_of_every_item_that_was_cut_is_ignored_and_the_next_answer_plays():
+    leg = playout()
+    leg.add("a", 0, FRAME * 10)
+    leg.add("b", 0, FRAME * 10)
+    leg.due(10.0)
+    leg.interrupt(10.02)
+    for late in ("a", "b"):
+        leg.add(late, 0, FRAME * 3)
+    leg.add("c", 0, FRAME)
+    assert [frame.item_id for frame in frames(leg.due(10.1))] == ["c"]
+
+
+def test_marks_of_what_was_cut_say_nothing_of_the_next_answer():
+    leg = playout(marks=True, lead_ms=300)
+    leg.add("a", 0, FRAME * 50)
+    stale = marks(leg.due(10.0))
+    leg.interrupt(10.05)
+    leg.add("b", 0, FRAME * 50)
+    fresh = marks(leg.due(10.1))
+    assert not set(stale) & set(fresh)
+    for name in stale:
+        leg.mark_reached(name, 10.12)  # some legs send them all back when they are cleared
+    assert leg.interrupt(10.15) == [CutItem("b", 0, 50)]
+
+
+def test_a_mark_that_comes_twice_counts_once():
+    leg = playout(marks=True, lead_ms=300)
+    leg.add("a", 0, FRAME * 50)
+    [first, *_] = marks(leg.due(10.0))
+    leg.mark_reached(first, 10.1)
+    leg.mark_reached(first, 10.19)
+    assert leg.interrupt(10.19) == [CutItem("a", 0, 190)]
+
+
+def test_the_silence_that_fills_the_last_frame_was_not_received_and_is_not_heard():
+    leg = playout()
+    leg.add("a", 0, b"\x01" * (160 + 40))  # 25 ms
+    leg.complete("a")
+    leg.due(10.0)
+    assert leg.interrupt(10.039) == [CutItem("a", 0, 25)]
+
+
+def test_what_was_played_to_its_end_is_not_cut_by_speech_that_comes_after():
+    leg = playout()
+    leg.add("a", 0, FRAME * 2)
+    leg.complete("a")
+    leg.due(10.0)
+    assert leg.take_drained(10.04)
+    assert not leg.busy
+    assert leg.interrupt(10.05) == []
+    assert leg.interrupt(10.06) == []
+
+
+def test_cutting_twice_cuts_once():
+    leg = playout()
+    leg.add("a", 0, FRAME * 20)
+    leg.due(10.0)
+    assert leg.interrupt(10.03) == [CutItem("a", 0, 30)]
+    assert leg.interrupt(10.031) == []
+
+
+def test_an_answer_that_stalls_is_cut_at_what_came_of_it():
+    leg = playout()
+    leg.add("a", 0, FRAME * 2)
+    leg.due(10.0)
+    assert leg.interrupt(13.0) == [CutItem("a", 0, 40)]  # more of it would have come
+
+
 @given(
     st.lists(
         st.one_of(
@@ -249,6 +373,7 @@ def test_what_was_heard_is_within_what_was_sent_and_sound_is_never_made_up(steps
     leg = playout(marks=with_marks)
     now_s, item, outstanding = 100.0, 0, []
     received: dict[str, int] = {}
+    cut_items: set[str] = set()
     sent: dict[str, int] = {}
     for step, amount in steps:
         if step == "add":
@@ -268,6 +393,9 @@ def test_what_was_heard_is_within_what_was_sent_and_sound_is_never_made_up(steps
             item += 1
             for cut in leg.interrupt(now_s):
                 assert 0 <= cut.heard_ms * 8 <= sent.get(cut.item_id, 0) + 8
+                assert cut.heard_ms * 8 <= received[cut.item_id] + 8
+                assert cut.item_id not in cut_items
+                cut_items.add(cut.item_id)
             outstanding.clear()
     for name, amount in sent.items():
         assert amount <= received[name]

@@ -64,6 +64,15 @@ def test_a_session_is_configured_as_the_ga_protocol_has_it():
     assert session["tools"][0]["name"] == "f"
 
 
+def test_speech_stops_a_response_unless_it_is_not_to():
+    for interrupts in (True, False):
+        configure = b.Configure("I", "v", turn_detection=b.TurnDetection(interrupts=interrupts))
+        session = json.loads(CODEC.encode(configure))["session"]
+        turns = session["audio"]["input"]["turn_detection"]
+        assert turns["interrupt_response"] is interrupts
+        assert turns["create_response"] is True
+
+
 def test_what_is_no_provider_command_is_a_programmers_error():
     nonsense: Any = "hello"
     with pytest.raises(TypeError):
