@@ -56,7 +56,7 @@ def feed(recording, format, begin_s=100.0):
     for number, (said, heard) in enumerate(pairs):
         at_s = begin_s + number * 0.02
         recording.said(at_s + 0.02, said)
-        recording.sent(FrameOut(heard, "i1", number + 1, number * 20, number == 0), at_s)
+        recording.sent(FrameOut(heard, "i1", number + 1, number * 20, number == 0, at_s), at_s)
     recording.end(begin_s + 5.0)
 
 
