@@ -29,8 +29,9 @@ _SEARCH_RATE_HZ = 8_000
 class Concealer:
     """Fills the gaps of one leg's audio.
 
-    A frame that follows no gap passes untouched, for about 1 µs; only a gap
-    is decoded and worked on (about 0.2 ms for its first frame).
+    A frame that follows no gap passes untouched, for about 1.5 µs; only a gap
+    is worked on (its first frame takes 0.35 ms at 8 kHz, 0.65 ms at 24 kHz; each
+    further one and the return about 0.05 ms).
 
     Args:
         format: the leg's coding; its rate is 8,000 Hz or a multiple.

@@ -112,6 +112,32 @@ def test_no_click_where_a_gap_begins_and_ends(gap_ms):
     assert np.array_equal(heard[after:], to_signal(from_signal(sound, "l16"), "l16")[after:])
 
 
+def test_a_sound_without_pitch_goes_on_from_its_last_sample():
+    format = AudioFormat("l16", 8_000)
+    for seed in range(20):
+        smooth = np.convolve(noise(1_700, -10, seed), np.hanning(40) / 20, "valid")
+        rumble: Signal = smooth[:1_600].astype(np.float32)
+        concealer = seeded(format)
+        hear(concealer, rumble, format)
+        first = to_signal(concealer.lost(160), "l16")[0]
+        assert abs(first - rumble[-1]) < 2.5 * np.abs(np.diff(rumble)).max()
+
+
+def test_what_comes_back_is_faded_in_even_if_it_has_nothing_to_do_with_the_fill():
+    sound, format = voiced(1_600, 133), AudioFormat("l16", 8_000)
+    concealer = seeded(format)
+    hear(concealer, sound, format)
+    fill = to_signal(concealer.lost(160), "l16")
+    came = to_signal(concealer.received(from_signal(-sound[:160], "l16"), 0.01), "l16")
+    steps = np.abs(np.diff(np.concatenate([fill, came])))
+    assert steps.max() < 1.5 * np.abs(np.diff(sound)).max()
+    jump = np.full(160, fill[-1] + 0.5, dtype=np.float32)
+    concealer.lost(160)
+    came = to_signal(concealer.received(from_signal(jump, "l16"), 0.1), "l16")
+    assert abs(came[0] - fill[-1]) < 0.3
+    assert came[79] == pytest.approx(jump[0], abs=1e-4)
+
+
 def test_a_short_frame_after_a_gap_is_joined_as_far_as_it_goes():
     concealer = seeded()
     hear(concealer, voiced(1_600))
@@ -188,3 +214,13 @@ def test_the_floor_is_found_under_speech_and_again_when_it_rises():
     feed(noise(8_000 * 9, -38))
     assert dbov(floor.power) == pytest.approx(-38, abs=2)
     assert dbov(power(floor.quiet())) == pytest.approx(-38, abs=2)
+
+
+def test_two_seconds_of_speech_are_no_floor():
+    floor = NoiseFloor(PCMU)
+    for sound in (noise(8_000, -60), voiced(16_000) + noise(16_000, -60), noise(480, -45)):
+        for at in range(0, len(sound), 160):
+            frame = sound[at : at + 160]
+            floor.observe(from_signal(frame, "pcmu"), power(frame))
+    assert -61 < dbov(floor.power) < -53
+    assert dbov(power(floor.quiet())) == pytest.approx(-60, abs=1)

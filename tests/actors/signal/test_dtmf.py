@@ -106,6 +106,11 @@ def test_a_break_of_10_ms_is_none_and_one_of_40_ms_is_one(gap_ms, says):
         assert keys(between(signal, before_ms)) == says
 
 
+def test_short_bursts_do_not_add_up_to_a_key():
+    burst = np.concatenate([press("7", 23), silence(12)])
+    assert keys(between(np.tile(burst, 5))) == ""
+
+
 def test_another_key_may_follow_without_a_pause():
     events = listen(between(np.concatenate([press("1", 60), press("9", 60)])))
     assert [(type(e), e.key) for e in events] == [
