@@ -151,7 +151,7 @@ class NodeAgent:
         worker_id = f"{self._config.node_id}-w{number}"
         self._worker_number += 1  # a new path each time: the old one leads nowhere
         path = str(Path(self._config.socket_dir) / f"w{number}-{self._worker_number}.sock")
-        handle = spawn("actors.worker:AudioWorker", worker_id, path)
+        handle = spawn("actors.worker:AudioWorker", worker_id, path, self._config.recordings_path)
         async with asyncio.timeout(WORKER_START_TIMEOUT_S):
             self._sockets[worker_id] = await handle.start.remote()
             if self._provider.provider:

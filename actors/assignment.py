@@ -41,4 +41,5 @@ class NodeConfig:
     profile_path: str
     pool: PoolRules
     workers: int = 2
+    recordings_path: str = "var/recordings"
     sizing: SizerRules = field(default_factory=SizerRules)

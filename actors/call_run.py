@@ -126,6 +126,8 @@ class CallRun:
             frames_before=self._frames_before(),
             generation=self._moves,
             listening=self._listening,
+            hearing=self._assignment.profile.hearing,
+            recording=self._assignment.profile.recording,
         )
         return lk.SessionAttach(
             call_id=spec.call_id,

@@ -12,9 +12,11 @@ from typing import Any
 import structlog
 from google.protobuf.message import DecodeError
 
-from actors.audio import Converter, leg_decoder, leg_encoder
+from actors.audio import Converter, leg_encoder
+from actors.caller_leg import CallerLeg, Heard
 from actors.link import Link
 from actors.provider import ProviderRefused, ProviderSocket
+from actors.recording import Recorder, Recording
 from protos.link.v1 import link_pb2 as lk
 from protos.reception.v1 import reception_pb2 as rv
 from reception.call.validation import LegGuard
@@ -40,6 +42,7 @@ from reception.provider.base import (
 log = structlog.get_logger()
 
 INVALID_ARGUMENT, INTERNAL = 3, 13
+SAVE_TIMEOUT_S = 2.0
 
 
 class MediaCall:
@@ -55,13 +58,20 @@ class MediaCall:
         session: Link,
         attach: lk.SessionAttach,
         on_end: Callable[[MediaCall], None],
+        recorder: Recorder,
     ) -> None:
         self.call_id = attach.call_id
         self._door, self._session, self._on_end = door, session, on_end
-        config = LegConfig(**json.loads(attach.leg_config))
-        leg = AudioFormat(config.codec, config.rate_hz)
-        self._leg_format = leg.inner
-        self._decoder, self._encoder = leg_decoder(leg), leg_encoder(leg)
+        config = LegConfig.of(json.loads(attach.leg_config))
+        self._caller = CallerLeg(config)
+        self._leg_format = self._caller.format
+        self._encoder = leg_encoder(AudioFormat(config.codec, config.rate_hz))
+        self._recording: Recording | None = None
+        if config.recording != "off":
+            self._recording = recorder.start(
+                attach.call_id, self._leg_format, config.recording, time.monotonic()
+            )
+        self._held_event = b""  # the provider's, that the caller began to speak
         self._guard = LegGuard(config.codec, config.rate_hz)
         self._playout = Playout(
             self._leg_format,
@@ -141,14 +151,29 @@ class MediaCall:
         self._session.send(lk.WorkerToSession(from_caller=raw))
 
     def _on_audio(self, audio: rv.Audio, stamp_ns: int) -> None:
-        lost = self._guard.audio(len(audio.payload), audio.sequence)
-        samples = self._decoder.decode(audio.payload, lost)
-        self._stats.frames_lost += lost
-        self._stats.frames_in += 1
-        self._stats.caller_audio_ms += self._leg_format.duration_ms(len(samples))
-        if not self._listening:
-            return
-        converted = self._up.convert(samples)
+        self._guard.audio(len(audio.payload))
+        now_s, speaking = time.monotonic(), self._playout.busy
+        heard = self._caller.receive(audio.payload, audio.sequence, now_s, speaking=speaking)
+        self._on_heard(heard, now_s)
+        self._up_us = max(0, time.monotonic_ns() - stamp_ns) // 1000
+
+    def _on_heard(self, heard: Heard, now_s: float) -> None:
+        if heard.interrupts and self._listening:
+            self._cut()
+            self._pass_held_event_on()
+        if heard.keys:
+            pressed = rv.CallerMessage(dtmf=rv.Dtmf(digits=heard.keys))
+            self._session.send(lk.WorkerToSession(from_caller=pressed.SerializeToString()))
+        for audio in heard.audio:
+            self._stats.caller_audio_ms += self._leg_format.duration_ms(len(audio))
+            if self._recording is not None:
+                self._recording.said(now_s, audio)
+            if self._listening:
+                self._tell_ear(audio)
+
+    def _tell_ear(self, audio: bytes) -> None:
+        """To the provider; what comes before it is there is kept, 5 s at most."""
+        converted = self._up.convert(audio)
         if not converted:
             return
         if self._provider is None:
@@ -156,7 +181,6 @@ class MediaCall:
             del self._before_provider[:-250]
             return
         self._provider.send_audio(self._codec.encode(AppendAudio(converted)))
-        self._up_us = max(0, time.monotonic_ns() - stamp_ns) // 1000
 
     def _refuse(self, field: str, message: str) -> None:
         """Ends the caller's stream with an error; the session hears of it."""
@@ -174,7 +198,7 @@ class MediaCall:
             self._tell_playout(lk.Playout.MEASURED, gateway_us=gateway_us)
         elif message.HasField("leg_gone"):
             self._listening = False
-            self._playout.interrupt(time.monotonic())
+            self._silence(time.monotonic())
             self._drained.set()
             self._session.send(lk.WorkerToSession(leg_gone=message.leg_gone))
 
@@ -225,9 +249,23 @@ class MediaCall:
                 async with asyncio.timeout(drain_ms / 1000):
                     await self._drained.wait()
         await self._hang_up_provider()
-        self._stats.frames_out = self._playout.frames_out
-        self._stats.frames_dropped += self._door.dropped_audio
+        await self._count()
         self._session.send(lk.WorkerToSession(stats=self._stats))
+
+    async def _count(self) -> None:
+        stats, counts = self._stats, self._caller.counts
+        stats.frames_in, stats.frames_lost = counts.received, counts.lost
+        stats.frames_late, stats.frames_duplicate = counts.late, counts.duplicate
+        stats.frames_reordered = counts.reordered
+        stats.caller_mos_milli = round(self._caller.mos * 1000)
+        stats.frames_out = self._playout.frames_out
+        stats.frames_dropped += self._door.dropped_audio
+        if self._recording is not None:
+            self._recording.end(time.monotonic())
+            stats.frames_dropped += self._recording.dropped
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(SAVE_TIMEOUT_S):
+                    stats.recording = await asyncio.shield(self._recording.saved)
 
     # ------------------------------------------------------------- the provider
 
@@ -259,6 +297,7 @@ class MediaCall:
 
     def _on_provider(self, raw: bytes | str) -> None:
         event = self._codec.decode(raw)
+        body = raw if isinstance(raw, bytes) else raw.encode()
         match event:
             case AudioDelta():
                 self._on_answer(event)
@@ -268,12 +307,29 @@ class MediaCall:
             case ResponseDone():
                 self._playout.complete_all()
             case SpeechStarted():
+                if not self._interrupts():
+                    self._held_event = body
+                    return
                 self._cut()
             case SpeechStopped():
                 self._turn_up_us = self._up_us
-        body = raw if isinstance(raw, bytes) else raw.encode()
+                if self._caller.barge_in and not self._caller.barge_in.provider_stopped():
+                    self._held_event = b""  # a cough, from beginning to end
+                    return
         self._session.send(lk.WorkerToSession(provider_event=body))
         self.tick(time.monotonic())
+
+    def _interrupts(self) -> bool:
+        """The provider hears speech: does it stop the receptionist?"""
+        barge_in = self._caller.barge_in
+        if barge_in is None:
+            return True
+        return barge_in.provider_started(time.monotonic(), speaking=self._playout.busy)
+
+    def _pass_held_event_on(self) -> None:
+        held, self._held_event = self._held_event, b""
+        if held:
+            self._session.send(lk.WorkerToSession(provider_event=held))
 
     def _on_answer(self, delta: AudioDelta) -> None:
         audio = self._down.convert(delta.audio)
@@ -307,6 +363,9 @@ class MediaCall:
         and whenever audio arrives."""
         if self._ended:
             return
+        heard = self._caller.tick(now_s, speaking=self._playout.busy)
+        if heard is not None:
+            self._on_heard(heard, now_s)
         for out in self._playout.due(now_s):
             if isinstance(out, FrameOut):
                 self._send_frame(out, now_s)
@@ -327,12 +386,15 @@ class MediaCall:
         # A stamp asks the door to measure; only the first frame of an answer has one.
         stamp_ns = self._received_ns if frame.first else 0
         self._door.send_audio(stamp_ns, rv.ReceptionMessage(audio=audio).SerializeToString())
+        self._caller.played(frame)
+        if self._recording is not None:
+            self._recording.sent(frame, now_s)
         if frame.first:
             self._tell_playout(lk.Playout.STARTED, item_id=frame.item_id, at_s=now_s)
 
     def _cut(self) -> None:
         """Barge-in: stop, tell the leg, truncate what was not heard."""
-        cut = self._playout.interrupt(time.monotonic())
+        cut = self._silence(time.monotonic())
         if not cut:
             return
         clear = rv.ClearAudio(item_id=cut[0].item_id, heard_ms=cut[0].heard_ms)
@@ -341,6 +403,15 @@ class MediaCall:
             self._to_provider(_forget_unheard(item))
         first = cut[0]
         self._tell_playout(lk.Playout.INTERRUPTED, item_id=first.item_id, heard_ms=first.heard_ms)
+
+    def _silence(self, now_s: float) -> list[CutItem]:
+        """Nothing more is played; what lost audio by that."""
+        cut = self._playout.interrupt(now_s)
+        if self._caller.barge_in is not None:
+            self._caller.barge_in.stopped(now_s)
+        if self._recording is not None:
+            self._recording.cut(cut)
+        return cut
 
     def _tell_playout(
         self,
@@ -368,6 +439,8 @@ class MediaCall:
     async def close(self) -> None:
         """Frees everything: sockets, tasks, links."""
         self._ended = True
+        if self._recording is not None:
+            self._recording.end(time.monotonic())
         await self._hang_up_provider()
         await self._door.close()
         await self._session.close()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import date, time
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import yaml
@@ -163,6 +163,7 @@ class _Profile(_Strict):
     limits: _Limits = _Limits()
     turn_detection: _Turns = _Turns()
     hearing: _Hearing = _Hearing()
+    recording: Literal["off", "wav", "flac", "opus"] = "off"
 
     @field_validator("tools")
     @classmethod
@@ -197,6 +198,7 @@ class _Profile(_Strict):
             limits=Limits(**self.limits.model_dump()),
             turn_detection=TurnDetection(**self.turn_detection.model_dump()),
             hearing=Hearing(**self.hearing.model_dump()),
+            recording=self.recording,
         )
 
 

@@ -7,12 +7,14 @@ import contextlib
 import os
 import time
 from collections.abc import Coroutine
+from pathlib import Path
 
 import structlog
 
 from actors.link import SESSION_SUFFIX, Link, serve
 from actors.media_call import MediaCall
 from actors.provider import ProviderRefused, ProviderSocket, warm_up
+from actors.recording import Recorder
 from protos.link.v1 import link_pb2 as lk
 from reception.framing import Kind
 from reception.provider.base import DialPlan
@@ -33,8 +35,9 @@ class AudioWorker:
     `ATTACH_TIMEOUT_S` for the other is sent away.
     """
 
-    def __init__(self, worker_id: str, path: str) -> None:
+    def __init__(self, worker_id: str, path: str, recordings_path: str = "var/recordings") -> None:
         self._worker_id, self._path = worker_id, path
+        self._recorder = Recorder(Path(recordings_path))
         self._calls: set[MediaCall] = set()
         self._doors: dict[str, asyncio.Future[Link]] = {}
         self._servers: list[asyncio.Server] = []
@@ -74,6 +77,7 @@ class AudioWorker:
         for waiting in self._doors.values():
             if waiting.done():
                 await waiting.result().close()
+        await asyncio.to_thread(self._recorder.close)
         for path in (self._path, self._path + SESSION_SUFFIX):
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(path)
@@ -118,7 +122,7 @@ class AudioWorker:
             return
         finally:
             self._doors.pop(attach.lease_id, None)
-        call = MediaCall(door_link, link, attach, self._on_call_end)
+        call = MediaCall(door_link, link, attach, self._on_call_end, self._recorder)
         self._calls.add(call)
         self._served += 1
         call.begin()

@@ -77,6 +77,7 @@ class ServeOptions:
             "http_port": self.http_port,
             "database_url": self.database_url,
             "receptionist_path": self.profile_path,
+            "recordings_path": self.recordings_dir,
             "pool_size": self.pool_size,
             "workers": self.workers,
         }
@@ -309,6 +310,7 @@ def _spawn_agent(deployment: Deployment) -> None:
         pool=settings.pool_rules(),
         sizing=settings.sizer_rules(),
         workers=settings.workers,
+        recordings_path=str(settings.recordings_path.resolve()),
     )
     deployment._handles["agent"] = _spawn_here(
         "actors.agent:NodeAgent", config, name=f"agent:{deployment.node_id}"

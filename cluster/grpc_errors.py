@@ -27,7 +27,6 @@ STATUS: dict[type[ReceptionError], grpc.StatusCode] = {
     e.LimitReached: grpc.StatusCode.RESOURCE_EXHAUSTED,
     e.Unavailable: grpc.StatusCode.UNAVAILABLE,
     e.IdleTimeout: grpc.StatusCode.DEADLINE_EXCEEDED,
-    e.Unsupported: grpc.StatusCode.UNIMPLEMENTED,
 }
 _BY_NUMBER = {code.value[0]: code for code in grpc.StatusCode}
 

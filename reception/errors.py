@@ -10,7 +10,6 @@ ReceptionError
 ├── LimitReached          money, rate or capacity                 RESOURCE_EXHAUSTED
 ├── Unavailable           draining, a part is down                UNAVAILABLE
 ├── IdleTimeout           nothing received for too long           DEADLINE_EXCEEDED
-├── Unsupported           known but not offered here              UNIMPLEMENTED
 ├── LinkError             bytes on the link make no sense         INTERNAL
 ├── Fenced                a write with an old epoch               INTERNAL
 └── IllegalTransition     a state machine got an impossible event INTERNAL
@@ -78,10 +77,6 @@ class Unavailable(ReceptionError):
 
 class IdleTimeout(ReceptionError):
     """Nothing was received for too long."""
-
-
-class Unsupported(ReceptionError):
-    """Known, but not offered here."""
 
 
 class LinkError(ReceptionError):

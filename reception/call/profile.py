@@ -59,7 +59,8 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """One receptionist. "" for voice and model takes the deployment's."""
+    """One receptionist. "" for voice and model takes the deployment's; recording
+    is "off", "wav", "flac" or "opus"."""
 
     name: str
     company: str
@@ -76,6 +77,7 @@ class Profile:
     limits: Limits = field(default_factory=Limits)
     turn_detection: TurnDetection = field(default_factory=TurnDetection)
     hearing: Hearing = field(default_factory=Hearing)
+    recording: str = "off"
 
     def entry(self, name: str) -> Entry | None:
         """The directory's entry of this name or alias."""

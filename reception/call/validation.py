@@ -140,11 +140,10 @@ class LegGuard:
         self._max_bytes, self._long = rate_hz * self._sample_bytes * MAX_FRAME_MS // 1000, "1 s"
         if codec == "opus":
             self._max_bytes, self._long = MAX_OPUS_BYTES, "120 ms of Opus"
-        self._sequence = 0
         self._over = False
 
-    def audio(self, payload_bytes: int, sequence: int) -> int:
-        """Checks a frame; how many frames were lost before it."""
+    def audio(self, payload_bytes: int) -> None:
+        """Checks a frame's size; its number is the jitter buffer's business."""
         self._not_over("audio")
         if payload_bytes == 0:
             raise InvalidRequest("audio.payload is empty", field="audio.payload")
@@ -158,19 +157,6 @@ class LegGuard:
                 f"audio.payload has {payload_bytes} bytes, over {self._max_bytes} ({self._long})",
                 field="audio.payload",
             )
-        return self._number(sequence)
-
-    def _number(self, sequence: int) -> int:
-        if sequence == 0 and self._sequence == 0:
-            return 0
-        if sequence <= self._sequence:
-            raise InvalidRequest(
-                f"audio.sequence {sequence} is not over {self._sequence}, the last one",
-                field="audio.sequence",
-            )
-        lost = sequence - self._sequence - 1 if self._sequence else 0
-        self._sequence = sequence
-        return lost
 
     def dtmf(self, digits: str, duration_ms: int) -> None:
         self._not_over("dtmf")

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from reception.media.hearing import Hearing
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,6 +17,7 @@ class LegConfig:
     A leg that another worker takes over goes on where it was: frames_before were
     numbered already, and generation keeps its marks apart from earlier ones.
     listening False: the caller's audio is not for the provider just now.
+    recording is "off", "wav", "flac" or "opus".
     """
 
     codec: str
@@ -23,3 +28,10 @@ class LegConfig:
     frames_before: int = 0
     generation: int = 0
     listening: bool = True
+    hearing: Hearing = field(default_factory=Hearing)
+    recording: str = "off"
+
+    @classmethod
+    def of(cls, fields: Mapping[str, Any]) -> LegConfig:
+        """From what `dataclasses.asdict` made of one."""
+        return cls(**{**fields, "hearing": Hearing(**fields["hearing"])})

@@ -2,20 +2,25 @@
 
 import asyncio
 import json
+import wave
 from dataclasses import asdict
+from pathlib import Path
 
 import numpy as np
 import opuslib_next
 import pytest
 
+from actors.audio import from_linear
 from actors.link import SESSION_SUFFIX, Link
 from actors.worker import AudioWorker
 from protos.link.v1 import link_pb2 as lk
 from protos.reception.v1 import reception_pb2 as rv
 from reception.framing import Kind, split_audio
+from reception.media.hearing import Hearing
 from reception.media.leg import LegConfig
 from reception.provider.base import DialPlan
 from tests.fakes.provider import FakeProvider, send, speak
+from tests.fakes.voice import speech
 
 FRAME = b"\x01" * 160
 
@@ -77,17 +82,17 @@ async def provider():
 
 @pytest.fixture
 async def worker(tmp_path):
-    worker = AudioWorker("w0", str(tmp_path / "w.sock"))
+    worker = AudioWorker("w0", str(tmp_path / "w.sock"), str(tmp_path / "recordings"))
     await worker.start()
     yield worker
     await worker.stop()
 
 
-def attach(url, *, codec="pcmu", rate=8_000, marks=False, lease="lease"):
+def attach(url, *, codec="pcmu", rate=8_000, marks=False, lease="lease", **leg_fields):
     plan = DialPlan(
         "embedded", url, "m", "pcmu" if codec == "pcmu" else "pcm24k", ('{"type":"x"}',)
     )
-    leg = LegConfig(codec, rate, 20, marks)
+    leg = LegConfig(codec, rate, 20, marks, **leg_fields)
     return lk.SessionToWorker(
         attach=lk.SessionAttach(
             call_id="c1",
@@ -434,3 +439,92 @@ async def test_who_does_not_attach_is_cut(link_to, suffix, monkeypatch):
     async with asyncio.timeout(2):
         assert await silent.receive() is None
         assert await talkative.receive() is None
+
+
+# ------------------------------------------------------------------ hearing and recording
+
+
+def words(ms=400):
+    """A voice, as 20 ms frames of mu-law."""
+    samples = np.frombuffer(speech(ms, 8_000), dtype="<i2")
+    audio = from_linear(samples, "pcmu")
+    return [audio[at : at + 160] for at in range(0, len(audio), 160)]
+
+
+async def test_local_detection_stops_the_answer_without_the_provider(connect, provider):
+    call = await connect(hearing=Hearing(barge_in="local"))
+    await speak(call.connection, "i1", b"\x60" * 160 * 100)  # not louder than the caller
+    await call.playout(lk.Playout.STARTED)
+    frames = words()
+    for number, frame in enumerate(frames, start=1):
+        call.say(audio=rv.Audio(payload=frame, sequence=number))
+        await asyncio.sleep(0.02)
+    _, clear = await call.to_caller("clear_audio")
+    assert clear.item_id == "i1"
+    assert (await call.playout(lk.Playout.INTERRUPTED)).heard_ms < 20 * len(frames)
+
+
+async def test_a_cough_that_the_provider_takes_for_speech_does_not_stop_the_answer(
+    connect, provider
+):
+    call = await connect(hearing=Hearing(min_speech_ms=500))
+    await speak(call.connection, "i1", FRAME * 30)
+    await call.from_worker("playout")
+    await send(call.connection, "input_audio_buffer.speech_started", item_id="u", audio_start_ms=0)
+    await send(call.connection, "input_audio_buffer.speech_stopped", item_id="u", audio_end_ms=90)
+    await send(call.connection, "response.output_audio.done", response_id="r1", item_id="i1")
+    told: list[int] = []
+    async with asyncio.timeout(5):
+        while not told or told[-1] != lk.Playout.DRAINED:
+            frame = await call.session.receive()
+            message = lk.WorkerToSession.FromString(frame[1])
+            assert b"speech_started" not in message.provider_event
+            if message.HasField("playout"):
+                told.append(message.playout.kind)
+    assert lk.Playout.INTERRUPTED not in told
+
+
+async def test_lost_frames_are_filled_and_late_ones_put_in_order(connect, provider):
+    call = await connect()
+    await call.from_worker("provider_state")
+    frames = words(200)
+    for number in (1, 2, 4, 3, 5, 8, 9, 10):
+        call.say(audio=rv.Audio(payload=frames[number - 1], sequence=number))
+    async with asyncio.timeout(5):
+        while len(provider.audio) < 160 * 10:
+            await asyncio.sleep(0.01)
+    assert bytes(provider.audio[: 160 * 5]) == b"".join(frames[:5])
+    call.session.send(lk.SessionToWorker(finish=lk.Finish()))
+    stats = await call.from_worker("stats")
+    assert (stats.frames_in, stats.frames_lost, stats.frames_reordered) == (8, 2, 1)
+    assert 1_000 < stats.caller_mos_milli < 4_500
+
+
+async def test_keys_in_the_audio_reach_the_session(connect):
+    call = await connect(hearing=Hearing(dtmf_inband=True))
+    t = np.arange(8_000 // 10) / 8_000
+    tone = 8_000 * (np.sin(2 * np.pi * 770 * t) + np.sin(2 * np.pi * 1_336 * t))
+    audio = from_linear(tone.astype("<i2"), "pcmu") + b"\xff" * 800
+    for number, at in enumerate(range(0, len(audio), 160), start=1):
+        call.say(audio=rv.Audio(payload=audio[at : at + 160], sequence=number))
+    pressed = rv.CallerMessage.FromString(await call.from_worker("from_caller"))
+    assert pressed.dtmf.digits == "5"
+
+
+async def test_a_recording_has_the_caller_left_and_the_receptionist_right(connect, tmp_path):
+    call = await connect(recording="wav")
+    await call.from_worker("provider_state")
+    await speak(call.connection, "i1", FRAME * 20)
+    for number, frame in enumerate(words(400), start=1):
+        call.say(audio=rv.Audio(payload=frame, sequence=number))
+        await asyncio.sleep(0.02)
+    await send(call.connection, "response.output_audio.done", response_id="r1", item_id="i1")
+    await call.playout(lk.Playout.DRAINED)
+    call.session.send(lk.SessionToWorker(finish=lk.Finish()))
+    path = Path((await call.from_worker("stats")).recording)
+    assert path.is_relative_to(tmp_path / "recordings")
+    with wave.open(str(path)) as file:
+        assert (file.getnchannels(), file.getframerate()) == (2, 8_000)
+        both = np.frombuffer(file.readframes(file.getnframes()), dtype="<i2").reshape(-1, 2)
+    assert np.abs(both[:, 0]).max() > 5_000
+    assert (both[:, 1] != 0).sum() > 8 * 300

@@ -177,7 +177,7 @@ class Playout(_message.Message):
     def __init__(self, kind: _Optional[_Union[Playout.Kind, str]] = ..., item_id: _Optional[str] = ..., heard_ms: _Optional[int] = ..., gateway_us: _Optional[int] = ..., at_ns: _Optional[int] = ...) -> None: ...
 
 class LegStats(_message.Message):
-    __slots__ = ("frames_in", "frames_out", "frames_lost", "frames_dropped", "caller_audio_ms", "reception_audio_ms", "recording")
+    __slots__ = ("frames_in", "frames_out", "frames_lost", "frames_dropped", "caller_audio_ms", "reception_audio_ms", "recording", "frames_late", "frames_duplicate", "frames_reordered", "caller_mos_milli")
     FRAMES_IN_FIELD_NUMBER: _ClassVar[int]
     FRAMES_OUT_FIELD_NUMBER: _ClassVar[int]
     FRAMES_LOST_FIELD_NUMBER: _ClassVar[int]
@@ -185,6 +185,10 @@ class LegStats(_message.Message):
     CALLER_AUDIO_MS_FIELD_NUMBER: _ClassVar[int]
     RECEPTION_AUDIO_MS_FIELD_NUMBER: _ClassVar[int]
     RECORDING_FIELD_NUMBER: _ClassVar[int]
+    FRAMES_LATE_FIELD_NUMBER: _ClassVar[int]
+    FRAMES_DUPLICATE_FIELD_NUMBER: _ClassVar[int]
+    FRAMES_REORDERED_FIELD_NUMBER: _ClassVar[int]
+    CALLER_MOS_MILLI_FIELD_NUMBER: _ClassVar[int]
     frames_in: int
     frames_out: int
     frames_lost: int
@@ -192,4 +196,8 @@ class LegStats(_message.Message):
     caller_audio_ms: int
     reception_audio_ms: int
     recording: str
-    def __init__(self, frames_in: _Optional[int] = ..., frames_out: _Optional[int] = ..., frames_lost: _Optional[int] = ..., frames_dropped: _Optional[int] = ..., caller_audio_ms: _Optional[int] = ..., reception_audio_ms: _Optional[int] = ..., recording: _Optional[str] = ...) -> None: ...
+    frames_late: int
+    frames_duplicate: int
+    frames_reordered: int
+    caller_mos_milli: int
+    def __init__(self, frames_in: _Optional[int] = ..., frames_out: _Optional[int] = ..., frames_lost: _Optional[int] = ..., frames_dropped: _Optional[int] = ..., caller_audio_ms: _Optional[int] = ..., reception_audio_ms: _Optional[int] = ..., recording: _Optional[str] = ..., frames_late: _Optional[int] = ..., frames_duplicate: _Optional[int] = ..., frames_reordered: _Optional[int] = ..., caller_mos_milli: _Optional[int] = ...) -> None: ...

@@ -1,0 +1,145 @@
+"""The caller's side of a leg: what is done to each frame before the provider hears it.
+
+In this order: put in order, gaps filled (`actors.signal.caller`) or, for Opus,
+decoded; looked at for voice and barge-in; suppressed and levelled. What the
+profile does not ask for is not there and costs nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from actors.audio import LegDecoder, PassThrough, leg_decoder, to_linear
+from actors.signal.activity import Activity, level_dbov
+from actors.signal.caller import CallerAudio
+from actors.signal.dtmf import KeyUp
+from actors.signal.enhance import Enhancer
+from reception.media.barge_in import BargeIn
+from reception.media.codecs import AudioFormat
+from reception.media.jitter import JitterBuffer, JitterCounts, Lost
+from reception.media.leg import LegConfig
+from reception.media.playout import FrameOut
+
+_WINDOW_FRAMES, _WINDOW_S = 3, 0.06
+
+
+@dataclass(slots=True)
+class Heard:
+    """What came of a frame: audio in the leg's inner format, in order; whether
+    the caller interrupts; keys heard in the audio."""
+
+    audio: list[bytes] = field(default_factory=list)
+    interrupts: bool = False
+    keys: str = ""
+
+
+class CallerLeg:
+    """One call's caller side. All times are of the monotonic clock, in seconds."""
+
+    def __init__(self, config: LegConfig) -> None:
+        leg = AudioFormat(config.codec, config.rate_hz)
+        hearing = config.hearing
+        self.format = leg.inner
+        self.barge_in = BargeIn(hearing) if hearing.decides else None
+        self._ptime_ms = config.ptime_ms
+        decoder = leg_decoder(leg)
+        self._frames: CallerAudio | _Packets = (
+            CallerAudio(leg, config.ptime_ms, keys=hearing.dtmf_inband)
+            if isinstance(decoder, PassThrough)
+            else _Packets(decoder, config.ptime_ms)
+        )
+        self._activity = Activity(self.format) if hearing.watches else None
+        self._enhancer = (
+            Enhancer(self.format, hearing.noise_suppression, gain=hearing.gain)
+            if hearing.enhances
+            else None
+        )
+
+    def receive(self, payload: bytes, sequence: int, now_s: float, *, speaking: bool) -> Heard:
+        """A frame came.
+
+        Args:
+            speaking: there is audio that the caller has not heard.
+
+        Raises:
+            InvalidRequest: its number goes too far back, or it can't be decoded.
+        """
+        return self._hear(self._frames.receive(payload, sequence, now_s), now_s, speaking)
+
+    def tick(self, now_s: float, *, speaking: bool) -> Heard | None:
+        """What waited for a lost frame long enough; None while nothing is due."""
+        due_s = self._frames.next_deadline_s()
+        if due_s is None or now_s < due_s:
+            return None
+        return self._hear(self._frames.handle_timer(now_s), now_s, speaking)
+
+    def _hear(self, frames: list[bytes], now_s: float, speaking: bool) -> Heard:
+        heard = Heard(frames)
+        if self._activity is not None:
+            heard.audio = [self._watch(audio, now_s, speaking, heard) for audio in frames]
+        elif self._enhancer is not None:
+            heard.audio = [self._enhancer.process(audio, False) for audio in frames]
+        if isinstance(self._frames, CallerAudio):
+            ups = [each for each in self._frames.take_keys() if isinstance(each, KeyUp)]
+            heard.keys = "".join(each.key for each in ups)
+        return heard
+
+    def _watch(self, audio: bytes, now_s: float, speaking: bool, heard: Heard) -> bytes:
+        assert self._activity is not None
+        found = self._activity.feed(audio)
+        if self.barge_in is not None and self.barge_in.heard(
+            found.voiced, found.level_dbov, found.duration_ms, now_s, speaking=speaking
+        ):
+            heard.interrupts = True
+        return self._enhancer.process(audio, found.voiced) if self._enhancer else audio
+
+    def played(self, frame: FrameOut) -> None:
+        """A frame of the receptionist's was handed to the leg: it may come back."""
+        if self.barge_in is not None:
+            level = level_dbov(to_linear(frame.audio, self.format.name))
+            self.barge_in.played(frame.starts_s, self._ptime_ms, level)
+
+    @property
+    def counts(self) -> JitterCounts:
+        """Frames received, lost, late, double and reordered so far."""
+        return self._frames.counts
+
+    @property
+    def mos(self) -> float:
+        """Estimated mean opinion score of the caller's audio, 1 to 4.5; 0 for
+        codecs that it is not estimated for."""
+        return self._frames.quality().mos if isinstance(self._frames, CallerAudio) else 0.0
+
+
+class _Packets:
+    """Packets of a coding that conceals its own losses, in order and decoded."""
+
+    def __init__(self, decoder: LegDecoder, ptime_ms: int) -> None:
+        self._decoder = decoder
+        self._jitter: JitterBuffer[bytes] = JitterBuffer(
+            _WINDOW_FRAMES, max(_WINDOW_S, ptime_ms / 1000)
+        )
+        self._lost = 0  # since the last packet
+
+    def receive(self, payload: bytes, sequence: int, now_s: float) -> list[bytes]:
+        return self._decode(self._jitter.add(payload, sequence, now_s))
+
+    def next_deadline_s(self) -> float | None:
+        return self._jitter.next_deadline_s()
+
+    def handle_timer(self, now_s: float) -> list[bytes]:
+        return self._decode(self._jitter.handle_timer(now_s))
+
+    @property
+    def counts(self) -> JitterCounts:
+        return self._jitter.counts
+
+    def _decode(self, packets: list[bytes | Lost]) -> list[bytes]:
+        audio = []
+        for packet in packets:
+            if isinstance(packet, Lost):
+                self._lost += packet.frames
+            else:
+                audio.append(self._decoder.decode(packet, self._lost))
+                self._lost = 0
+        return audio
