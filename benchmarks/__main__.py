@@ -8,8 +8,13 @@ import sys
 from collections.abc import Callable
 
 from benchmarks import frames, setup
+from benchmarks.bridges import __main__ as bridges
 
-BENCHMARKS: dict[str, Callable[[], None]] = {"frames": frames.run, "setup": setup.run}
+BENCHMARKS: dict[str, Callable[[], None]] = {
+    "frames": frames.run,
+    "setup": setup.run,
+    "bridges": bridges.run,
+}
 
 
 def main(names: list[str]) -> int:
