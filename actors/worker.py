@@ -10,7 +10,8 @@ from collections.abc import Coroutine
 
 import structlog
 
-from actors.link import SESSION_SUFFIX, Link, serve
+from actors.link import SESSION_SUFFIX, Link
+from actors.link_server import LinkServer, serve
 from actors.media_call import MediaCall
 from actors.provider import ProviderRefused, ProviderSocket, warm_up
 from protos.link.v1 import link_pb2 as lk
@@ -37,7 +38,7 @@ class AudioWorker:
         self._worker_id, self._path = worker_id, path
         self._calls: set[MediaCall] = set()
         self._doors: dict[str, asyncio.Future[Link]] = {}
-        self._servers: list[asyncio.Server] = []
+        self._servers: list[LinkServer] = []
         self._ticker: asyncio.Task[None] | None = None
         self._closing: set[asyncio.Task[None]] = set()
         self._stopped = asyncio.Event()

@@ -7,9 +7,13 @@ import platform
 import sys
 from collections.abc import Callable
 
-from benchmarks import frames, setup
+from benchmarks import frames, link, setup
 
-BENCHMARKS: dict[str, Callable[[], None]] = {"frames": frames.run, "setup": setup.run}
+BENCHMARKS: dict[str, Callable[[], None]] = {
+    "frames": frames.run,
+    "link": link.run,
+    "setup": setup.run,
+}
 
 
 def main(names: list[str]) -> int:

@@ -1,33 +1,20 @@
-"""The byte link over real Unix sockets."""
+"""The byte link over real Unix sockets and real TLS, in both event loops."""
 
 import asyncio
+import socket
 
 import pytest
 
 from actors import link as link_module
-from actors.link import Link, serve
+from actors.link import Link
+from actors.link_server import serve
+from actors.link_tls import NodeTls
 from protos.link.v1 import link_pb2 as lk
+from protos.reception.v1.reception_pb2 import Audio, CallEnd, CallerMessage
 from reception.errors import Unavailable
-from reception.framing import Kind, encode, split_audio
+from reception.framing import AUDIO_TAG, Kind, encode, encode_audio, split_audio
 
 GONE = lk.DoorToWorker(leg_gone=lk.LegGone(reason="caller_hangup"))
-
-
-@pytest.fixture
-async def pair(tmp_path):
-    """Two ends of one link."""
-    made = asyncio.get_running_loop().create_future()
-
-    async def on_link(link):
-        made.set_result(link)
-
-    server = await serve(str(tmp_path / "w.sock"), on_link)
-    near = await Link.connect(str(tmp_path / "w.sock"), 1.0)
-    far = await made
-    yield near, far
-    await near.close()
-    await far.close()
-    server.close()
 
 
 async def test_audio_and_control_arrive_in_order(pair):
@@ -75,28 +62,56 @@ async def test_a_handler_set_after_the_end_is_told_at_once(pair):
     assert ended.is_set()
 
 
-async def test_nobody_there(tmp_path):
+async def test_nobody_there(tmp_path, ca):
     with pytest.raises(Unavailable, match=r"no link to none\.sock"):
         await Link.connect(str(tmp_path / "none.sock"), 0.5)
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+    with pytest.raises(Unavailable, match=rf"no link to 127\.0\.0\.1:{port}"):
+        await Link.connect(f"tls:127.0.0.1:{port}", 0.5, NodeTls(ca.issue("near")))
+
+
+async def test_what_waits_still_goes_out_at_the_close(pair):
+    near, far = pair
+    far._transport.pause_reading()
+    end = CallerMessage(end=CallEnd(reason="x" * 200)).SerializeToString()
+    count = 0
+    while not near._backlog:
+        near.send_audio(count, end)
+        count += 1
+        await asyncio.sleep(0)
+    near.send(GONE)
+    closing = asyncio.create_task(near.close())
+    await asyncio.sleep(0)
+    far._transport.resume_reading()
+    for number in range(count):
+        assert split_audio((await far.receive())[1])[0] == number
+    assert (await far.receive())[0] is Kind.CONTROL
+    await closing
+    assert await far.receive() is None
 
 
 async def test_while_the_peer_does_not_read_the_oldest_audio_goes_and_control_stays(pair):
     near, far = pair
     far._transport.pause_reading()
-    block = bytes(60_000)
+    block = CallerMessage(audio=Audio(payload=bytes(60_000))).SerializeToString()
+    end = CallerMessage(end=CallEnd()).SerializeToString()
     sent = 0
     while near.dropped_audio < 50:
         near.send_audio(sent, block)
+        if sent % 10 == 0:
+            near.send_audio(sent, end)
         sent += 1
+        await asyncio.sleep(0)  # the loop takes what it can
     near.send(GONE)
     far._transport.resume_reading()
-    stamps, control = [], 0
-    while not control:
-        kind, body = await far.receive()
-        if kind is Kind.CONTROL:
-            control += 1
-        else:
-            stamps.append(split_audio(body)[0])
+    stamps: list[int] = []
+    others: list[int] = []
+    while (frame := await far.receive())[0] is not Kind.CONTROL:
+        stamp, message = split_audio(frame[1])
+        (stamps if message[:1] == AUDIO_TAG else others).append(stamp)
+    assert lk.DoorToWorker.FromString(frame[1]) == GONE
+    assert others == list(range(0, sent, 10))
     assert len(stamps) == sent - near.dropped_audio
     assert stamps == sorted(stamps)
     assert stamps[-1] == sent - 1  # the newest got through
@@ -126,13 +141,24 @@ async def test_a_full_inbox_stops_reading_and_goes_on_when_emptied(pair):
         assert lk.DoorToWorker.FromString(body).first_audio_sent.down_us == number
 
 
-async def test_a_ping_is_answered(pair):
-    near, far = pair
-    got = []
-    far.handle(lambda kind, body: got.append(kind), lambda: None)
-    near._transport.write(encode(Kind.PING, b"hello"))
-    assert await near.receive() == (Kind.PONG, b"hello")
-    assert got == []
+async def test_a_ping_is_answered_and_neither_is_anybody_elses_business(tmp_path):
+    links: list[Link] = []
+    got: list[tuple[Kind, bytes]] = []
+
+    async def on_link(link):
+        links.append(link)
+        link.handle(lambda kind, body: got.append((kind, body)), lambda: None)
+
+    server = await serve(str(tmp_path / "w.sock"), on_link)
+    reader, writer = await asyncio.open_unix_connection(str(tmp_path / "w.sock"))
+    writer.write(encode(Kind.PONG, b"") + encode(Kind.PING, b"hello") + encode_audio(1, b"x"))
+    pong = encode(Kind.PONG, b"hello")
+    assert await asyncio.wait_for(reader.readexactly(len(pong)), 2) == pong
+    assert [kind for kind, _ in got] == [Kind.AUDIO]
+    writer.close()
+    await writer.wait_closed()
+    await links[0].close()
+    server.close()
 
 
 async def test_nonsense_on_the_link_cuts_it(pair):
