@@ -7,9 +7,10 @@ import platform
 import sys
 from collections.abc import Callable
 
-from benchmarks import frames, link, setup
+from benchmarks import door, frames, link, setup
 
 BENCHMARKS: dict[str, Callable[[], None]] = {
+    "door": door.run,
     "frames": frames.run,
     "link": link.run,
     "setup": setup.run,

@@ -147,8 +147,8 @@ class FrontDoor:
         self._draining = True
         await self._advertise(health_pb2.HealthCheckResponse.NOT_SERVING)
         await asyncio.sleep(DRAIN_NOTICE_S)
-        tellings = [stream.drain(grace_s) for stream in self._streams]
-        await asyncio.gather(*tellings, return_exceptions=True)
+        for stream in self._streams:
+            stream.drain(grace_s)
 
     async def stop(self) -> None:
         """Ends what is left and stops listening."""
