@@ -15,6 +15,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import struct
+import time
 from collections import deque
 from collections.abc import Callable
 from typing import Protocol, cast
@@ -24,7 +26,16 @@ from actors.pulse import Pulse
 from reception.address import Address, UnixAddress, parse
 from reception.backlog import Backlog
 from reception.errors import LinkError, Unavailable
-from reception.framing import AUDIO_TAG, FrameReader, Kind, encode, encode_audio
+from reception.framing import (
+    AUDIO_TAG,
+    FrameReader,
+    Kind,
+    audio_body,
+    encode,
+    encode_audio,
+    split_audio,
+)
+from reception.peer_clock import PeerClock
 
 SESSION_SUFFIX = ".ctl"  # a worker's socket for sessions: its door socket's path + this
 MAX_WAITING_AUDIO = 100
@@ -32,7 +43,9 @@ MAX_WAITING_CONTROL = 1_000
 MAX_INBOX = 1_000
 CLOSE_TIMEOUT_S = 1.0
 _HIGH_WATER_BYTES = 64 * 1024
-_PING = encode(Kind.PING, b"")
+_PING_KIND, _PONG_KIND, _AUDIO_KIND = Kind.PING, Kind.PONG, Kind.AUDIO
+_CLOCK = struct.Struct("!Q")  # body of a ping; a pong's is that and the peer's own
+_CLOCKS = struct.Struct("!QQ")
 
 FrameHandler = Callable[[Kind, bytes], None]
 
@@ -45,6 +58,9 @@ class Serializable(Protocol):
 
 class Link(asyncio.Protocol):
     """One end of a byte link.
+
+    Stamps of audio are CLOCK_MONOTONIC ns, of the receiving node: a link over
+    TLS moves those of the other node to this one's clock.
 
     Read it either with `receive` (frames wait in a bounded inbox; a full inbox
     stops reading from the socket) or with `handle`, which calls back for every
@@ -64,7 +80,8 @@ class Link(asyncio.Protocol):
         self._flowing = False  # connected, not at an end, and the peer reads
         self._backlog: Backlog[bytes] = Backlog(MAX_WAITING_AUDIO, MAX_WAITING_CONTROL)
         self._emptied: asyncio.Future[None] | None = None
-        self._feed = FrameReader().feed
+        self._feed = self._read = FrameReader().feed
+        self._peer_clock = PeerClock()
         self._inbox: deque[tuple[Kind, bytes]] = deque()
         self._wakeup: asyncio.Future[None] | None = None
         self._handler: FrameHandler | None = None
@@ -102,7 +119,7 @@ class Link(asyncio.Protocol):
         _, link = await loop.create_connection(cls, where.host, where.port, ssl=tls.client)
         try:
             # TLS 1.3 tells a client of its refusal after the handshake only:
-            # the server's first ping says that it took us.
+            # the server's first question says that it took us.
             await link._asked
         except asyncio.CancelledError:
             link.abort()
@@ -214,7 +231,7 @@ class Link(asyncio.Protocol):
         """Asks the peer for a sign of life. Not while it doesn't read: what
         waits for it is then reason enough to answer once it reads again."""
         if self._flowing:
-            self._write(_PING)
+            self._write(encode(_PING_KIND, _CLOCK.pack(time.monotonic_ns())))
 
     def give_up(self) -> None:
         """The peer gave no sign of life; who doesn't read can't know that, and
@@ -225,12 +242,28 @@ class Link(asyncio.Protocol):
         else:
             self._cut_off("silent")
 
-    def _answer(self, kind: Kind, body: bytes) -> None:
-        if kind is Kind.PING:
+    def _on_sign_of_life(self, kind: Kind, body: bytes) -> None:
+        now_ns = time.monotonic_ns()
+        if kind is _PING_KIND:
             if self._flowing:
-                self._write(encode(Kind.PONG, body))
+                self._write(encode(_PONG_KIND, body + _CLOCK.pack(now_ns)))
             if not self._asked.done():
                 self._asked.set_result(None)
+        elif len(body) == _CLOCKS.size:
+            asked_ns, peer_ns = _CLOCKS.unpack(body)
+            self._peer_clock.answered(asked_ns, peer_ns, now_ns)
+
+    def _read_foreign(self, data: bytes) -> list[tuple[Kind, bytes]]:
+        """Frames of another node, with stamps of this one's clock."""
+        frames = self._read(data)
+        now_ns = time.monotonic_ns()
+        for at, (kind, body) in enumerate(frames):
+            if kind is _AUDIO_KIND:
+                stamp_ns, message = split_audio(body)
+                if stamp_ns:
+                    ours_ns = self._peer_clock.ours(stamp_ns, now_ns)
+                    frames[at] = kind, audio_body(ours_ns, message)
+        return frames
 
     # ----------------------------------------------- asyncio.Protocol's side
 
@@ -240,6 +273,9 @@ class Link(asyncio.Protocol):
         self._write = self._transport.write
         self._flowing = True
         self._pulse.watch(self)
+        if transport.get_extra_info("ssl_object") is not None:
+            self._feed = self._read_foreign
+            self.ask()
         if self._on_made is not None:
             self._on_made(self)
 
@@ -253,7 +289,7 @@ class Link(asyncio.Protocol):
         handler = self._handler
         for kind, body in frames:
             if kind is _PING_KIND or kind is _PONG_KIND:
-                self._answer(kind, body)
+                self._on_sign_of_life(kind, body)
             elif handler is not None:
                 handler(kind, body)
             else:
@@ -292,6 +328,3 @@ class Link(asyncio.Protocol):
     def _wake(self) -> None:
         if self._wakeup is not None and not self._wakeup.done():
             self._wakeup.set_result(None)
-
-
-_PING_KIND, _PONG_KIND = Kind.PING, Kind.PONG

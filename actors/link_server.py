@@ -98,17 +98,13 @@ class LinkServer:
     async def _shake_hands(self, peer: socket.socket, tls: NodeTls) -> None:
         try:
             await asyncio.get_running_loop().connect_accepted_socket(
-                lambda: Link(self._taken),
+                lambda: Link(self._made),
                 peer,
                 ssl=tls.server,
                 ssl_handshake_timeout=HANDSHAKE_TIMEOUT_S,
             )
         except OSError as error:
             self._refuse(str(error) or type(error).__name__)
-
-    def _taken(self, link: Link) -> None:
-        link.ask()  # the peer waits for it: see `Link.connect`
-        self._made(link)
 
     def _refuse(self, reason: str) -> None:
         self.refused += 1

@@ -44,6 +44,11 @@ def encode_audio(stamp_ns: int, message: bytes) -> bytes:
     return _AUDIO_HEADER.pack(length + 1, _AUDIO, stamp_ns) + message
 
 
+def audio_body(stamp_ns: int, message: bytes) -> bytes:
+    """The body of an AUDIO frame; `split_audio` takes it apart."""
+    return _STAMP.pack(stamp_ns) + message
+
+
 def split_audio(body: bytes) -> tuple[int, bytes]:
     """(stamp_ns, message) of an AUDIO frame's body."""
     if len(body) < _STAMP.size:

@@ -24,6 +24,7 @@ from reception.framing import AUDIO_TAG, Kind, split_audio
 MAX_WAITING_AUDIO = 100
 MAX_WAITING_OTHER = 1_000
 LAST_WORDS_S = 5.0  # for what waits when the call is over
+_MAX_DOWN_US = 1_000_000_000
 
 Context = grpc.aio.ServicerContext[bytes, bytes]
 
@@ -119,7 +120,7 @@ class Relay:
 
     def _tell_sent(self, stamp_ns: int) -> None:
         down_us = max(0, time.monotonic_ns() - stamp_ns) // 1000
-        sent = lk.FirstAudioSent(down_us=down_us)
+        sent = lk.FirstAudioSent(down_us=min(down_us, _MAX_DOWN_US))
         self._link.send(lk.DoorToWorker(first_audio_sent=sent))
 
     def _on_frame(self, kind: Kind, body: bytes) -> None:
@@ -145,13 +146,8 @@ class Relay:
             return
         self._waiting.add((stamp_ns, message), message[:1] == AUDIO_TAG)
         if self._waiting.overfull:
-            self._waiting.clear()
-            self._end(
-                rich_status(
-                    grpc.StatusCode.RESOURCE_EXHAUSTED,
-                    f"{MAX_WAITING_OTHER} messages waited: the caller does not read",
-                )
-            )
+            text = f"over {MAX_WAITING_OTHER} messages wait: the caller does not read"
+            self._end(rich_status(grpc.StatusCode.RESOURCE_EXHAUSTED, text), at_once=True)
         self._wake()
 
     def _on_link_end(self) -> None:
@@ -161,11 +157,12 @@ class Relay:
             )
         )
 
-    def _end(self, status: grpc.Status | None, last_words_s: float = LAST_WORDS_S) -> None:
+    def _end(self, status: grpc.Status | None, *, at_once: bool = False) -> None:
         """The call is over, as soon as what waits is written."""
         if not self._over:
             self._over, self._status = True, status
-            self._deadline.reschedule(asyncio.get_running_loop().time() + last_words_s)
+            wait_s = 0.0 if at_once else LAST_WORDS_S
+            self._deadline.reschedule(asyncio.get_running_loop().time() + wait_s)
             self._wake()
 
     def _wake(self) -> None:
@@ -189,4 +186,4 @@ class Relay:
             return
         bound = f"{self._idle_timeout_s:g} s"
         status = rich_status(grpc.StatusCode.DEADLINE_EXCEEDED, f"nothing received for {bound}")
-        self._end(status, last_words_s=0.0)
+        self._end(status, at_once=True)

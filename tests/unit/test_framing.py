@@ -11,6 +11,7 @@ from reception.framing import (
     MAX_FRAME_BYTES,
     FrameReader,
     Kind,
+    audio_body,
     encode,
     encode_audio,
     split_audio,
@@ -33,6 +34,7 @@ def test_frames_come_back_whole_however_the_bytes_are_cut(sent, step):
 def test_audio_keeps_its_stamp(stamp_ns, message):
     [(kind, body)] = FrameReader().feed(encode_audio(stamp_ns, message))
     assert (kind, split_audio(body)) == (Kind.AUDIO, (stamp_ns, message))
+    assert audio_body(stamp_ns, message) == body
 
 
 def test_a_body_over_the_bound_is_not_sent():

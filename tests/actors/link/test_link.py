@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import time
 
 import pytest
 
@@ -10,11 +11,19 @@ from actors.link import Link
 from actors.link_server import serve
 from actors.link_tls import NodeTls
 from protos.link.v1 import link_pb2 as lk
-from protos.reception.v1.reception_pb2 import Audio, CallEnd, CallerMessage
+from protos.reception.v1.reception_pb2 import Audio, CallerMessage, Dtmf
 from reception.errors import Unavailable
-from reception.framing import AUDIO_TAG, Kind, encode, encode_audio, split_audio
+from reception.framing import Kind, encode, encode_audio, split_audio
 
 GONE = lk.DoorToWorker(leg_gone=lk.LegGone(reason="caller_hangup"))
+
+
+def audio(number, payload):
+    return CallerMessage(audio=Audio(payload=payload, sequence=number)).SerializeToString()
+
+
+def dtmf(number):
+    return CallerMessage(dtmf=Dtmf(digits="1" * 100, duration_ms=number)).SerializeToString()
 
 
 async def test_audio_and_control_arrive_in_order(pair):
@@ -22,11 +31,23 @@ async def test_audio_and_control_arrive_in_order(pair):
     near.send_audio(7, b"one")
     near.send(GONE)
     near.send_audio(8, b"two")
-    assert await far.receive() == (Kind.AUDIO, b"\0\0\0\0\0\0\0\x07one")
+    kind, body = await far.receive()
+    assert (kind, split_audio(body)[1]) == (Kind.AUDIO, b"one")
     kind, body = await far.receive()
     assert (kind, lk.DoorToWorker.FromString(body)) == (Kind.CONTROL, GONE)
     kind, body = await far.receive()
-    assert split_audio(body) == (8, b"two")
+    assert split_audio(body)[1] == b"two"
+
+
+async def test_stamps_are_times_of_the_clock_here(pair):
+    near, far = pair
+    sent_ns = time.monotonic_ns()
+    near.send_audio(sent_ns, b"a")
+    near.send_audio(0, b"b")
+    got = split_audio((await far.receive())[1])[0]
+    assert abs(got - sent_ns) < 1_000_000_000
+    assert got <= time.monotonic_ns()
+    assert split_audio((await far.receive())[1])[0] == 0  # none stays none
 
 
 async def test_the_end_is_none_and_stays_none(pair):
@@ -74,10 +95,9 @@ async def test_nobody_there(tmp_path, ca):
 async def test_what_waits_still_goes_out_at_the_close(pair):
     near, far = pair
     far._transport.pause_reading()
-    end = CallerMessage(end=CallEnd(reason="x" * 200)).SerializeToString()
     count = 0
     while not near._backlog:
-        near.send_audio(count, end)
+        near.send_audio(1, dtmf(count))
         count += 1
         await asyncio.sleep(0)
     near.send(GONE)
@@ -85,7 +105,8 @@ async def test_what_waits_still_goes_out_at_the_close(pair):
     await asyncio.sleep(0)
     far._transport.resume_reading()
     for number in range(count):
-        assert split_audio((await far.receive())[1])[0] == number
+        message = CallerMessage.FromString(split_audio((await far.receive())[1])[1])
+        assert message.dtmf.duration_ms == number
     assert (await far.receive())[0] is Kind.CONTROL
     await closing
     assert await far.receive() is None
@@ -94,27 +115,28 @@ async def test_what_waits_still_goes_out_at_the_close(pair):
 async def test_while_the_peer_does_not_read_the_oldest_audio_goes_and_control_stays(pair):
     near, far = pair
     far._transport.pause_reading()
-    block = CallerMessage(audio=Audio(payload=bytes(60_000))).SerializeToString()
-    end = CallerMessage(end=CallEnd()).SerializeToString()
     sent = 0
     while near.dropped_audio < 50:
-        near.send_audio(sent, block)
+        near.send_audio(1, audio(sent, bytes(60_000)))
         if sent % 10 == 0:
-            near.send_audio(sent, end)
+            near.send_audio(1, dtmf(sent))
         sent += 1
         await asyncio.sleep(0)  # the loop takes what it can
     near.send(GONE)
     far._transport.resume_reading()
-    stamps: list[int] = []
+    frames: list[int] = []
     others: list[int] = []
     while (frame := await far.receive())[0] is not Kind.CONTROL:
-        stamp, message = split_audio(frame[1])
-        (stamps if message[:1] == AUDIO_TAG else others).append(stamp)
+        message = CallerMessage.FromString(split_audio(frame[1])[1])
+        if message.HasField("audio"):
+            frames.append(message.audio.sequence)
+        else:
+            others.append(message.dtmf.duration_ms)
     assert lk.DoorToWorker.FromString(frame[1]) == GONE
     assert others == list(range(0, sent, 10))
-    assert len(stamps) == sent - near.dropped_audio
-    assert stamps == sorted(stamps)
-    assert stamps[-1] == sent - 1  # the newest got through
+    assert len(frames) == sent - near.dropped_audio
+    assert frames == sorted(frames)
+    assert frames[-1] == sent - 1  # the newest got through
 
 
 async def test_a_peer_that_lets_control_messages_pile_up_is_cut_off(pair):
@@ -152,8 +174,10 @@ async def test_a_ping_is_answered_and_neither_is_anybody_elses_business(tmp_path
     server = await serve(str(tmp_path / "w.sock"), on_link)
     reader, writer = await asyncio.open_unix_connection(str(tmp_path / "w.sock"))
     writer.write(encode(Kind.PONG, b"") + encode(Kind.PING, b"hello") + encode_audio(1, b"x"))
-    pong = encode(Kind.PONG, b"hello")
-    assert await asyncio.wait_for(reader.readexactly(len(pong)), 2) == pong
+    pong = encode(Kind.PONG, b"hello12345678")  # the peer's clock is the end
+    answer = await asyncio.wait_for(reader.readexactly(len(pong)), 2)
+    assert answer[:-8] == pong[:-8]
+    assert 0 < int.from_bytes(answer[-8:], "big") <= time.monotonic_ns()
     assert [kind for kind, _ in got] == [Kind.AUDIO]
     writer.close()
     await writer.wait_closed()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+import time
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -17,7 +18,7 @@ from actors.link_server import LinkServer, serve
 from actors.link_tls import NodeTls
 from protos.link.v1 import link_pb2 as lk
 from reception.errors import InvalidRequest, Unavailable
-from reception.framing import Kind
+from reception.framing import Kind, split_audio
 
 GONE = lk.DoorToWorker(leg_gone=lk.LegGone(reason="caller_hangup"))
 
@@ -64,6 +65,28 @@ async def test_both_sides_know_each_others_node(door: Door, ca: ClusterCa) -> No
     assert link.peer_node_id == "door"
     assert door.links[0].peer_node_id == "worker-7"
     assert door.server.refused == 0
+    await link.close()
+
+
+async def test_stamps_of_a_node_that_started_at_another_time_are_moved(
+    door: Door, ca: ClusterCa
+) -> None:
+    """The far end's clock is a day ahead, as another machine's would be."""
+    day_ns = 86_400 * 10**9
+    link = await Link.connect(door.server.address, 5.0, NodeTls(ca.issue("worker")))
+    ahead = link._peer_clock
+    async with asyncio.timeout(5):
+        while ahead._ahead_ns is None:
+            await asyncio.sleep(0.001)
+    ahead._ahead_ns += day_ns
+    sent_ns = time.monotonic_ns()
+    door.links[0].send_audio(sent_ns + day_ns, b"x")
+    await link.receive()  # the greeting
+    frame = await link.receive()
+    assert frame is not None
+    stamp_ns, message = split_audio(frame[1])
+    assert message == b"x"
+    assert abs(stamp_ns - sent_ns) < 10**9
     await link.close()
 
 
