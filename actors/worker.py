@@ -11,7 +11,8 @@ from pathlib import Path
 
 import structlog
 
-from actors.link import SESSION_SUFFIX, Link, serve
+from actors.link import SESSION_SUFFIX, Link
+from actors.link_server import LinkServer, serve
 from actors.media_call import MediaCall
 from actors.provider import ProviderRefused, ProviderSocket, warm_up
 from actors.recording import Recorder
@@ -40,7 +41,7 @@ class AudioWorker:
         self._recorder = Recorder(Path(recordings_path))
         self._calls: set[MediaCall] = set()
         self._doors: dict[str, asyncio.Future[Link]] = {}
-        self._servers: list[asyncio.Server] = []
+        self._servers: list[LinkServer] = []
         self._ticker: asyncio.Task[None] | None = None
         self._closing: set[asyncio.Task[None]] = set()
         self._stopped = asyncio.Event()

@@ -8,8 +8,12 @@ from enum import IntEnum
 from reception.errors import LinkError
 
 MAX_FRAME_BYTES = 1 << 20
+AUDIO_TAG = b"\x12"  # first byte of a message with audio: field 2 of both reception.v1 messages
 _HEADER = struct.Struct("!IB")
+_AUDIO_HEADER = struct.Struct("!IBQ")
 _STAMP = struct.Struct("!Q")
+_LENGTH_BYTES = 4
+_unpack_header = _HEADER.unpack_from
 
 
 class Kind(IntEnum):
@@ -21,6 +25,10 @@ class Kind(IntEnum):
     PONG = 4
 
 
+_KINDS = {int(kind): kind for kind in Kind}
+_AUDIO = int(Kind.AUDIO)
+
+
 def encode(kind: Kind, body: bytes) -> bytes:
     """One frame. Raises LinkError when the body is over `MAX_FRAME_BYTES`."""
     if len(body) > MAX_FRAME_BYTES:
@@ -30,7 +38,15 @@ def encode(kind: Kind, body: bytes) -> bytes:
 
 def encode_audio(stamp_ns: int, message: bytes) -> bytes:
     """An AUDIO frame: the message and when its first holder received it."""
-    return encode(Kind.AUDIO, _STAMP.pack(stamp_ns) + message)
+    length = len(message) + _STAMP.size
+    if length > MAX_FRAME_BYTES:
+        raise LinkError(f"frame body of {length} bytes is over {MAX_FRAME_BYTES}")
+    return _AUDIO_HEADER.pack(length + 1, _AUDIO, stamp_ns) + message
+
+
+def audio_body(stamp_ns: int, message: bytes) -> bytes:
+    """The body of an AUDIO frame; `split_audio` takes it apart."""
+    return _STAMP.pack(stamp_ns) + message
 
 
 def split_audio(body: bytes) -> tuple[int, bytes]:
@@ -44,25 +60,35 @@ class FrameReader:
     """Takes bytes as they come and gives whole frames."""
 
     def __init__(self) -> None:
-        self._buffer = bytearray()
+        self._parts: list[bytes] = []  # of an unfinished frame, at most MAX_FRAME_BYTES
+        self._held_bytes = 0
+        self._needed_bytes = 0
 
     def feed(self, data: bytes) -> list[tuple[Kind, bytes]]:
         """Frames completed by `data`. Raises LinkError on a bad length or kind."""
-        buffer = self._buffer
-        buffer += data
+        if self._parts:
+            self._parts.append(data)
+            self._held_bytes += len(data)
+            if self._held_bytes < self._needed_bytes:
+                return []
+            data = b"".join(self._parts)
+            self._parts.clear()
         frames: list[tuple[Kind, bytes]] = []
-        at = 0
-        while len(buffer) - at >= _HEADER.size:
-            length, kind = _HEADER.unpack_from(buffer, at)
+        at, size, end = 0, len(data), _HEADER.size
+        while size - at >= _HEADER.size:
+            length, number = _unpack_header(data, at)
             if not 1 <= length <= MAX_FRAME_BYTES + 1:
                 raise LinkError(f"frame length {length} is not 1..{MAX_FRAME_BYTES + 1}")
-            end = at + 4 + length
-            if len(buffer) < end:
+            end = at + _LENGTH_BYTES + length
+            if size < end:
                 break
-            try:
-                frames.append((Kind(kind), bytes(buffer[at + _HEADER.size : end])))
-            except ValueError:
-                raise LinkError(f"unknown frame kind {kind}") from None
+            kind = _KINDS.get(number)
+            if kind is None:
+                raise LinkError(f"unknown frame kind {number}")
+            frames.append((kind, data[at + _HEADER.size : end]))
             at = end
-        del buffer[:at]
+        if at < size:
+            self._parts.append(data[at:] if at else data)
+            self._held_bytes = size - at
+            self._needed_bytes = max(_HEADER.size, end - at)
         return frames

@@ -35,6 +35,8 @@ class Backends(Protocol):
 
     async def lease(self, spec: CallSpec) -> Placement: ...
 
+    async def another_worker(self, lease_id: str, lost_socket: str) -> str: ...
+
     async def abandon(self, lease_id: str, reason: str) -> None: ...
 
     async def get_call(self, call_id: str) -> CallRecord | None: ...
@@ -87,6 +89,10 @@ class RayBackends:
     async def lease(self, spec: CallSpec) -> Placement:
         placement: Placement = await self._call("agent", "lease", spec)
         return placement
+
+    async def another_worker(self, lease_id: str, lost_socket: str) -> str:
+        socket: str = await self._call("agent", "another_worker", lease_id, lost_socket)
+        return socket
 
     async def abandon(self, lease_id: str, reason: str) -> None:
         await self._call("agent", "abandon", lease_id, reason)

@@ -1,4 +1,4 @@
-"""One `Converse` stream: admits the call, places it, and relays its bytes."""
+"""One `Converse` stream: admits the call, places it, and has it relayed."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ import secrets
 import time
 from collections.abc import AsyncIterator
 from contextlib import suppress
+from dataclasses import replace
+from functools import partial
 
-import grpc
 import structlog
 from google.protobuf import duration_pb2
 from google.protobuf.message import DecodeError
@@ -17,7 +18,8 @@ from actors.link import Link
 from cluster.door_config import DoorConfig
 from cluster.front_door.backends import Backends
 from cluster.front_door.credentials import admitted
-from cluster.grpc_errors import abort, code_by_number, rich_status
+from cluster.front_door.relay import Context, Relay
+from cluster.grpc_errors import abort
 from protos.link.v1 import link_pb2 as lk
 from protos.reception.v1 import reception_pb2 as rv
 from reception.call.record import CallSpec
@@ -30,13 +32,13 @@ from reception.errors import (
     ReceptionError,
     Unavailable,
 )
-from reception.framing import Kind, split_audio
 from reception.placement.lease import Placement
 
 log = structlog.get_logger()
 
-_AUDIO_TAG = 0x12  # field 2 of CallerMessage: audio, relayed without decoding
-_LAST_WORDS_S = 5.0
+RELINK_TIMEOUT_S = 12.0  # a worker that is the node's only one takes seconds to come back
+RELINK_PAUSE_S = 0.1
+
 _CODECS = {
     rv.CODEC_UNSPECIFIED: "",
     rv.CODEC_PCMU: "pcmu",
@@ -50,8 +52,6 @@ _DIRECTIONS = {
     rv.DIRECTION_INBOUND: "inbound",
     rv.DIRECTION_OUTBOUND: "outbound",
 }
-
-Context = grpc.aio.ServicerContext[bytes, bytes]
 
 
 class Stream:
@@ -69,11 +69,8 @@ class Stream:
         self._requests, self._context = requests, context
         self._backends, self._config = backends, config
         self._opened_s = time.monotonic()
-        self._heard_s = self._opened_s
-        self._on_hold = False
-        self._ended = False
         self._link: Link | None = None
-        self._write_lock = asyncio.Lock()
+        self._relay: Relay | None = None
 
     async def run(self) -> None:
         """The whole call; ends the RPC with its status."""
@@ -84,27 +81,35 @@ class Stream:
             return
         link = self._link
         assert link is not None
-        reader = asyncio.create_task(self._relay_up(link))
+        relay = Relay(
+            self._requests,
+            self._context,
+            link,
+            self._config.idle_timeout_s,
+            partial(self._relink, spec.call_id, placement),
+        )
+        up = asyncio.create_task(relay.up())
         try:
             await self._accept(spec, placement)
-            status = await self._relay_down(link)
+            self._relay = relay
+            status = await relay.down()
         finally:
-            reader.cancel()
+            up.cancel()
             with suppress(asyncio.CancelledError, Exception):
-                await reader
-            self.dropped_audio = link.dropped_audio
-            if not link.ended:
-                link.send(lk.DoorToWorker(leg_gone=lk.LegGone(reason="caller_vanished")))
-            await link.close()
+                await up
+            self.dropped_audio = relay.dropped_audio
+            if not relay.link.ended:
+                relay.link.send(lk.DoorToWorker(leg_gone=lk.LegGone(reason="caller_vanished")))
+            await relay.link.close()
         if status is not None:
             await self._context.abort(status.code, status.details, status.trailing_metadata)
 
-    async def drain(self, grace_s: float) -> None:
+    def drain(self, grace_s: float) -> None:
         """Tells the caller that this server is going away."""
-        grace = duration_pb2.Duration(seconds=int(grace_s))
-        message = rv.ReceptionMessage(draining=rv.Draining(grace=grace))
-        if self.setup_ms:
-            await self._write(message.SerializeToString())
+        if self._relay is not None:
+            grace = duration_pb2.Duration(seconds=int(grace_s))
+            message = rv.ReceptionMessage(draining=rv.Draining(grace=grace))
+            self._relay.tell(message.SerializeToString())
 
     # ------------------------------------------------------------- setting up
 
@@ -194,6 +199,21 @@ class Stream:
             raise Unavailable("the call's session could not be reached", retry_after_s=1.0)
         return link
 
+    async def _relink(self, call_id: str, placement: Placement) -> Link | None:
+        """A link to the worker that takes the call over from the one of
+        `placement`, which is gone; None when none does in time."""
+        until_s = time.monotonic() + RELINK_TIMEOUT_S
+        lease_id, lost = placement.lease_id, placement.worker_socket
+        while time.monotonic() < until_s:
+            try:
+                socket = await self._backends.another_worker(lease_id, lost)
+                return await self._attach(call_id, replace(placement, worker_socket=socket))
+            except NotFound:
+                return None
+            except ReceptionError:
+                await asyncio.sleep(RELINK_PAUSE_S)
+        return None
+
     async def _accept(self, spec: CallSpec, placement: Placement) -> None:
         accepted = rv.CallAccepted(
             call_id=spec.call_id,
@@ -207,88 +227,8 @@ class Stream:
             node_id=spec.node_id,
             profile=placement.profile,
         )
-        await self._write(rv.ReceptionMessage(accepted=accepted).SerializeToString())
-        self._heard_s = time.monotonic()
-        self.setup_ms = (self._heard_s - self._opened_s) * 1000
-
-    # ------------------------------------------------------------- relaying
-
-    async def _relay_up(self, link: Link) -> None:
-        """Caller to worker, as it is; says so when the caller's side is over."""
-        reason = "caller_vanished"
-        try:
-            async for raw in self._requests:
-                self._heard_s = time.monotonic()
-                if raw[:1] != b"\x12":
-                    self._look_at(raw)
-                link.send_audio(time.monotonic_ns(), raw)
-            reason = "caller_hangup"
-        finally:
-            if not self._ended:
-                link.send(lk.DoorToWorker(leg_gone=lk.LegGone(reason=reason)))
-
-    def _look_at(self, raw: bytes) -> None:
-        """What the door must know of the messages that are not audio."""
-        with suppress(DecodeError):  # the worker refuses it
-            message = rv.CallerMessage.FromString(raw)
-            if message.HasField("event"):
-                self._on_hold = message.event.kind == rv.CallEvent.KIND_HOLD or (
-                    self._on_hold and message.event.kind != rv.CallEvent.KIND_UNHOLD
-                )
-            self._ended = self._ended or message.HasField("end")
-
-    async def _relay_down(self, link: Link) -> grpc.Status | None:
-        """Worker to caller; the status to end with, None for OK."""
-        while True:
-            try:
-                async with asyncio.timeout(self._patience_s()):
-                    frame = await link.receive()
-            except TimeoutError:
-                if self._patience_s() > 0:
-                    continue
-                bound = f"{self._config.idle_timeout_s:g} s"
-                return rich_status(
-                    grpc.StatusCode.DEADLINE_EXCEEDED, f"nothing received for {bound}"
-                )
-            if frame is None:
-                return rich_status(
-                    grpc.StatusCode.UNAVAILABLE,
-                    "the call's audio worker is gone",
-                    retry_after_s=1.0,
-                )
-            kind, body = frame
-            if kind is Kind.AUDIO:
-                await self._pass_on(link, body)
-                continue
-            control = lk.WorkerToDoor.FromString(body)
-            if control.HasField("finished"):
-                return None
-            if control.HasField("abort"):
-                fault = control.abort
-                return rich_status(
-                    code_by_number(fault.code),
-                    fault.message,
-                    field=fault.field,
-                    retry_after_s=fault.retry_after_ms / 1000,
-                )
-
-    def _patience_s(self) -> float:
-        """How much longer the caller may be silent."""
-        if self._on_hold or self._ended:
-            return self._config.idle_timeout_s
-        return self._heard_s + self._config.idle_timeout_s - time.monotonic()
-
-    async def _pass_on(self, link: Link, body: bytes) -> None:
-        stamp_ns, message = split_audio(body)
-        await self._write(message)
-        if stamp_ns:
-            down_us = max(0, time.monotonic_ns() - stamp_ns) // 1000
-            sent = lk.FirstAudioSent(down_us=down_us)
-            link.send(lk.DoorToWorker(first_audio_sent=sent))
-
-    async def _write(self, message: bytes) -> None:
-        async with self._write_lock:
-            await self._context.write(message)
+        await self._context.write(rv.ReceptionMessage(accepted=accepted).SerializeToString())
+        self.setup_ms = (time.monotonic() - self._opened_s) * 1000
 
 
 def _checked(start: rv.CallStart) -> StartRequest:

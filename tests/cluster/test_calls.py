@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import grpc
+import psutil
 import pytest
 import ray
 
@@ -265,6 +266,30 @@ def _pid_of_session(node: Deployment, call_id: str) -> int:
     handle: Any = ray.get_actor(name, namespace="reception")
     pid: int = ray.get(handle.call.remote("warm_up", ()), timeout=10)
     return pid
+
+
+def test_a_call_outlives_every_audio_worker(node: Deployment, key: str) -> None:
+    async def scene() -> Any:
+        heard = asyncio.Event()
+        caller = Caller(
+            node.grpc_address,
+            [Listen(), Say(SPEECH), Listen(), HangUp()],
+            key=key,
+            start=rv.CallStart(call_id="outlives", format=rv.LegFormat(codec=rv.CODEC_PCMU)),
+            on_change=lambda outcome: heard.set() if outcome.turns else None,
+        )
+        call = asyncio.create_task(caller.call())
+        await heard.wait()
+        for process in psutil.process_iter(["cmdline"]):
+            if process.info["cmdline"] and process.info["cmdline"][0].startswith("ray::AudioWo"):
+                process.kill()
+        return await call
+
+    outcome = asyncio.run(asyncio.wait_for(scene(), 90))
+    assert outcome.status == "OK", outcome.error
+    record = _ended(node, "outlives")
+    assert (record.end_reason, record.stats["moves"]) == ("caller_hangup", 1)
+    assert ("reception", "Certainly.") in outcome.transcript
 
 
 def test_http_says_what_is_going_on(node: Deployment, key: str) -> None:

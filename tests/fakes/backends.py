@@ -32,6 +32,7 @@ class FakeBackends:
         self.hold = Hold(True, held_micros=1)
         self.lease_error: Exception | None = None
         self.with_session = True
+        self.next_worker = ""
         self.opened: list[str] = []
         self.closed: list[str] = []
         self.abandoned: list[str] = []
@@ -78,6 +79,11 @@ class FakeBackends:
             self._sessions.add(task)
             task.add_done_callback(self._sessions.discard)
         return Placement(self._worker_path, lease_id, "w0", "p", "m")
+
+    async def another_worker(self, lease_id: str, lost_socket: str) -> str:
+        if self.next_worker in ("", lost_socket):
+            raise NotFound(f"nobody has {lease_id}")
+        return self.next_worker
 
     async def abandon(self, lease_id: str, reason: str) -> None:
         del reason
