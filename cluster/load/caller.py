@@ -222,8 +222,10 @@ class LoadCaller:
         ear.quiet_s = self._playback.quiet_for_s(now_s)
         ear.frames += heard is not SILENCE
         spoken, deeds = script.next(now_s, ear)
+        for deed in deeds:  # first: who hangs up sends no frame any more
+            self._do(deed)
         self._frame += 1
-        if spoken:
+        if spoken and not self._hung_up_s:
             self._sequence += 1
             self._put(wire.audio(spoken, self._sequence, self._frame - 1), audio=True)
         if script.stopped_speaking_s > self._timed_s:
@@ -232,8 +234,6 @@ class LoadCaller:
             else:
                 self._timed_s = script.stopped_speaking_s
                 self._hearing.asked(self._timed_s)
-        for deed in deeds:
-            self._do(deed)
         held = self._call.hold_s and now_s - self._accepted_s >= self._call.hold_s
         if held or (script.over and not self._vanished):
             self.hang_up()

@@ -106,12 +106,13 @@ def _frame(
         f'<text x="{WIDTH - RIGHT}" y="{HEIGHT - 4}" text-anchor="end">{escape(names[0])}</text>'
         f'<text x="4" y="{TOP - 8}">{escape(names[1])}</text>'
     )
+    apart = min(120.0, (wide - 70) / len(series))
     for number, (name, points) in enumerate(series):
         colour = COLOURS[number % len(COLOURS)]
         path = " ".join(f"{x:.1f},{y:.1f}" for x, y in (place(*point) for point in points))
         parts.append(
             f'<polyline fill="none" stroke="{colour}" stroke-width="1.6" points="{path}"/>'
-            f'<text x="{LEFT + 8 + 120 * number}" y="{HEIGHT - 4}" fill="{colour}">'
+            f'<text x="{LEFT + apart * number:.0f}" y="{HEIGHT - 4}" fill="{colour}">'
             f"{escape(name)}</text>"
         )
     return "".join([*parts, "</svg>"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import socket
 from collections import Counter
 from contextlib import suppress
 from typing import Any
@@ -17,6 +18,7 @@ from cluster.load.schedule import Plan
 from reception.errors import Unavailable
 
 ANSWER_S = 30.0
+CONNECT_S = 3.0
 
 
 class RayFleet:
@@ -31,8 +33,9 @@ class RayFleet:
 
     def __init__(self, plan: Plan, processes: int, address: str) -> None:
         try:
+            _look_for(address)
             ray.init(address=address, logging_level=logging.WARNING, log_to_driver=False)
-        except ConnectionError as error:
+        except (OSError, RuntimeError, ValueError) as error:
             raise Unavailable(f"no Ray cluster at {address}: {error}") from None
         nodes = sorted(node["NodeID"] for node in _nodes() if node["Alive"])
         remote = ray.remote(num_cpus=0)(Fleet)
@@ -84,6 +87,13 @@ class RayFleet:
         asked = [getattr(fleet, method).remote(*args) for fleet in self._fleets]
         answers: list[Any] = ray.get(asked, timeout=timeout_s)
         return answers
+
+
+def _look_for(address: str) -> None:
+    """Whether somebody listens there: Ray itself tries for two minutes."""
+    host, _, port = address.rpartition(":")
+    if host:
+        socket.create_connection((host.strip("[]"), int(port)), CONNECT_S).close()
 
 
 def _nodes() -> list[dict[str, Any]]:

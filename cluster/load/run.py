@@ -39,6 +39,7 @@ def run(
     try:
         drivers.start()
         if watch is not None:
+            watch.began_s = time.monotonic() + LEAD_S
             watch.look(0, pss=True)
         at_s = time.time() + LEAD_S
         drivers.go(at_s)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import time
 from collections.abc import Iterable
@@ -14,6 +15,7 @@ from reception.errors import NotFound
 CPU_EVERY_S = 1.0
 PSS_EVERY_S = 5.0  # reading it costs about 1 ms a process
 _RAYLET = "raylet"
+_FLEET = "ray::Fleet"
 
 
 class Watch:
@@ -42,7 +44,7 @@ class Watch:
         pss = pss or now_s - self._pss_s >= PSS_EVERY_S
         if pss:
             self._pss_s = now_s
-        self.account.look(now_s - self.began_s, live, self._samples(pss=pss))
+        self.account.look(max(0.0, now_s - self.began_s), live, self._samples(pss=pss))
 
     def _samples(self, *, pss: bool) -> dict[int, Sample]:
         found = {}
@@ -66,11 +68,14 @@ class Watch:
 
 
 def descendants(roots: Iterable[int]) -> list[psutil.Process]:
-    """The processes with these ids and all below them, without our own drivers."""
-    ours = {os.getpid()} | {p.pid for p in psutil.Process().children(recursive=True)}
+    """The processes with these ids and all below them, without this one and the
+    drivers, be they its children or fleets under Ray."""
+    ours = {os.getpid()} | {child.pid for child in multiprocessing.active_children()}
     parents: dict[int, list[int]] = {}
-    for process in psutil.process_iter(["ppid"]):
+    for process in psutil.process_iter(["ppid", "name"]):
         parents.setdefault(process.info["ppid"], []).append(process.pid)
+        if (process.info["name"] or "").startswith(_FLEET):
+            ours.add(process.pid)
     found: dict[int, psutil.Process] = {}
     left = list(roots)
     while left:
