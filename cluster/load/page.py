@@ -26,7 +26,8 @@ svg { width: 100%; border: 1px solid var(--line); border-radius: 4px; }
 svg text { font: 11px system-ui, sans-serif; fill: currentColor; }
 svg text[fill] { fill: revert-layer; } svg text.title { font-weight: 600; font-size: 12px; }
 svg .grid { stroke: var(--line); stroke-width: 1; }
-.bad { color: #c62828; font-weight: 600; } .good { color: #2e7d32; font-weight: 600; }
+.bad { color: light-dark(#c62828, #ff8a80); font-weight: 600; }
+.good { color: light-dark(#2e7d32, #81c784); font-weight: 600; }
 """
 _CALL = ("setup", "refused", "first_audio", "answer", "barge_in", "ending")
 _MEDIA = ("added", "jitter", "unary", "late", "tick_late")

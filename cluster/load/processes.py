@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-_RAY = re.compile(r"ray::(?:\w+:)?(\w+)")
+_RAY = re.compile(r"ray::(\w+)")
 _MB = 1024 * 1024
 
 
@@ -46,10 +46,10 @@ class Sample:
 class Account:
     """CPU used since the first look, and memory, by kind of process.
 
-    A process that ends takes with it what it used since the last look.
+    A process that ends takes with it what it used since the last look. Its kind is
+    the last one seen: a worker of Ray has three titles before it is an actor.
     """
 
-    cpu_s: dict[str, float] = field(default_factory=dict)
     idle_pss_bytes: int = 0
     peak_pss_bytes: int = 0
     peak_live: int = 0
@@ -57,6 +57,8 @@ class Account:
     call_s: float = 0.0
     seconds: float = 0.0
     series: list[dict[str, float]] = field(default_factory=list)
+    _cpu_s: dict[int, float] = field(default_factory=dict)  # used, by process id
+    _kinds: dict[int, str] = field(default_factory=dict)
     _seen: dict[int, float] = field(default_factory=dict)
     _last_s: float | None = None
 
@@ -67,9 +69,9 @@ class Account:
             before_s = self._seen.get(pid)
             if self._last_s is not None:  # before the first look is not ours
                 used = sample.cpu_s - (before_s or 0.0)
-                self.cpu_s[sample.kind] = self.cpu_s.get(sample.kind, 0.0) + used
+                self._cpu_s[pid] = self._cpu_s.get(pid, 0.0) + used
                 used_s += used
-            self._seen[pid] = sample.cpu_s
+            self._seen[pid], self._kinds[pid] = sample.cpu_s, sample.kind
         point = {"live": float(live)}
         if self._last_s is not None:
             took_s = now_s - self._last_s
@@ -97,7 +99,7 @@ class Account:
 
     def metrics(self) -> dict[str, float | None]:
         """See `measures.MACHINE`; None where there was nothing to divide by."""
-        cpu_s, live = sum(self.cpu_s.values()), self.peak_live
+        cpu_s, live = sum(self._cpu_s.values()), self.peak_live
         growth = self.peak_pss_bytes - self.idle_pss_bytes
         return {
             "cpu_pct": 100 * cpu_s / self.seconds if self.seconds else None,
@@ -110,9 +112,12 @@ class Account:
     def kinds(self) -> list[dict[str, Any]]:
         """Each kind of process, the busiest first."""
         found = []
-        for kind in {*self.cpu_s, *self.peak_by_kind}:
+        by_kind: dict[str, float] = dict.fromkeys(self.peak_by_kind, 0.0)
+        for pid, used_s in self._cpu_s.items():
+            kind = self._kinds[pid]
+            by_kind[kind] = by_kind.get(kind, 0.0) + used_s
+        for kind, cpu_s in by_kind.items():
             count, pss_bytes = self.peak_by_kind.get(kind, (0, 0))
-            cpu_s = self.cpu_s.get(kind, 0.0)
             found.append(
                 {
                     "kind": kind,

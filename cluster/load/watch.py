@@ -51,7 +51,7 @@ class Watch:
         for process in descendants(self._roots):
             try:
                 with process.oneshot():
-                    kind = self._kind(process)
+                    kind = self._kind(process, again=pss)
                     times = process.cpu_times()
                     pss_bytes = process.memory_full_info().pss if pss else 0
             except (psutil.NoSuchProcess, psutil.AccessDenied):
@@ -59,10 +59,10 @@ class Watch:
             found[process.pid] = Sample(kind, times.user + times.system, pss_bytes)
         return found
 
-    def _kind(self, process: psutil.Process) -> str:
-        """Known once: an idle worker of Ray that becomes an actor gets its name."""
+    def _kind(self, process: psutil.Process, *, again: bool) -> str:
+        """Looked at again now and then: workers of Ray change their titles."""
         kind = self._kinds.get(process.pid, "")
-        if not kind or kind == "ray::IDLE":
+        if not kind or again:
             kind = self._kinds[process.pid] = kind_of(process.name(), process.cmdline())
         return kind
 

@@ -188,6 +188,15 @@ def test_cpu_and_memory_come_to_those_of_a_call():
     assert [each.get("pss_mb") for each in account.series] == [100, None, 200, 110]
 
 
+def test_a_process_goes_by_its_last_title():
+    account = Account()
+    account.look(0.0, 1, {1: Sample("default_worker.py", 1.0)})
+    account.look(1.0, 1, {1: Sample("ray::IDLE", 2.0)})
+    account.look(2.0, 1, {1: Sample("ray::CallSession", 3.0)})
+    (only,) = account.kinds()
+    assert (only["kind"], only["cpu_pct"]) == ("ray::CallSession", 100)
+
+
 def test_nothing_seen_has_no_figures():
     assert set(Account().metrics().values()) == {None}
     assert Account().kinds() == []
