@@ -224,8 +224,9 @@ class Caller:
     def _speak(self, number: int, now_s: float) -> None:
         frame, done = self._script.next(now_s, self._ear)
         self.outcome.caller_audio += frame
-        audio = rv.Audio(payload=frame, sequence=number, timestamp_ms=(number - 1) * 20)
-        self._put(audio=audio)
+        if frame:
+            audio = rv.Audio(payload=frame, sequence=number, timestamp_ms=(number - 1) * 20)
+            self._put(audio=audio)
         for each in done:
             if isinstance(each, Press):
                 self._put(dtmf=rv.Dtmf(digits=each.digits))

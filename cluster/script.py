@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import Literal
 
 from cluster.playback import FRAME_BYTES, FRAME_S, SILENCE
 
@@ -50,7 +53,33 @@ class StayOn:
     """Until the receptionist ends the call or transfers it."""
 
 
-Step = Listen | Say | Interrupt | Press | HangUp | StayOn
+@dataclass(frozen=True, slots=True)
+class Mute:
+    """No frames at all for a while, as from a leg that suppresses silence."""
+
+    for_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Vanish:
+    """The caller is gone without a goodbye.
+
+    how: "cut": the connection breaks; "silent": it stays, and nothing comes any
+    more, as when a cable is pulled.
+    """
+
+    how: Literal["cut", "silent"] = "cut"
+
+
+@dataclass(frozen=True, slots=True)
+class Garbage:
+    """Sends what no telephony system should."""
+
+    kind: str
+
+
+Step = Listen | Say | Interrupt | Press | HangUp | StayOn | Mute | Vanish | Garbage
+Deed = Press | HangUp | Vanish | Garbage
 
 
 @dataclass(slots=True)
@@ -66,13 +95,18 @@ class Ear:
     answering: bool = False
 
 
+@lru_cache(4096)
 def loud(frame: bytes) -> bool:
     """Whether somebody speaks in a mu-law frame."""
     return max((0x7F - (code & 0x7F) for code in frame), default=0) >= _LOUD
 
 
 class Script:
-    """Follows the steps. Call `next` once for each frame.
+    """Follows the steps. Call `next` once for each frame: about 1 us.
+
+    Args:
+        steps: one after the other.
+        again: from the first one when the last is done.
 
     Attributes:
         stopped_speaking_s: when the caller's last words ended; 0 before any.
@@ -80,13 +114,14 @@ class Script:
         fault: why the script could not go on; it hangs up then.
     """
 
-    def __init__(self, steps: Sequence[Step]) -> None:
+    def __init__(self, steps: Sequence[Step], *, again: bool = False) -> None:
         self.stopped_speaking_s = self.cut_in_s = 0.0
         self.fault = ""
-        self._steps = list(steps)
+        self._steps = deque(steps)
+        self._again = tuple(steps) if again else ()
         self._began_s: float | None = None  # of the step
         self._heard_before = 0  # frames, when the caller's last words ended
-        self._frames: list[bytes] = []  # left to speak
+        self._frames: deque[bytes] = deque()  # left to speak
         self._interrupting = False
 
     @property
@@ -94,9 +129,16 @@ class Script:
         """Whether words are left to be said."""
         return bool(self._frames)
 
-    def next(self, now_s: float, ear: Ear) -> tuple[bytes, list[Press | HangUp]]:
-        """The caller's frame, and what else is done now."""
-        done: list[Press | HangUp] = []
+    @property
+    def over(self) -> bool:
+        """Whether nothing is left to do."""
+        return not self._steps and not self._frames and not self._again
+
+    def next(self, now_s: float, ear: Ear) -> tuple[bytes, list[Deed]]:
+        """The caller's frame (b"" for none), and what else is done now."""
+        done: list[Deed] = []
+        if not self._steps and not self._frames:
+            self._steps.extend(self._again)
         while self._steps and not self._frames:
             if self._began_s is None:
                 self._began_s = now_s
@@ -104,16 +146,19 @@ class Script:
             if not self._over(step, now_s - self._began_s, ear):
                 break
             self._began_s = None
-            self._steps = self._steps[1:]
+            self._steps.popleft()
             if self.fault:
-                self._steps = []
+                self._steps.clear()
+                self._again = ()
                 done.append(HangUp())
-            elif isinstance(step, Press | HangUp):
+            elif isinstance(step, Deed):
                 done.append(step)
                 self._heard_before = ear.frames
             elif isinstance(step, Say | Interrupt):
-                self._frames = _frames(step.audio)
+                self._frames = deque(_frames(step.audio))
                 self._interrupting = isinstance(step, Interrupt)
+        if self._steps and not self._frames and isinstance(self._steps[0], Mute):
+            return b"", done
         return self._speak(now_s, ear), done
 
     def _over(self, step: Step, waited_s: float, ear: Ear) -> bool:
@@ -127,6 +172,8 @@ class Script:
                 return heard * FRAME_S >= after_s or bool(self.fault)
             case StayOn():
                 return False
+            case Mute(for_s):
+                return waited_s >= for_s
         return True
 
     def _answered(self, heard: int, waited_s: float, ear: Ear) -> bool:
@@ -139,7 +186,7 @@ class Script:
     def _speak(self, now_s: float, ear: Ear) -> bytes:
         if not self._frames:
             return SILENCE
-        frame = self._frames.pop(0)
+        frame = self._frames.popleft()
         if loud(frame):
             self.stopped_speaking_s = now_s + FRAME_S
             self._heard_before = ear.frames
@@ -148,8 +195,10 @@ class Script:
         return frame
 
 
-def _frames(audio: bytes) -> list[bytes]:
-    return [
+@lru_cache(256)
+def _frames(audio: bytes) -> tuple[bytes, ...]:
+    """Whole frames; cut once for all callers that say the same."""
+    return tuple(
         audio[at : at + FRAME_BYTES].ljust(FRAME_BYTES, b"\xff")
         for at in range(0, len(audio), FRAME_BYTES)
-    ]
+    )

@@ -50,7 +50,7 @@ class Way(StrEnum):
     """full: all signal processing; light: voice activity, keys and level
     statistics; pass_through: only what the formats demand."""
 
-    PASS_THROUGH = "pass_through"  # noqa: S105 - no password
+    PASS_THROUGH = "pass_through"  # noqa: S105  # nosec B105 - no password
     LIGHT = "light"
     FULL = "full"
 

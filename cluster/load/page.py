@@ -1,0 +1,188 @@
+"""A report as one HTML page that needs nothing else: no scripts, no other files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from html import escape
+
+from cluster.load.measures import COUNTS, DURATIONS, MACHINE, SHARES, STATISTICS
+from cluster.load.plots import bars, curves, lines
+from cluster.load.report import Change, Report, histogram
+from cluster.load.table import figure, is_headline, ratio
+
+_STYLE = """
+:root { color-scheme: light dark; --ink: #1d2430; --paper: #fff; --line: #d5dae1; }
+@media (prefers-color-scheme: dark) {
+  :root { --ink: #dfe5ee; --paper: #14181f; --line: #333b47; }
+}
+body { font: 14px/1.45 system-ui, sans-serif; color: var(--ink); background: var(--paper);
+  max-width: 1180px; margin: 24px auto; padding: 0 16px; }
+h1 { font-size: 20px; } h2 { font-size: 15px; margin: 26px 0 8px; }
+table { border-collapse: collapse; } td, th { padding: 2px 14px 2px 0; text-align: right;
+  border-bottom: 1px solid var(--line); font-variant-numeric: tabular-nums; }
+td:first-child, th:first-child, td.words { text-align: left; }
+.plots { display: grid; grid-template-columns: repeat(auto-fit, minmax(400px, 1fr)); gap: 14px; }
+svg { width: 100%; border: 1px solid var(--line); border-radius: 4px; }
+svg text { font: 11px system-ui, sans-serif; fill: currentColor; }
+svg text[fill] { fill: revert-layer; } svg text.title { font-weight: 600; font-size: 12px; }
+svg .grid { stroke: var(--line); stroke-width: 1; }
+.bad { color: light-dark(#c62828, #ff8a80); font-weight: 600; }
+.good { color: light-dark(#2e7d32, #81c784); font-weight: 600; }
+"""
+_CALL = ("setup", "refused", "first_audio", "answer", "barge_in", "ending")
+_MEDIA = ("added", "jitter", "unary", "late", "tick_late")
+
+
+def page(report: Report, changes: Sequence[Change] = (), breaches: Sequence[str] = ()) -> str:
+    """The page.
+
+    Args:
+        report: of the run.
+        changes: against an older one.
+        breaches: thresholds that were passed.
+    """
+    plan, machine = report["plan"], report["machine"]
+    about = [*plan.items(), *machine.items(), ("began", report["began_at"])]
+    body = [
+        "<h1>reception load</h1>",
+        f"<p>{escape(', '.join(f'{name} {value}' for name, value in about))}</p>",
+        _verdict(report, breaches),
+        f'<div class="plots">{"".join(_plots(report))}</div>',
+        "<h2>Durations, ms</h2>",
+        _durations(report),
+        "<h2>Counts</h2>",
+        _counts(report),
+        "<h2>How calls ended</h2>",
+        _table(
+            ("caller", "status", "calls"),
+            (
+                (caller, status, number)
+                for caller, statuses in sorted(report["by_caller"].items())
+                for status, number in sorted(statuses.items())
+            ),
+        ),
+    ]
+    if report["faults"]:
+        body += ["<h2>Faults</h2>", _table(("fault", "times"), report["faults"].items())]
+    if report["processes"]:
+        body += ["<h2>The server's processes</h2>", _processes(report)]
+    if changes:
+        body += ["<h2>Against the older run</h2>", _changes(changes)]
+    return (
+        '<!DOCTYPE html><html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width">'
+        f"<title>reception load</title><style>{_STYLE}</style></head>"
+        f"<body>{''.join(body)}</body></html>\n"
+    )
+
+
+def _verdict(report: Report, breaches: Sequence[str]) -> str:
+    metrics = report["metrics"]
+    served = metrics["served_pct"]
+    words = (
+        [] if served is None else [f"{figure(served)} % of {metrics['calls']} calls as expected"]
+    )
+    if metrics["unary"]:
+        words.append(f"{figure(metrics['unary_ok_pct'])} % of {metrics['unary']} requests OK")
+    good = not breaches and (served is None or served == 100)
+    lines_ = [f'<p class="{"good" if good else "bad"}">{escape("; ".join(words))}</p>']
+    lines_ += [f'<p class="bad">{escape(breach)}</p>' for breach in breaches]
+    return "".join(lines_)
+
+
+def _plots(report: Report) -> Iterable[str]:
+    step_s = report["plan"]["step_s"]
+    calls, machine = report["series"]["calls"], report["series"]["machine"]
+
+    def over_time(name: str) -> list[tuple[float, float]]:
+        return [(each["point"] * step_s, each.get(name) or 0.0) for each in calls]
+
+    def of_machine(name: str) -> list[tuple[float, float]]:
+        return [(each["at_s"], each[name]) for each in machine if name in each]
+
+    yield lines(
+        "Calls", [(name, over_time(name)) for name in ("live", "began", "failed")] if calls else [],
+        "s", f"calls (begun and failed: in {step_s:g} s)",
+    )  # fmt: skip
+    yield curves("The call", [(name, histogram(report, name).curve()) for name in _CALL])
+    yield curves(
+        "Added delay, jitter, requests, and the driver itself",
+        [(name, histogram(report, name).curve()) for name in _MEDIA],
+    )
+    worst = [("setup", over_time("setup_max_ms")), ("added", over_time("added_max_ms"))]
+    yield lines(
+        "Worst of each moment", [each for each in worst if any(y for _, y in each[1])], "s", "ms"
+    )
+    yield lines("CPU of the server", [("all processes", of_machine("cpu_pct"))], "s", "% of a core")
+    yield lines("Memory of the server", [("PSS", of_machine("pss_mb"))], "s", "MB")
+    processes = report["processes"]
+    yield bars("CPU by process", [(p["kind"], p["cpu_pct"]) for p in processes][:12], "%")
+    yield bars("PSS by process", [(p["kind"], p["pss_mb"]) for p in processes][:12], "MB")
+    yield bars("How calls ended", list(report["statuses"].items()), "")
+
+
+def _durations(report: Report) -> str:
+    metrics = report["metrics"]
+    return _table(
+        ("", *STATISTICS, "count", ""),
+        (
+            (
+                name,
+                *(figure(metrics[f"{name}_{each}_ms"]) for each in STATISTICS),
+                report["durations"][name]["count"],
+                meaning,
+            )
+            for name, meaning in DURATIONS.items()
+            if report["durations"][name]["count"]
+        ),
+    )
+
+
+def _counts(report: Report) -> str:
+    named = {**COUNTS, **SHARES, **MACHINE}
+    values = ((name, report["metrics"][name], meaning) for name, meaning in named.items())
+    return _table(
+        ("", "", ""), ((name, figure(value), meaning) for name, value, meaning in values if value)
+    )
+
+
+def _processes(report: Report) -> str:
+    return _table(
+        ("process", "how many", "CPU %", "CPU % per call", "PSS MB"),
+        (
+            (
+                each["kind"],
+                each["processes"],
+                figure(each["cpu_pct"]),
+                figure(each["cpu_pct_per_call"]),
+                figure(each["pss_mb"]),
+            )
+            for each in report["processes"]
+        ),
+    )
+
+
+def _changes(changes: Sequence[Change]) -> str:
+    return _table(
+        ("metric", "old", "new", "ratio"),
+        (
+            (each.metric, figure(each.old), figure(each.new), ratio(each.ratio))
+            for each in changes
+            if is_headline(each.metric)
+        ),
+    )
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    top = "".join(f"<th>{escape(each)}</th>" for each in head)
+    body = "".join(
+        "<tr>"
+        + "".join(
+            f"<td{' class=words' if isinstance(cell, str) and ' ' in cell else ''}>"
+            f"{escape(str(cell))}</td>"
+            for cell in row
+        )
+        + "</tr>"
+        for row in rows
+    )
+    return f"<table><tr>{top}</tr>{body}</table>"

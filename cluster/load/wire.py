@@ -1,0 +1,56 @@
+"""Messages of a load caller as bytes, most of them made once. Pure."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from cluster.playback import FRAME_BYTES
+from protos.reception.v1 import reception_pb2 as rv
+
+AUDIO_TAG = 0x12  # field 2 of CallerMessage and of ReceptionMessage alike
+_PAYLOAD = b"\x0a" + FRAME_BYTES.to_bytes(1, "big") + b"\x01"  # 160 as a varint is a0 01
+_BACKWARDS = 2
+
+
+def audio(frame: bytes, sequence: int, frame_number: int) -> bytes:
+    """CallerMessage.audio of one 160-byte frame: 0.3 us, where protobuf's own way
+    takes 1.3 us.
+
+    Args:
+        frame: mu-law, shape (160,), 8,000 Hz.
+        sequence: rises by one with every frame sent; from 1.
+        frame_number: frames of 20 ms since the call was accepted.
+    """
+    tail = _tail(sequence, frame_number)
+    return _head(len(tail)) + frame + tail
+
+
+@lru_cache(65_536)  # 22 min of a call; all callers share them
+def _tail(sequence: int, frame_number: int) -> bytes:
+    """Audio.sequence and Audio.timestamp_ms, which follow the payload."""
+    return rv.Audio(sequence=sequence, timestamp_ms=frame_number * 20).SerializeToString()
+
+
+@lru_cache(64)
+def _head(tail_bytes: int) -> bytes:
+    """All before the payload."""
+    length = len(_PAYLOAD) + FRAME_BYTES + tail_bytes
+    return bytes((AUDIO_TAG, length & 0x7F | 0x80, length >> 7)) + _PAYLOAD
+
+
+def garbage(kind: str, sequence: int) -> bytes:
+    """What no telephony system should send: undecodable bytes, a second CallStart,
+    a sequence that goes backwards, 2 s of audio in one message, wrong digits."""
+    match kind:
+        case "start":
+            message = rv.CallerMessage(start=rv.CallStart())
+        case "backwards":
+            old = max(1, sequence - _BACKWARDS)
+            message = rv.CallerMessage(audio=rv.Audio(payload=b"\xff" * 160, sequence=old))
+        case "huge":
+            message = rv.CallerMessage(audio=rv.Audio(payload=b"\xff" * 16_000))
+        case "digits":
+            message = rv.CallerMessage(dtmf=rv.Dtmf(digits="1x"))
+        case _:
+            return b"\xff\xff\xff\xff garbage"
+    return message.SerializeToString()
