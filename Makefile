@@ -20,7 +20,7 @@ test: setup ## everything, with coverage
 	@VENV=$(VENV) scripts/test.sh $(ARGS)
 
 unit: setup ## unit tests alone: no Ray, no sockets, under 10 s
-	@$(PY) -m pytest -q tests/unit $(ARGS)
+	@$(PY) -m pytest -q tests/unit -m "not simulation" $(ARGS)
 
 lint: setup ## ruff, mypy, import-linter, bandit, deptry
 	@VENV=$(VENV) scripts/lint.sh
@@ -39,6 +39,6 @@ lock: setup ## requirements/*.txt from pyproject.toml (ARGS="--upgrade")
 	@VENV=$(VENV) scripts/lock.sh $(ARGS)
 
 clean: ## everything that was made, the environment too
-	@rm -rf $(VENV) out var .coverage* .mypy_cache .ruff_cache .pytest_cache .hypothesis \
+	@rm -rf $(VENV) .venv-pipecat out var .coverage* .mypy_cache .ruff_cache .pytest_cache .hypothesis \
 		.import_linter_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

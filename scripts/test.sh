@@ -5,14 +5,15 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 python="${VENV:-.venv}/bin/python"
 data="$(mktemp -d)"
-trap 'rm -rf "$data"' EXIT
+trap 'rm -rf "$data" || true' EXIT
 
 # Ray's workers measure themselves (tests/coverage_saver.py).
 export COVERAGE_PROCESS_START="$PWD/pyproject.toml"
 
 export COVERAGE_FILE="$data/unit"
-"$python" -m pytest -q tests/unit --durations=3 "$@"
+"$python" -m pytest -q tests/unit -m "not simulation" --durations=3 "$@"
 export COVERAGE_FILE="$data/rest"
+"$python" -m pytest -q tests/unit -m simulation "$@"
 "$python" -m pytest -q tests --ignore=tests/unit --durations=10 "$@"
 
 unset COVERAGE_PROCESS_START

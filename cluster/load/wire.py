@@ -9,7 +9,7 @@ from protos.reception.v1 import reception_pb2 as rv
 
 AUDIO_TAG = 0x12  # field 2 of CallerMessage and of ReceptionMessage alike
 _PAYLOAD = b"\x0a" + FRAME_BYTES.to_bytes(1, "big") + b"\x01"  # 160 as a varint is a0 01
-_BACKWARDS = 2
+_BACKWARDS = 10  # further than a jitter buffer reaches
 
 
 def audio(frame: bytes, sequence: int, frame_number: int) -> bytes:

@@ -395,7 +395,7 @@ GARBAGE = """
   - {name: digits first, steps: [garbage: digits]}
   - {name: bytes, steps: [{silence_s: 0.1}, garbage: bytes]}
   - {name: start, steps: [{silence_s: 0.1}, garbage: start]}
-  - {name: backwards, steps: [{silence_s: 0.1}, garbage: backwards]}
+  - {name: backwards, steps: [{silence_s: 0.5}, garbage: backwards]}
   - {name: huge, steps: [{silence_s: 0.1}, garbage: huge]}
   - {name: digits, steps: [{silence_s: 0.1}, garbage: digits]}
 """

@@ -693,7 +693,7 @@ events = st.one_of(
 steps = st.lists(st.tuples(events, st.floats(0, 20)), max_size=40)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(steps)
 def test_whatever_happens_the_call_ends_exactly_once_and_no_tool_runs_twice(story):
     call = Call()

@@ -263,6 +263,7 @@ def test_noise_at_the_threshold_of_a_worker_that_gains_little_changes_once(seed:
 
 @pytest.mark.parametrize("seed", range(2))
 @pytest.mark.parametrize("calls", [62.0, 115.0, 205.0])
+@pytest.mark.simulation
 def test_a_load_between_two_levels_does_not_swing(calls: float, seed: int) -> None:
     """The worst case: doing less brings calm, so that every return is followed
     by a relapse (205 calls are 92 % of the core at economy, 41 % at survival)."""

@@ -189,6 +189,7 @@ def test_a_leg_with_an_echo_of_20_db_does_not_cut_itself(delay_ms):
         assert conversation(LOCAL, played, heard, jitter=rng) == []
 
 
+@pytest.mark.simulation
 def test_of_a_hundred_lines_with_echo_one_may_cut_itself():
     """Measured: 1 in 400, of losses from 12 to 35 dB."""
     cut_themselves = 0
@@ -201,6 +202,7 @@ def test_of_a_hundred_lines_with_echo_one_may_cut_itself():
     assert cut_themselves <= 1
 
 
+@pytest.mark.simulation
 def test_most_double_talk_over_an_echo_of_20_db_cuts_within_80_ms():
     late = 0
     for seed in range(60):

@@ -129,6 +129,7 @@ def test_a_quiet_line_is_known_soon_and_a_quiet_caller_heard_at_once():
     assert not guard.explains(now_s, 20, -38.0)
 
 
+@pytest.mark.simulation
 def test_two_who_talk_at_once_are_no_echo_of_each_other():
     taken = 0
     for seed in range(40):

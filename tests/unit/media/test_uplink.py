@@ -70,6 +70,7 @@ def test_without_a_measured_round_trip_the_backlog_decides() -> None:
     assert fed(chooser, LinkSample(100.0), 100, 110)
 
 
+@pytest.mark.simulation
 def test_a_link_that_carries_one_format_but_not_the_other_does_not_swing() -> None:
     """20 calls on 4 Mbit/s: as PCM they send 10.4 Mbit/s, as G.711 1.8. Calls
     last 60 s on average, so the mix follows the choice slowly. Every return

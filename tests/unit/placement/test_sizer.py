@@ -218,6 +218,7 @@ class Node:
 
 
 @pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.simulation
 def test_the_simulation_itself_obeys_erlang_b(seed: int) -> None:
     """24 sessions, 18 Erlang: 3.6 % are lost. Losses come in clusters as long as
     a session is held for, so they count as fewer: about 36,000 s / 60 s = 600
@@ -229,6 +230,7 @@ def test_the_simulation_itself_obeys_erlang_b(seed: int) -> None:
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
 @pytest.mark.parametrize(("rate_per_s", "holding_s"), [(0.05, 60.0), (0.5, 60.0), (0.7, 30.0)])
+@pytest.mark.simulation
 def test_no_more_calls_find_no_session_than_was_chosen(
     rate_per_s: float, holding_s: float, seed: int
 ) -> None:
@@ -247,6 +249,7 @@ def test_no_more_calls_find_no_session_than_was_chosen(
     assert node.starts + node.stops <= node.arrivals / 15
 
 
+@pytest.mark.simulation
 def test_a_pool_that_may_lose_more_keeps_less() -> None:
     strict = Node(lambda _: 0.5).run(16_000, 2_000)
     lenient = Node(lambda _: 0.5, blocking_chosen=0.3).run(16_000, 2_000)
@@ -254,6 +257,7 @@ def test_a_pool_that_may_lose_more_keeps_less() -> None:
     assert strict.blocking < lenient.blocking <= 0.3
 
 
+@pytest.mark.simulation
 def test_a_step_of_the_traffic_is_learned_and_forgotten() -> None:
     """From 0.02 calls a second to 0.5 and back, with a session started in 1 s."""
 
