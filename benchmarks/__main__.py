@@ -7,13 +7,14 @@ import platform
 import sys
 from collections.abc import Callable
 
-from benchmarks import door, frames, link, setup
+from benchmarks import door, frames, link, provider, setup
 from benchmarks.bridges import __main__ as bridges
 
 BENCHMARKS: dict[str, Callable[[], None]] = {
     "door": door.run,
     "frames": frames.run,
     "link": link.run,
+    "provider": provider.run,
     "setup": setup.run,
     "bridges": bridges.run,
 }

@@ -6,13 +6,14 @@ with one in a third. The baseline is a bare gRPC stream that echoes the frame.
 
 from __future__ import annotations
 
+from cluster import grpc_threads  # noqa: F401 - comes before gRPC
+
+# isort: split
+
 import asyncio
-import multiprocessing as mp
-import os
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine
-from multiprocessing.connection import Connection
+from collections.abc import AsyncIterator
 from typing import Any
 
 import grpc
@@ -21,6 +22,7 @@ import uvloop
 from actors.link import Link
 from actors.link_server import serve
 from benchmarks.figures import quantile, row
+from benchmarks.process import KEPT, Process
 from cluster.door_config import DoorConfig
 from cluster.front_door import SERVICE, FrontDoor
 from protos.link.v1 import link_pb2 as lk
@@ -32,7 +34,6 @@ from reception.placement.lease import Placement
 from reception.security.admission import Admission
 
 CALLS, FRAMES, FRAME_S, ROUNDS = 20, 100, 0.02, 7
-KEPT: list[object] = []  # what a process serves with, as long as it lives
 PCMU = rv.LegFormat(codec=rv.CODEC_PCMU)
 START = rv.CallerMessage(start=rv.CallStart(format=PCMU)).SerializeToString()
 FRAME = rv.CallerMessage(
@@ -75,7 +76,7 @@ def run() -> None:
     with (
         tempfile.TemporaryDirectory() as folder,
         Process(_worker, f"{folder}/w.sock") as worker,
-        Process(_bare_door, "") as bare,
+        Process(_bare_door) as bare,
         Process(_door, worker.address) as door,
     ):
         for _ in range(ROUNDS):  # in turns, so that a busy machine hits both
@@ -86,47 +87,6 @@ def run() -> None:
     row("baseline: gRPC echo, a frame each way, CPU", base_us, "us")
     row("front door, a frame each way, CPU", door_us, "us", quantile(base_us, 0.5))
     row("caller to worker and back", delays_us, "us")
-
-
-class Process:
-    """Runs `main(pipe, argument)` under uvloop; it says its address first, and
-    its CPU seconds each time it is asked."""
-
-    def __init__(self, main: Callable[..., Any], argument: str) -> None:
-        context = mp.get_context("spawn")
-        self.pipe, there = context.Pipe()
-        self._process = context.Process(target=_main, args=(main, argument, there))
-
-    def __enter__(self) -> Process:
-        self._process.start()
-        self.address = self.pipe.recv()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.pipe.send("stop")
-        self._process.join()
-
-    def cpu_s(self) -> float:
-        self.pipe.send("cpu")
-        return float(self.pipe.recv())
-
-
-def _main(main: Callable[[str], Coroutine[Any, Any, str]], argument: str, pipe: Connection) -> None:
-    async def serve_() -> None:
-        pipe.send(await main(argument))
-        loop, stop = asyncio.get_running_loop(), asyncio.Event()
-
-        def asked() -> None:
-            if pipe.recv() == "cpu":
-                pipe.send(time.process_time())
-            else:
-                stop.set()
-
-        loop.add_reader(pipe.fileno(), asked)
-        await stop.wait()
-        os._exit(0)  # servers need no farewell
-
-    uvloop.run(serve_())
 
 
 async def _worker(path: str) -> str:
@@ -152,7 +112,7 @@ async def _door(worker: str) -> str:
     return await door.start()
 
 
-async def _bare_door(_: str) -> str:
+async def _bare_door() -> str:
     async def converse(
         requests: AsyncIterator[bytes], context: grpc.aio.ServicerContext[bytes, bytes]
     ) -> None:

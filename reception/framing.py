@@ -21,8 +21,8 @@ class Kind(IntEnum):
 
     AUDIO = 1  # 8-byte stamp (CLOCK_MONOTONIC ns) + a message passed on as it is
     CONTROL = 2  # a link.v1 message
-    PING = 3
-    PONG = 4
+    PING = 3  # asks for a sign of life; any body, a Link's is its clock (8 bytes, ns)
+    PONG = 4  # the ping's body + the answering side's clock
 
 
 _KINDS = {int(kind): kind for kind in Kind}

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from cluster import grpc_threads  # noqa: F401 - comes before gRPC
+
+# isort: split
+
 import asyncio
-import os
 from collections import Counter, deque
 from collections.abc import AsyncIterator
 from contextlib import suppress
@@ -30,11 +33,6 @@ SERVICE = rv.DESCRIPTOR.services_by_name["Reception"].full_name
 SETUPS_KEPT = 10_000
 DRAIN_NOTICE_S = 0.5
 FIRST_WRITE_S = 1.0
-
-# gRPC reads this when its first server or channel of the process is made. One
-# thread then does all of the server's I/O instead of handing every read to a
-# pool: 20 % less CPU per frame, measured by `python -m benchmarks door`.
-os.environ.setdefault("GRPC_EXPERIMENTS", "-event_engine_listener")
 
 
 class FrontDoor:
