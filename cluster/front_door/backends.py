@@ -35,6 +35,8 @@ class Backends(Protocol):
 
     async def lease(self, spec: CallSpec) -> Placement: ...
 
+    async def abandon_wait(self, session_id: str) -> None: ...
+
     async def another_worker(self, lease_id: str, lost_socket: str) -> str: ...
 
     async def abandon(self, lease_id: str, reason: str) -> None: ...
@@ -89,6 +91,9 @@ class RayBackends:
     async def lease(self, spec: CallSpec) -> Placement:
         placement: Placement = await self._call("agent", "lease", spec)
         return placement
+
+    async def abandon_wait(self, session_id: str) -> None:
+        await self._call("agent", "abandon_wait", session_id)
 
     async def another_worker(self, lease_id: str, lost_socket: str) -> str:
         socket: str = await self._call("agent", "another_worker", lease_id, lost_socket)

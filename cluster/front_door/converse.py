@@ -145,7 +145,9 @@ class Stream:
             raise LimitReached(hold.message, retry_after_s=hold.retry_after_s)
         try:
             placement = await self._backends.lease(spec)
-        except BaseException:
+        except BaseException as error:
+            if isinstance(error, asyncio.CancelledError):  # the caller may wait in line
+                await asyncio.shield(self._backends.abandon_wait(session_id))
             await asyncio.shield(self._backends.close_call(session_id))
             raise
         try:

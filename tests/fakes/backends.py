@@ -33,6 +33,9 @@ class FakeBackends:
         self.lease_error: Exception | None = None
         self.with_session = True
         self.next_worker = ""
+        self.waits_abandoned: list[str] = []
+        self.line_moves = asyncio.Event()
+        self.line_moves.set()
         self.opened: list[str] = []
         self.closed: list[str] = []
         self.abandoned: list[str] = []
@@ -67,6 +70,7 @@ class FakeBackends:
         return "m"
 
     async def lease(self, spec: CallSpec) -> Placement:
+        await self.line_moves.wait()
         if self.lease_error is not None:
             raise self.lease_error
         if spec.call_id in self.live:
@@ -79,6 +83,9 @@ class FakeBackends:
             self._sessions.add(task)
             task.add_done_callback(self._sessions.discard)
         return Placement(self._worker_path, lease_id, "w0", "p", "m")
+
+    async def abandon_wait(self, session_id: str) -> None:
+        self.waits_abandoned.append(session_id)
 
     async def another_worker(self, lease_id: str, lost_socket: str) -> str:
         if self.next_worker in ("", lost_socket):

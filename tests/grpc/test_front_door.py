@@ -401,6 +401,19 @@ async def test_a_caller_who_goes_during_setup_leaves_nothing(house: House) -> No
     house.backends.live.clear()
 
 
+async def test_a_caller_who_goes_while_waiting_for_a_session_leaves_the_line(house: House) -> None:
+    house.backends.line_moves.clear()
+    stream = await house.converse(start())
+    async with asyncio.timeout(5):
+        while not house.backends.opened:
+            await asyncio.sleep(0.01)
+    stream.cancel()
+    async with asyncio.timeout(5):
+        while not house.backends.closed:
+            await asyncio.sleep(0.01)
+    assert house.backends.waits_abandoned == house.backends.opened == house.backends.closed
+
+
 async def test_a_hundred_refused_calls_leave_nothing(house: House) -> None:
     house.backends.lease_error = LimitReached("busy", retry_after_s=1)
     before = len(asyncio.all_tasks())
