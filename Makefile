@@ -20,7 +20,7 @@ test: setup ## everything, with coverage
 	@VENV=$(VENV) scripts/test.sh $(ARGS)
 
 unit: setup ## unit tests alone: no Ray, no sockets, under 10 s
-	@$(PY) -m pytest -q tests/unit -m "not simulation" $(ARGS)
+	@$(PY) -m pytest -q tests/unit -m "not simulation" -n 2 $(ARGS)
 
 lint: setup ## ruff, mypy, import-linter, bandit, deptry
 	@VENV=$(VENV) scripts/lint.sh

@@ -1,10 +1,14 @@
 """Playout: pacing, what was heard, cutting off. Every clock is literal."""
 
+import json
+from dataclasses import asdict
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from reception.media.codecs import PROVIDER_FORMATS, AudioFormat, provider_format_for
+from reception.media.hearing import Hearing
 from reception.media.leg import LegConfig
 from reception.media.playout import (
     MAX_BUFFERED_MS,
@@ -417,6 +421,11 @@ def test_formats(codec, rate, bytes_per_ms, provider):
     assert provider_format_for(format) == provider
     assert provider in PROVIDER_FORMATS
     assert len(format.silence) == format.sample_bytes
+
+
+def test_a_leg_travels_as_plain_values():
+    leg = LegConfig("opus", 24_000, 20, True, hearing=Hearing("local", 200, "light", True))
+    assert LegConfig.of(json.loads(json.dumps(asdict(leg)))) == leg
 
 
 def test_a_leg_has_a_lead_by_default():

@@ -58,7 +58,6 @@ def test_blocks_come_in_order_while_the_call_goes_on_and_hold_what_may_still_cha
     assert tape.caller == b"".join(bytes([number, 0]) * 320 for number in range(1, 251))
 
 
-@pytest.mark.simulation
 def test_silence_for_hours_is_given_out_as_time_passes():
     tape = Tape()
     tape.timeline.said(0.02, frame(1))
@@ -70,7 +69,6 @@ def test_silence_for_hours_is_given_out_as_time_passes():
 
 
 @given(st.lists(st.integers(0, 180), min_size=100, max_size=100), st.integers(20, 60))
-@pytest.mark.simulation
 def test_jitter_neither_loses_nor_moves_a_sample(delays_ms, first_ms):
     """In-order delivery: a frame that is held up holds up those behind it."""
     tape, arrival_ms = Tape(), 0
@@ -137,7 +135,6 @@ def test_a_flood_is_bounded_and_counted():
 
 
 @pytest.mark.parametrize("ppm", [-300, 300])
-@pytest.mark.simulation
 def test_a_drifting_clock_stays_in_step_for_an_hour(ppm):
     """The leg's clock runs 300 ppm off (1.08 s an hour), with jitter on top."""
     tape, rng = Tape(), random.Random(1)
