@@ -111,8 +111,11 @@ class Caller:
             except Unavailable as error:
                 self.outcome.status, self.outcome.error = "UNAVAILABLE", error.message
             except grpc.aio.AioRpcError as error:
-                self.outcome.status = error.code().name
-                self.outcome.error = error.details() or ""
+                if self.outcome.summary is not None:
+                    self.outcome.status = "OK"  # a late write of ours failed: see _write
+                else:
+                    self.outcome.status = error.code().name
+                    self.outcome.error = error.details() or ""
         if self._script.fault and not self.outcome.error:
             self.outcome.error = self._script.fault
         self._on_change(self.outcome)
@@ -140,7 +143,8 @@ class Caller:
 
         (A write that fails just as the server ends the stream makes grpcio say
         INTERNAL in place of the server's status: grpc/grpc issue 36066. So
-        nothing but CallStart is written before the call is accepted.)
+        nothing but CallStart is written before the call is accepted, and a stream
+        that fails after its summary, the last message of a call, ended in order.)
         """
         with suppress(grpc.aio.AioRpcError, asyncio.InvalidStateError):
             await stream.write(rv.CallerMessage(start=self._start))
