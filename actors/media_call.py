@@ -7,32 +7,29 @@ import contextlib
 import json
 import time
 from collections.abc import Callable
-from typing import Any
 
 import structlog
 from google.protobuf.message import DecodeError
 
-from actors.audio import Converter, leg_encoder
+from actors.audio import leg_encoder
 from actors.caller_leg import CallerLeg, Heard
 from actors.link import Link
-from actors.provider import ProviderRefused, ProviderSocket
+from actors.provider_leg import ProviderLeg
 from actors.recording import Recorder, Recording
 from protos.link.v1 import link_pb2 as lk
 from protos.reception.v1 import reception_pb2 as rv
 from reception.call.validation import LegGuard
 from reception.errors import ReceptionError
 from reception.framing import Kind, split_audio
-from reception.media.codecs import PROVIDER_FORMATS, AudioFormat
+from reception.media.codecs import AudioFormat
 from reception.media.leg import LegConfig
 from reception.media.playout import CutItem, FrameOut, Playout
-from reception.provider import codec_for
 from reception.provider.base import (
-    AppendAudio,
     AudioDelta,
     AudioDone,
     DeleteItem,
-    DialPlan,
     ProviderCommand,
+    ProviderEvent,
     ResponseDone,
     SpeechStarted,
     SpeechStopped,
@@ -82,35 +79,23 @@ class MediaCall:
             generation=config.generation,
         )
         self._stats = lk.LegStats()
-        self._provider: ProviderSocket | None = None
-        self._provider_task: asyncio.Task[None] | None = None
-        self._before_provider: list[bytes] = []
+        self._provider = ProviderLeg(self._leg_format, self._on_provider, self._on_provider_state)
+        self._first_plan = attach.dial_plan
         self._listening = config.listening
         self._finishing: asyncio.Task[None] | None = None
         self._drained = asyncio.Event()
         self._ended = False
-        self._received_ns = 0
         self._up_us = 0
         self._turn_up_us = 0
-        self._plan(attach)
 
     def begin(self) -> None:
         """Tells both sides that the call is up and starts to serve them."""
         attached = lk.Attached()
         self._session.send(lk.WorkerToSession(attached=attached))
         self._door.send(lk.WorkerToDoor(attached=attached))
-        self._dial()
+        self._provider.dial(self._first_plan)
         self._session.handle(self._on_session_frame, self._on_session_end)
         self._door.handle(self._on_door_frame, self._on_door_end)
-
-    def _plan(self, attach: lk.SessionAttach) -> None:
-        fields: dict[str, Any] = json.loads(attach.dial_plan)
-        fields["opening"] = tuple(fields["opening"])
-        self._dial_plan = DialPlan(**fields)
-        self._codec = codec_for(self._dial_plan.provider)
-        provider_format = PROVIDER_FORMATS[self._dial_plan.audio_format]
-        self._up = Converter(self._leg_format, provider_format)
-        self._down = Converter(provider_format, self._leg_format)
 
     # ------------------------------------------------------------- the caller
 
@@ -169,18 +154,7 @@ class MediaCall:
             if self._recording is not None:
                 self._recording.said(now_s, audio)
             if self._listening:
-                self._tell_ear(audio)
-
-    def _tell_ear(self, audio: bytes) -> None:
-        """To the provider; what comes before it is there is kept, 5 s at most."""
-        converted = self._up.convert(audio)
-        if not converted:
-            return
-        if self._provider is None:
-            self._before_provider.append(converted)
-            del self._before_provider[:-250]
-            return
-        self._provider.send_audio(self._codec.encode(AppendAudio(converted)))
+                self._provider.hear(audio)
 
     def _refuse(self, field: str, message: str) -> None:
         """Ends the caller's stream with an error; the session hears of it."""
@@ -216,8 +190,7 @@ class MediaCall:
         message = lk.SessionToWorker.FromString(body)
         match message.WhichOneof("message"):
             case "provider_event":
-                if self._provider is not None:
-                    self._provider.send(message.provider_event.decode())
+                self._provider.pass_on(message.provider_event.decode())
             case "to_caller":
                 self._door.send_audio(0, message.to_caller)
             case "stop_playout":
@@ -227,8 +200,7 @@ class MediaCall:
             case "finish":
                 self._finishing = asyncio.create_task(self._finish(message.finish.drain_ms))
             case "attach":
-                self._plan(message.attach)
-                self._dial()
+                self._provider.dial(message.attach.dial_plan)
 
     def _on_session_end(self) -> None:
         """The session closed its link: in order after `finish`, else it died."""
@@ -248,7 +220,7 @@ class MediaCall:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(drain_ms / 1000):
                     await self._drained.wait()
-        await self._hang_up_provider()
+        await self._provider.hang_up()
         await self._count()
         self._session.send(lk.WorkerToSession(stats=self._stats))
 
@@ -259,7 +231,7 @@ class MediaCall:
         stats.frames_reordered = counts.reordered
         stats.caller_mos_milli = round(self._caller.mos * 1000)
         stats.frames_out = self._playout.frames_out
-        stats.frames_dropped += self._door.dropped_audio
+        stats.frames_dropped += self._door.dropped_audio + self._provider.dropped_audio
         if self._recording is not None:
             self._recording.end(time.monotonic())
             stats.frames_dropped += self._recording.dropped
@@ -269,35 +241,10 @@ class MediaCall:
 
     # ------------------------------------------------------------- the provider
 
-    def _dial(self) -> None:
-        if self._provider_task is not None:
-            self._provider_task.cancel()
-        self._provider_task = asyncio.create_task(self._serve_provider(self._dial_plan))
+    def _on_provider_state(self, state: lk.ProviderState) -> None:
+        self._session.send(lk.WorkerToSession(provider_state=state))
 
-    async def _serve_provider(self, plan: DialPlan) -> None:
-        await self._close_socket()
-        began_s = time.monotonic()
-        try:
-            provider = await ProviderSocket.dial(plan)
-        except ProviderRefused as error:
-            self._tell_provider(False, error.code, error.message)
-            return
-        self._provider = provider
-        self._tell_provider(True, dial_ms=round((time.monotonic() - began_s) * 1000))
-        for audio in self._before_provider:
-            provider.send_audio(self._codec.encode(AppendAudio(audio)))
-        self._before_provider.clear()
-        while (raw := await provider.receive()) is not None:
-            self._received_ns = time.monotonic_ns()
-            self._on_provider(raw)
-        self._stats.frames_dropped += provider.dropped_audio
-        self._provider = None
-        await provider.close()
-        self._tell_provider(False, provider.close_code, provider.close_reason)
-
-    def _on_provider(self, raw: bytes | str) -> None:
-        event = self._codec.decode(raw)
-        body = raw if isinstance(raw, bytes) else raw.encode()
+    def _on_provider(self, event: ProviderEvent, raw: bytes) -> None:
         match event:
             case AudioDelta():
                 self._on_answer(event)
@@ -308,7 +255,7 @@ class MediaCall:
                 self._playout.complete_all()
             case SpeechStarted():
                 if not self._interrupts():
-                    self._held_event = body
+                    self._held_event = raw
                     return
                 self._cut()
             case SpeechStopped():
@@ -316,7 +263,7 @@ class MediaCall:
                 if self._caller.barge_in and not self._caller.barge_in.provider_stopped():
                     self._held_event = b""  # a cough, from beginning to end
                     return
-        self._session.send(lk.WorkerToSession(provider_event=body))
+        self._session.send(lk.WorkerToSession(provider_event=raw))
         self.tick(time.monotonic())
 
     def _interrupts(self) -> bool:
@@ -332,29 +279,10 @@ class MediaCall:
             self._session.send(lk.WorkerToSession(provider_event=held))
 
     def _on_answer(self, delta: AudioDelta) -> None:
-        audio = self._down.convert(delta.audio)
+        audio = self._provider.answer(delta)
         self._stats.reception_audio_ms += self._leg_format.duration_ms(len(audio))
         self._playout.add(delta.item_id, delta.content_index, audio)
         self.tick(time.monotonic())
-
-    def _to_provider(self, command: ProviderCommand) -> None:
-        if self._provider is not None:
-            self._provider.send(self._codec.encode(command))
-
-    def _tell_provider(self, up: bool, code: int = 0, reason: str = "", dial_ms: int = 0) -> None:
-        state = lk.ProviderState(up=up, code=code, reason=reason[:200], dial_ms=dial_ms)
-        self._session.send(lk.WorkerToSession(provider_state=state))
-
-    async def _hang_up_provider(self) -> None:
-        if self._provider_task is not None:
-            self._provider_task.cancel()
-        await self._close_socket()
-
-    async def _close_socket(self) -> None:
-        provider, self._provider = self._provider, None
-        if provider is not None:
-            self._stats.frames_dropped += provider.dropped_audio
-            await provider.close()
 
     # ------------------------------------------------------------- playout
 
@@ -384,7 +312,7 @@ class MediaCall:
             item_id=frame.item_id,
         )
         # A stamp asks the door to measure; only the first frame of an answer has one.
-        stamp_ns = self._received_ns if frame.first else 0
+        stamp_ns = self._provider.received_ns if frame.first else 0
         self._door.send_audio(stamp_ns, rv.ReceptionMessage(audio=audio).SerializeToString())
         self._caller.played(frame)
         if self._recording is not None:
@@ -400,7 +328,7 @@ class MediaCall:
         clear = rv.ClearAudio(item_id=cut[0].item_id, heard_ms=cut[0].heard_ms)
         self._door.send_audio(0, rv.ReceptionMessage(clear_audio=clear).SerializeToString())
         for item in cut:
-            self._to_provider(_forget_unheard(item))
+            self._provider.tell(_forget_unheard(item))
         first = cut[0]
         self._tell_playout(lk.Playout.INTERRUPTED, item_id=first.item_id, heard_ms=first.heard_ms)
 
@@ -441,7 +369,7 @@ class MediaCall:
         self._ended = True
         if self._recording is not None:
             self._recording.end(time.monotonic())
-        await self._hang_up_provider()
+        await self._provider.hang_up()
         await self._door.close()
         await self._session.close()
 

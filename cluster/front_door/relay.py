@@ -23,6 +23,7 @@ from reception.framing import AUDIO_TAG, Kind, split_audio
 
 MAX_WAITING_AUDIO = 100
 MAX_WAITING_OTHER = 1_000
+CANCEL_FOLLOWS_S = 0.05
 LAST_WORDS_S = 5.0  # for what waits when the call is over
 _MAX_DOWN_US = 1_000_000_000
 
@@ -89,6 +90,9 @@ class Relay:
                     self.link.send_audio(stamp_ns, raw)
                 else:
                     self._held.add((stamp_ns, raw), raw[:1] == AUDIO_TAG)
+            if not self._caller_ended:
+                # A cut connection ends the requests too; then the call is cancelled.
+                await asyncio.sleep(CANCEL_FOLLOWS_S)
             reason = "caller_hangup"
         finally:
             if not self._caller_ended:

@@ -71,7 +71,7 @@ class Conversation:
         self._playing: tuple[str, float] | None = None  # the item, and since when
         self._prompted = self._retried = False
         self._healable = True
-        self._dials = 1
+        self._dials = 1  # since the provider last answered
         self._response: str | None = None  # being made
         self._owed = False  # awaited, not begun
         self._spoke = False  # the last response had words
@@ -164,11 +164,14 @@ class Conversation:
         self._tell(m.ToProvider(command))
 
     def _respond(self, exactly: str = "") -> None:
-        """Asks the provider for an answer; it is owed until it begins."""
-        self._owed = True
-        self._spoke = False
-        self._in("answer", self._profile.limits.answer_s)
+        """Asks the provider for an answer."""
+        self._await_answer()
         self._provider(p.Respond(say_exactly(exactly) if exactly else ""))
+
+    def _await_answer(self) -> None:
+        """An answer is owed until it begins."""
+        self._owed, self._spoke = True, False
+        self._in("answer", self._profile.limits.answer_s)
 
     def _hush(self) -> None:
         """Stops what is being said and made."""
@@ -278,15 +281,19 @@ class Conversation:
         self._go(State.CALLER_SPEAKING)
         self._prompted = False
         self._no("silence")
+        if self._profile.hearing.decides:
+            self._hush()
         self._tell(self._turns.speech_started(self._now_s))
 
     def _on_speech_stopped(self, _: p.SpeechStopped) -> None:
         if self.state is not State.CALLER_SPEAKING:
             return
         self._go(State.THINKING)
-        self._owed, self._retried = True, False
-        self._spoke = False
-        self._in("answer", self._profile.limits.answer_s)
+        self._retried = False
+        if self._profile.hearing.decides:
+            self._respond()
+        else:
+            self._await_answer()
         self._tell(self._turns.speech_stopped(self._now_s))
 
     def _on_caller_words(self, event: p.CallerTranscript) -> None:
@@ -312,6 +319,8 @@ class Conversation:
         self._owed = False
         self._in("answer", self._profile.limits.answer_s)
         self._tell(self._turns.response_started(self._now_s))
+        if self._profile.hearing.decides and self.state is State.CALLER_SPEAKING:
+            self._hush()  # asked for before the caller went on
 
     def _on_words(self, event: p.AssistantTranscript) -> None:
         self._spoke = True
@@ -328,7 +337,9 @@ class Conversation:
         self._no("answer")
         if event.status == "failed":
             self._on_failure()
-        elif self._tools.ready(None):
+            return
+        self._dials = 1
+        if self._tools.ready(None):
             self._give_results()
 
     def _on_failure(self) -> None:
@@ -360,8 +371,8 @@ class Conversation:
 
     def _on_interrupted(self, event: m.PlayoutInterrupted) -> None:
         self._playing = None
-        if self._profile.hearing.decides and self._response is not None:
-            self._provider(p.CancelResponse(self._response))
+        if self._profile.hearing.decides:
+            self._hush()
         self._turns.interruptions += 1
         self._transcript.cut(event.item_id, event.heard_ms)
         self._tell(self._turns.done(self._now_s, interrupted=True))

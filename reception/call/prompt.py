@@ -76,8 +76,8 @@ def configuration(profile: Profile, audio_format: str, voice: str) -> Configure:
         voice=profile.voice or voice,
         audio_format=audio_format,
         tools=specs(profile),
-        # What the worker may not let count must not stop the response either.
-        turn_detection=replace(profile.turn_detection, interrupts=not profile.hearing.decides),
+        # What the worker may not let count must neither stop a response nor cause one.
+        turn_detection=replace(profile.turn_detection, automatic=not profile.hearing.decides),
         transcription_model=profile.transcription_model,
         transcription_prompt=expected_words(profile),
         language=profile.language,

@@ -196,8 +196,8 @@ class ToolSpec:
 class TurnDetection:
     """Server voice activity detection (times in ms, threshold 0 to 1).
 
-    interrupts: speech stops the response that is being made; where it is off, who
-    cuts playout cancels the response too.
+    automatic: the provider itself stops its response when speech starts and makes
+    the next one when it stops; where it is off, the conversation says so.
     """
 
     kind: str = "server_vad"
@@ -205,7 +205,7 @@ class TurnDetection:
     prefix_padding_ms: int = 300
     silence_duration_ms: int = 500
     eagerness: str = "auto"
-    interrupts: bool = True
+    automatic: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -303,7 +303,7 @@ def _session(command: b.Configure) -> b.JsonObject:
 def _turn_detection(turns: b.TurnDetection | None) -> b.JsonObject | None:
     if turns is None:
         return None
-    common = {"create_response": True, "interrupt_response": turns.interrupts}
+    common = {"create_response": turns.automatic, "interrupt_response": turns.automatic}
     if turns.kind == "semantic_vad":
         return {"type": "semantic_vad", "eagerness": turns.eagerness} | common
     return {

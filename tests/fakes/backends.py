@@ -42,6 +42,7 @@ class FakeBackends:
         self.credentials: list[str | None] = []
         self.live: dict[str, CallRecord] = {}
         self.refused: list[str] = []
+        self.gone: list[str] = []
         self.changes: list[CallChange] = []
         self._worker_path, self._provider_url = worker_path, provider_url
         self._sessions: set[asyncio.Task[None]] = set()
@@ -141,6 +142,7 @@ class FakeBackends:
                     self.refused.append(message.leg_refused.field)
                     link.send(lk.SessionToWorker(finish=lk.Finish()))
                 case "leg_gone":
+                    self.gone.append(message.leg_gone.reason)
                     link.send(lk.SessionToWorker(finish=lk.Finish()))
                 case "from_caller":
                     caller = rv.CallerMessage.FromString(message.from_caller)

@@ -416,6 +416,7 @@ async def test_the_real_door_lets_go_of_callers_who_vanish(real, how):
     measures = await driver.run(time.monotonic())
     assert measures.statuses == {"VANISHED": 5}
     await backends.until_quiet()  # while a pulled cable still hangs there
+    assert set(backends.gone) == {"caller_vanished"}
     await driver.close()
 
 

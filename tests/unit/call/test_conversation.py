@@ -92,6 +92,11 @@ def only(out, kind):
     return [command for command in out if isinstance(command, kind)]
 
 
+def commands(out):
+    """What the provider was told."""
+    return [each.command for each in only(out, m.ToProvider)]
+
+
 def asked_for(out):
     """What the provider was asked to say ("" for an answer of its own)."""
     responds = [
@@ -188,8 +193,8 @@ def test_where_the_worker_decides_on_barge_in_a_cut_answer_is_cancelled_too():
         call = Call(replace(PROFILE, hearing=hearing)).greeted()
         call.asked()
         call.tell(p.ResponseStarted("r1"), m.PlayoutStarted("i1"))
-        out = call.tell(m.PlayoutInterrupted("i1", 500))
-        assert [each.command for each in only(out, m.ToProvider)] == cancelled
+        assert commands(call.tell(m.PlayoutInterrupted("i1", 500))) == cancelled
+        assert commands(call.tell(p.SpeechStarted("u2", 0))) == []
 
 
 def test_where_the_worker_decides_an_answer_that_is_complete_needs_no_cancelling():
@@ -199,11 +204,32 @@ def test_where_the_worker_decides_an_answer_that_is_complete_needs_no_cancelling
     assert only(call.tell(m.PlayoutInterrupted("i1", 500)), m.ToProvider) == []
 
 
-def test_the_provider_stops_responses_only_where_it_alone_decides():
+def test_where_the_worker_decides_the_conversation_asks_for_the_answers():
+    for hearing, asked in ((Hearing(), []), (LOCAL, [""])):
+        call = Call(replace(PROFILE, hearing=hearing)).greeted()
+        call.tell(p.SpeechStarted("u1", 0))
+        assert asked_for(call.tell(p.SpeechStopped("u1", 0))) == asked
+
+
+def test_where_the_worker_decides_a_caller_who_goes_on_is_not_answered_halfway():
+    call = Call(replace(PROFILE, hearing=LOCAL)).greeted()
+    call.tell(p.SpeechStarted("u1", 0), p.SpeechStopped("u1", 0), p.ResponseStarted("r1"))
+    assert commands(call.tell(p.SpeechStarted("u2", 0))) == [p.CancelResponse("r1")]
+    call.tell(p.ResponseDone("r1", "cancelled"))
+    assert asked_for(call.tell(p.SpeechStopped("u2", 0))) == [""]
+
+
+def test_where_the_worker_decides_an_answer_that_begins_while_the_caller_goes_on_is_cancelled():
+    call = Call(replace(PROFILE, hearing=LOCAL)).greeted()
+    call.tell(p.SpeechStarted("u1", 0), p.SpeechStopped("u1", 0), p.SpeechStarted("u2", 0))
+    assert commands(call.tell(p.ResponseStarted("r1"))) == [p.CancelResponse("r1")]
+
+
+def test_the_provider_acts_by_itself_only_where_it_alone_decides():
     for hearing in (Hearing(), LOCAL, Hearing(min_speech_ms=300), Hearing(gain=True)):
         profile = replace(PROFILE, hearing=hearing)
         turns = configuration(profile, "pcmu", "v").turn_detection
-        assert turns == replace(profile.turn_detection, interrupts=not hearing.decides)
+        assert turns == replace(profile.turn_detection, automatic=not hearing.decides)
 
 
 def test_a_tool_runs_once_and_its_result_is_answered_once():
@@ -558,6 +584,16 @@ def test_a_provider_that_stays_away_ends_the_call():
         assert only(call.tell(m.ProviderDown(1006, "")), m.Redial)
     out = call.tell(m.ProviderDown(1006, ""))
     assert only(out, m.FinishCall)[0].reason == "provider_unavailable"
+
+
+def test_a_provider_that_answered_since_may_be_lost_again():
+    call = Call().greeted()
+    for number in range(DIAL_TRIES + 1):
+        [redial] = only(call.tell(m.ProviderDown(1006, "")), m.Redial)
+        assert redial.delay_s <= 0.3  # the first wait of all
+        call.tell(m.ProviderUp())
+        call.asked(item=f"u{number}")
+        call.spoken(f"r{number + 1}", f"i{number + 1}")
 
 
 def test_a_provider_that_never_answers_ends_the_call():

@@ -64,13 +64,13 @@ def test_a_session_is_configured_as_the_ga_protocol_has_it():
     assert session["tools"][0]["name"] == "f"
 
 
-def test_speech_stops_a_response_unless_it_is_not_to():
-    for interrupts in (True, False):
-        configure = b.Configure("I", "v", turn_detection=b.TurnDetection(interrupts=interrupts))
+def test_speech_stops_and_makes_responses_unless_it_is_not_to():
+    for automatic in (True, False):
+        configure = b.Configure("I", "v", turn_detection=b.TurnDetection(automatic=automatic))
         session = json.loads(CODEC.encode(configure))["session"]
         turns = session["audio"]["input"]["turn_detection"]
-        assert turns["interrupt_response"] is interrupts
-        assert turns["create_response"] is True
+        assert turns["interrupt_response"] is automatic
+        assert turns["create_response"] is automatic
 
 
 def test_what_is_no_provider_command_is_a_programmers_error():

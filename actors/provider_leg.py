@@ -1,0 +1,121 @@
+"""One call's side towards the provider: dialled, told, heard, dialled again."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections import deque
+from collections.abc import Callable
+
+from actors.audio import Converter
+from actors.provider import ProviderRefused, ProviderSocket
+from protos.link.v1 import link_pb2 as lk
+from reception.media.codecs import PROVIDER_FORMATS, AudioFormat
+from reception.provider import codec_for
+from reception.provider.base import (
+    AppendAudio,
+    AudioDelta,
+    DialPlan,
+    ProviderCommand,
+    ProviderEvent,
+)
+
+_KEPT_FRAMES = 250  # of the caller's audio while nobody is there to hear it: 5 s of 20 ms
+
+
+class ProviderLeg:
+    """Audio is in the caller's leg's format here and in the provider's on the wire.
+
+    Args:
+        leg_format: the format of the call's audio.
+        on_event: told whatever the provider says, as it is and as it came.
+        on_state: told when a session is up, and when it is down.
+    """
+
+    def __init__(
+        self,
+        leg_format: AudioFormat,
+        on_event: Callable[[ProviderEvent, bytes], None],
+        on_state: Callable[[lk.ProviderState], None],
+    ) -> None:
+        self.received_ns = 0  # when the provider's last message came
+        self._leg_format = leg_format
+        self._on_event, self._on_state = on_event, on_state
+        self._socket: ProviderSocket | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._unheard: deque[bytes] = deque(maxlen=_KEPT_FRAMES)
+        self._dropped_before = 0  # by sockets that are no more
+
+    def dial(self, plan_json: bytes) -> None:
+        """Opens a session (`DialPlan` as JSON) in the place of one that there is."""
+        fields = json.loads(plan_json)
+        fields["opening"] = tuple(fields["opening"])
+        plan = DialPlan(**fields)
+        provider_format = PROVIDER_FORMATS[plan.audio_format]
+        self._codec = codec_for(plan.provider)
+        self._up = Converter(self._leg_format, provider_format)
+        self._down = Converter(provider_format, self._leg_format)
+        if self._task is not None:
+            self._task.cancel()
+        self._task = asyncio.create_task(self._serve(plan))
+
+    @property
+    def dropped_audio(self) -> int:
+        """Pieces of audio that no session took in time."""
+        return self._dropped_before + (self._socket.dropped_audio if self._socket else 0)
+
+    def hear(self, audio: bytes) -> None:
+        """The caller's audio; what comes before a session is there waits for it,
+        5 s at most."""
+        converted = self._up.convert(audio)
+        if self._socket is not None and converted:
+            self._socket.send_audio(self._codec.encode(AppendAudio(converted)))
+        elif converted:
+            self._unheard.append(converted)
+
+    def answer(self, delta: AudioDelta) -> bytes:
+        """The audio of a piece of an answer."""
+        return self._down.convert(delta.audio)
+
+    def tell(self, command: ProviderCommand) -> None:
+        """A command; without a session it is forgotten."""
+        self.pass_on(self._codec.encode(command))
+
+    def pass_on(self, message: str) -> None:
+        """A command in the provider's words; without a session it is forgotten."""
+        if self._socket is not None:
+            self._socket.send(message)
+
+    async def hang_up(self) -> None:
+        """Closes the session; nothing is billed after this."""
+        if self._task is not None:
+            self._task.cancel()
+        await self._close()
+
+    async def _serve(self, plan: DialPlan) -> None:
+        await self._close()
+        began_s = time.monotonic()
+        try:
+            socket = await ProviderSocket.dial(plan)
+        except ProviderRefused as error:
+            self._tell_state(False, error.code, error.message)
+            return
+        self._socket = socket
+        self._tell_state(True, dial_ms=round((time.monotonic() - began_s) * 1000))
+        while self._unheard:
+            socket.send_audio(self._codec.encode(AppendAudio(self._unheard.popleft())))
+        while (raw := await socket.receive()) is not None:
+            self.received_ns = time.monotonic_ns()
+            self._on_event(self._codec.decode(raw), raw)
+        await self._close()
+        self._tell_state(False, socket.close_code, socket.close_reason)
+
+    async def _close(self) -> None:
+        socket, self._socket = self._socket, None
+        if socket is not None:
+            self._dropped_before += socket.dropped_audio
+            await socket.close()
+
+    def _tell_state(self, up: bool, code: int = 0, reason: str = "", dial_ms: int = 0) -> None:
+        self._on_state(lk.ProviderState(up=up, code=code, reason=reason[:200], dial_ms=dial_ms))
