@@ -17,20 +17,21 @@ from ray.exceptions import RayError
 
 from actors.assignment import Assignment, NodeConfig, ProviderConfig
 from actors.profiles import load_profiles
-from actors.spawn import Remote, spawn
+from actors.spawn import Remote
 from actors.storage.calls import CallStore
 from actors.storage.engine import Store
 from actors.warm_pool import WarmPool
+from actors.worker_pool import WorkerPool
 from reception.call.profile import Profile, ProfileBook
 from reception.call.record import CallRecord, CallSpec, TakenMessage
 from reception.errors import CallIdInUse, NotFound, Unavailable
+from reception.media.codecs import AudioFormat
 from reception.placement.lease import Placement
 from reception.placement.pool import least_loaded
 
 log = structlog.get_logger()
 
 EVENTS_KEPT = 10_000
-WORKER_START_TIMEOUT_S = 60.0
 FIRST_SESSIONS = 4  # ready at once; the rest of the pool is filled while calls are taken
 
 T = TypeVar("T")
@@ -77,8 +78,7 @@ class NodeAgent:
     def __init__(self, config: NodeConfig) -> None:
         self._config = config
         self._pool = WarmPool(config.node_id, config.pool, config.sizing, self._rehearsal)
-        self._workers: dict[str, Remote] = {}
-        self._sockets: dict[str, str] = {}
+        self._workers = WorkerPool(config)
         self._live: dict[str, _Live] = {}
         self._changes: deque[tuple[int, CallChange]] = deque(maxlen=EVENTS_KEPT)
         self._sequence = 0
@@ -89,21 +89,20 @@ class NodeAgent:
         self._draining = False
         self._provider = ProviderConfig("", "", "")
         self._ended = 0
-        self._worker_number = 0
 
     async def start(self) -> dict[str, Any]:
         """Opens the store, starts workers and fills the pool; ready when back."""
         config = self._config
         self._profiles = load_profiles(Path(config.profile_path))
         self._store = await asyncio.to_thread(Store.open, config.database_url)
-        await asyncio.gather(*(self._start_worker(number) for number in range(config.workers)))
+        await self._workers.start()
         await self._pool.start(FIRST_SESSIONS)
         return await self.stats()
 
     async def serve(self, provider: ProviderConfig) -> None:
         """The provider is known: warms everything up that the first call needs."""
         self._provider = provider
-        await asyncio.gather(*(self._warm_up(worker) for worker in self._workers.values()))
+        await self._workers.serve(provider)
         await self._pool.serve()
 
     async def stop(self) -> None:
@@ -115,13 +114,8 @@ class NodeAgent:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(3.0):
                 await self._until_empty()
-        for handle in self._workers.values():
-            with contextlib.suppress(RayError, TimeoutError):
-                async with asyncio.timeout(2.0):
-                    await handle.stop.remote()
+        await self._workers.stop()
         self._pool.kill()
-        for handle in self._workers.values():
-            handle.kill()
         for task in list(self._tasks):
             task.cancel()
         if self._store is not None:
@@ -147,37 +141,20 @@ class NodeAgent:
 
     # ------------------------------------------------------------- the pools
 
-    async def _start_worker(self, number: int) -> None:
-        worker_id = f"{self._config.node_id}-w{number}"
-        self._worker_number += 1  # a new path each time: the old one leads nowhere
-        path = str(Path(self._config.socket_dir) / f"w{number}-{self._worker_number}.sock")
-        handle = spawn("actors.worker:AudioWorker", worker_id, path, self._config.recordings_path)
-        async with asyncio.timeout(WORKER_START_TIMEOUT_S):
-            self._sockets[worker_id] = await handle.start.remote()
-            if self._provider.provider:
-                await self._warm_up(handle)
-        self._workers[worker_id] = handle
-        self._background(self._watch_worker(number, worker_id, handle))
+    async def set_audio_level(self, level: str, by: str) -> None:
+        """How much the audio workers do for their calls (`WorkerPool.set_level`)."""
+        await self._workers.set_level(level, by)
 
-    async def _warm_up(self, worker: Remote) -> None:
-        provider = self._provider
-        await worker.warm_up.remote(provider.provider, provider.base_url, provider.model)
-
-    async def _watch_worker(self, number: int, worker_id: str, handle: Remote) -> None:
-        """Replaces the worker when its process dies."""
-        try:
-            await handle.until_stopped.remote()
-        except RayError:
-            self._workers.pop(worker_id, None)
-            log.warning("audio worker lost", worker=worker_id)
-            if not self._draining:
-                await self._start_worker(number)
+    async def audio(self) -> dict[str, Any]:
+        """What the audio workers do and measure, and what changed lately."""
+        return await self._workers.report()
 
     def _rehearsal(self) -> Assignment | None:
         """What a session is warmed up with, once provider and worker are there."""
-        if not (self._provider.provider and self._workers):
+        workers = self._workers.names()
+        if not (self._provider.provider and workers):
             return None
-        return self._assignment(_REHEARSAL, self._profile("", ""), next(iter(self._workers)))
+        return self._assignment(_REHEARSAL, self._profile("", ""), workers[0])
 
     def _background(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.ensure_future(work)
@@ -200,7 +177,10 @@ class NodeAgent:
 
     def _assignment(self, spec: CallSpec, profile: Profile, worker_id: str) -> Assignment:
         model = profile.model or self._provider.model
-        return Assignment(spec, profile, model, self._sockets[worker_id], self._provider)
+        leg = AudioFormat(spec.codec, spec.rate_hz)
+        audio_format = self._workers.provider_format(worker_id, leg)
+        socket = self._workers.socket(worker_id)
+        return Assignment(spec, profile, model, socket, self._provider, audio_format)
 
     async def lease(self, spec: CallSpec) -> Placement:
         """A session and a worker for a call; the session starts on it at once.
@@ -246,7 +226,7 @@ class NodeAgent:
         self._live[spec.call_id] = live
         self._background(self._run(live, assignment))
         self._note("started", live.record)
-        return Placement(self._sockets[worker_id], lease_id, worker_id, profile.name, model)
+        return Placement(assignment.worker_socket, lease_id, worker_id, profile.name, model)
 
     async def place_in_line(self, session_id: str) -> tuple[int, float] | None:
         """Where a caller waits for a session (1 is next) and for how many seconds
@@ -264,7 +244,7 @@ class NodeAgent:
         return self._pool.give_up(session_id)
 
     def _load_by_worker(self) -> dict[str, int]:
-        load = dict.fromkeys(self._workers, 0)
+        load = dict.fromkeys(self._workers.names(), 0)
         for live in self._live.values():
             if live.worker_id in load:  # else it has just died
                 load[live.worker_id] += 1
@@ -298,8 +278,8 @@ class NodeAgent:
         live = next((each for each in self._live.values() if each.lease_id == lease_id), None)
         if live is None:
             raise NotFound("no live call has this lease", field="lease_id")
-        if self._sockets.get(live.worker_id) != lost_socket:
-            return self._sockets[live.worker_id]
+        if self._workers.socket(live.worker_id) != lost_socket:
+            return self._workers.socket(live.worker_id)
         load = self._load_by_worker()
         load.pop(live.worker_id, None)
         worker_id = least_loaded(load)
@@ -307,7 +287,7 @@ class NodeAgent:
             raise Unavailable("this node has no other audio worker", retry_after_s=1.0)
         log.warning("call moved to another worker", call_id=live.record.spec.call_id)
         live.worker_id = worker_id
-        return self._sockets[worker_id]
+        return self._workers.socket(worker_id)
 
     async def abandon(self, lease_id: str, reason: str) -> None:
         """The front door gave the call up; its session stops. Idempotent."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from reception.call.profile import Profile
 from reception.call.record import CallSpec
+from reception.media.adaptation import Targets
 from reception.placement.pool import PoolRules
 from reception.placement.sizer import SizerRules
 
@@ -22,13 +23,17 @@ class ProviderConfig:
 
 @dataclass(frozen=True, slots=True)
 class Assignment:
-    """All that a session needs for one call."""
+    """All that a session needs for one call.
+
+    audio_format is what the provider gets and gives (`uplink.choose`).
+    """
 
     spec: CallSpec
     profile: Profile
     model: str
     worker_socket: str
     provider: ProviderConfig
+    audio_format: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,3 +48,4 @@ class NodeConfig:
     workers: int = 2
     recordings_path: str = "var/recordings"
     sizing: SizerRules = field(default_factory=SizerRules)
+    targets: Targets = field(default_factory=Targets)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
-import soxr
 from numpy.typing import NDArray
 
 from actors.opus import OpusDecoder, OpusEncoder
+from actors.signal.resample import RateConverter, rate_converter
+from reception.media.adaptation import Resampler
 from reception.media.codecs import AudioFormat
 from reception.media.g711 import decode_table, encode_table
 
@@ -41,27 +42,37 @@ def from_linear(samples: Samples, coding: str) -> bytes:
 class Converter:
     """A stream of audio from one format to another.
 
-    Same format: passed through untouched. Resampling is streaming, of the
-    quality with the least lag (soxr QQ, about 0.2 ms).
+    Same format: passed through untouched. Resampling is streaming.
+
+    Args:
+        source: what `convert` is given.
+        target: what it gives.
+        resampler: the quality of rate conversion.
+
+    `lag_ms` is how much later the audio comes out.
     """
 
-    def __init__(self, source: AudioFormat, target: AudioFormat) -> None:
-        self._source, self._target = source, target
+    def __init__(
+        self, source: AudioFormat, target: AudioFormat, resampler: Resampler = Resampler.HIGH
+    ) -> None:
+        self.source, self.target = source, target
         self.passes_through = source == target
-        self._resampler: Any = None
+        self._rates: RateConverter | None = None
         if source.rate_hz != target.rate_hz:
-            self._resampler = soxr.ResampleStream(
-                source.rate_hz, target.rate_hz, 1, dtype="int16", quality="QQ"
-            )
+            self._rates = rate_converter(source.rate_hz, target.rate_hz, resampler)
+
+    @property
+    def lag_ms(self) -> float:
+        return self._rates.lag_ms if self._rates else 0.0
 
     def convert(self, audio: bytes) -> bytes:
         """The next piece; its length may differ from the last one's by a sample."""
         if self.passes_through:
             return audio
-        samples = to_linear(audio, self._source.name)
-        if self._resampler is not None:
-            samples = self._resampler.resample_chunk(samples)
-        return from_linear(samples, self._target.name)
+        samples = to_linear(audio, self.source.name)
+        if self._rates is not None:
+            samples = self._rates.process(samples)
+        return from_linear(samples, self.target.name)
 
 
 class LegDecoder(Protocol):

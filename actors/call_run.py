@@ -27,7 +27,6 @@ from reception.call.conversation import Conversation
 from reception.call.record import CallRecord
 from reception.errors import ReceptionError, Unavailable
 from reception.framing import Kind
-from reception.media.codecs import AudioFormat, provider_format_for
 from reception.media.leg import LegConfig
 from reception.provider import codec_for
 from reception.provider.base import DialPlan, ProviderCommand
@@ -53,13 +52,11 @@ class CallRun:
         self._assignment, self._spec = assignment, spec
         self._cost, self._agent = cost, agent
         self._codec = codec_for(assignment.provider.provider)
-        leg = AudioFormat(spec.codec, spec.rate_hz)
-        self._audio_format = provider_format_for(leg)
         self._conversation = Conversation(
             spec,
             assignment.profile,
             assignment.model,
-            self._audio_format,
+            assignment.audio_format,
             voice=assignment.provider.voice,
             rng=random.Random(spec.session_id),  # noqa: S311  # nosec B311 - jitter, no secret
         )
@@ -115,7 +112,7 @@ class CallRun:
             provider.provider,
             provider.base_url,
             self._assignment.model,
-            self._audio_format,
+            self._assignment.audio_format,
             opening=tuple(self._codec.encode(command) for command in opening),
         )
         leg = LegConfig(

@@ -2,7 +2,8 @@
 
 In this order: put in order, gaps filled (`actors.signal.caller`) or, for Opus,
 decoded; looked at for voice and barge-in; suppressed and levelled. What the
-profile does not ask for is not there and costs nothing.
+profile does not ask for is not there and costs nothing; what the worker has no time
+for (`adapt`) is left out.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from actors.signal.activity import Activity, level_dbov
 from actors.signal.caller import CallerAudio
 from actors.signal.dtmf import KeyUp
 from actors.signal.enhance import Enhancer
+from reception.media.adaptation import Plan, Way
 from reception.media.barge_in import BargeIn
 from reception.media.codecs import AudioFormat
 from reception.media.jitter import JitterBuffer, JitterCounts, Lost
@@ -36,7 +38,7 @@ class Heard:
 class CallerLeg:
     """One call's caller side. All times are of the monotonic clock, in seconds."""
 
-    def __init__(self, config: LegConfig) -> None:
+    def __init__(self, config: LegConfig, plan: Plan) -> None:
         leg = AudioFormat(config.codec, config.rate_hz)
         hearing = config.hearing
         self.format = leg.inner
@@ -54,6 +56,19 @@ class CallerLeg:
             if hearing.enhances
             else None
         )
+        self._suppression = hearing.noise_suppression
+        self.adapt(plan)
+
+    def adapt(self, plan: Plan) -> None:
+        """From the next frame on no more is done than this."""
+        self._watching = self._activity is not None and plan.way is not Way.PASS_THROUGH
+        self._enhancing = self._enhancer is not None and plan.way is Way.FULL
+        if self.barge_in is not None:
+            self.barge_in.blind = not self._watching
+        if self._enhancer is not None:
+            self._enhancer.suppress(self._suppression if plan.suppression else "off")
+        if isinstance(self._frames, CallerAudio):
+            self._frames.listens = plan.way is not Way.PASS_THROUGH
 
     def receive(self, payload: bytes, sequence: int, now_s: float, *, speaking: bool) -> Heard:
         """A frame came.
@@ -75,10 +90,10 @@ class CallerLeg:
 
     def _hear(self, frames: list[bytes], now_s: float, speaking: bool) -> Heard:
         heard = Heard(frames)
-        if self._activity is not None:
+        if self._watching:
             heard.audio = [self._watch(audio, now_s, speaking, heard) for audio in frames]
-        elif self._enhancer is not None:
-            heard.audio = [self._enhancer.process(audio, False) for audio in frames]
+        elif self._enhancing:
+            heard.audio = [self._enhance(audio, False) for audio in frames]
         if isinstance(self._frames, CallerAudio):
             ups = [each for each in self._frames.take_keys() if isinstance(each, KeyUp)]
             heard.keys = "".join(each.key for each in ups)
@@ -91,11 +106,16 @@ class CallerLeg:
             found.voiced, found.level_dbov, found.duration_ms, now_s, speaking=speaking
         ):
             heard.interrupts = True
-        return self._enhancer.process(audio, found.voiced) if self._enhancer else audio
+        return self._enhance(audio, found.voiced)
+
+    def _enhance(self, audio: bytes, voiced: bool) -> bytes:
+        if self._enhancer is None or not self._enhancing:
+            return audio
+        return self._enhancer.process(audio, voiced)
 
     def played(self, frame: FrameOut) -> None:
         """A frame of the receptionist's was handed to the leg: it may come back."""
-        if self.barge_in is not None:
+        if self.barge_in is not None and self._watching:
             level = level_dbov(to_linear(frame.audio, self.format.name))
             self.barge_in.played(frame.starts_s, self._ptime_ms, level)
 

@@ -13,6 +13,7 @@ from google.protobuf.message import DecodeError
 
 from actors.audio import leg_encoder
 from actors.caller_leg import CallerLeg, Heard
+from actors.effort import Effort
 from actors.link import Link
 from actors.provider_leg import ProviderLeg
 from actors.recording import Recorder, Recording
@@ -21,9 +22,11 @@ from protos.reception.v1 import reception_pb2 as rv
 from reception.call.validation import LegGuard
 from reception.errors import ReceptionError
 from reception.framing import Kind, split_audio
+from reception.media.adaptation import Plan
 from reception.media.codecs import AudioFormat
 from reception.media.leg import LegConfig
 from reception.media.playout import CutItem, FrameOut, Playout
+from reception.media.uplink import LinkSample
 from reception.provider.base import (
     AudioDelta,
     AudioDone,
@@ -56,17 +59,20 @@ class MediaCall:
         attach: lk.SessionAttach,
         on_end: Callable[[MediaCall], None],
         recorder: Recorder,
+        effort: Effort,
     ) -> None:
         self.call_id = attach.call_id
         self._door, self._session, self._on_end = door, session, on_end
         config = LegConfig.of(json.loads(attach.leg_config))
-        self._caller = CallerLeg(config)
+        self._effort = effort
+        self._caller = CallerLeg(config, effort.plan)
         self._leg_format = self._caller.format
         self._encoder = leg_encoder(AudioFormat(config.codec, config.rate_hz))
         self._recording: Recording | None = None
         if config.recording != "off":
+            kind = effort.plan.recording_for(config.recording)
             self._recording = recorder.start(
-                attach.call_id, self._leg_format, config.recording, time.monotonic()
+                attach.call_id, self._leg_format, kind, time.monotonic()
             )
         self._held_event = b""  # the provider's, that the caller began to speak
         self._guard = LegGuard(config.codec, config.rate_hz)
@@ -79,7 +85,10 @@ class MediaCall:
             generation=config.generation,
         )
         self._stats = lk.LegStats()
-        self._provider = ProviderLeg(self._leg_format, self._on_provider, self._on_provider_state)
+        self._provider = ProviderLeg(
+            self._leg_format, effort.plan.resampler, self._on_provider, self._on_provider_state
+        )
+        self._provider.chunk_ms = effort.plan.chunk_ms
         self._first_plan = attach.dial_plan
         self._listening = config.listening
         self._finishing: asyncio.Task[None] | None = None
@@ -141,6 +150,7 @@ class MediaCall:
         heard = self._caller.receive(audio.payload, audio.sequence, now_s, speaking=speaking)
         self._on_heard(heard, now_s)
         self._up_us = max(0, time.monotonic_ns() - stamp_ns) // 1000
+        self._effort.passed_on(self._up_us)
 
     def _on_heard(self, heard: Heard, now_s: float) -> None:
         if heard.interrupts and self._listening:
@@ -286,9 +296,24 @@ class MediaCall:
 
     # ------------------------------------------------------------- playout
 
+    @property
+    def uplink(self) -> LinkSample:
+        """What is known of the way to the provider."""
+        return LinkSample(self._provider.backlog_ms, self._provider.round_trip_ms)
+
+    def adapt(self, plan: Plan) -> None:
+        """The worker does more or less for its calls from now on."""
+        self._caller.adapt(plan)
+        self._provider.chunk_ms = plan.chunk_ms
+
+    def pace(self, now_s: float) -> None:
+        """Sends the frames whose time has come; called every frame time."""
+        if self._playout.overdue(now_s):
+            self._effort.missed()
+        self.tick(now_s)
+
     def tick(self, now_s: float) -> None:
-        """Sends the frames that are due; called every frame time by the worker
-        and whenever audio arrives."""
+        """Sends the frames that are due, as soon as there is something to do."""
         if self._ended:
             return
         heard = self._caller.tick(now_s, speaking=self._playout.busy)
@@ -315,6 +340,7 @@ class MediaCall:
         stamp_ns = self._provider.received_ns if frame.first else 0
         self._door.send_audio(stamp_ns, rv.ReceptionMessage(audio=audio).SerializeToString())
         self._caller.played(frame)
+        self._effort.sent()
         if self._recording is not None:
             self._recording.sent(frame, now_s)
         if frame.first:

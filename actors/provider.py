@@ -64,6 +64,7 @@ class ProviderSocket:
         self._sockets = (self._socket,)
         self._waiting: Backlog[str] = Backlog(MAX_WAITING_AUDIO, MAX_WAITING_EVENTS)
         self._draining: asyncio.Task[None] | None = None
+        self._piece_bytes = 0
 
     @classmethod
     async def dial(cls, plan: DialPlan) -> ProviderSocket:
@@ -94,12 +95,24 @@ class ProviderSocket:
         """Pieces of audio that were dropped because the provider didn't read."""
         return self._waiting.dropped_audio
 
+    @property
+    def backlog_bytes(self) -> int:
+        """What the provider has not taken yet."""
+        waiting = self._waiting.audio_waiting * self._piece_bytes
+        return waiting + int(self._socket.transport.get_write_buffer_size())
+
+    @property
+    def round_trip_ms(self) -> float | None:
+        """Of the last ping (one every 20 s); None before the first pong."""
+        return 1000 * self._socket.latency or None
+
     def send(self, message: str) -> None:
         """Sends an event."""
         self._send(message, False)
 
     def send_audio(self, message: str) -> None:
         """Sends a piece of audio, or drops the oldest that waits."""
+        self._piece_bytes = len(message)
         self._send(message, True)
 
     def _send(self, message: str, audio: bool) -> None:

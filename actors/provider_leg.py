@@ -11,6 +11,7 @@ from collections.abc import Callable
 from actors.audio import Converter
 from actors.provider import ProviderRefused, ProviderSocket
 from protos.link.v1 import link_pb2 as lk
+from reception.media.adaptation import Resampler
 from reception.media.codecs import PROVIDER_FORMATS, AudioFormat
 from reception.provider import codec_for
 from reception.provider.base import (
@@ -21,6 +22,7 @@ from reception.provider.base import (
     ProviderEvent,
 )
 
+_BASE64 = 4 / 3  # bytes on the wire for one of audio
 _KEPT_FRAMES = 250  # of the caller's audio while nobody is there to hear it: 5 s of 20 ms
 
 
@@ -29,6 +31,7 @@ class ProviderLeg:
 
     Args:
         leg_format: the format of the call's audio.
+        resampler: the quality of rate conversion.
         on_event: told whatever the provider says, as it is and as it came.
         on_state: told when a session is up, and when it is down.
     """
@@ -36,11 +39,14 @@ class ProviderLeg:
     def __init__(
         self,
         leg_format: AudioFormat,
+        resampler: Resampler,
         on_event: Callable[[ProviderEvent, bytes], None],
         on_state: Callable[[lk.ProviderState], None],
     ) -> None:
         self.received_ns = 0  # when the provider's last message came
-        self._leg_format = leg_format
+        self.chunk_ms = 0  # of caller audio a message, at least
+        self._chunk = bytearray()
+        self._leg_format, self._resampler = leg_format, resampler
         self._on_event, self._on_state = on_event, on_state
         self._socket: ProviderSocket | None = None
         self._task: asyncio.Task[None] | None = None
@@ -54,8 +60,9 @@ class ProviderLeg:
         plan = DialPlan(**fields)
         provider_format = PROVIDER_FORMATS[plan.audio_format]
         self._codec = codec_for(plan.provider)
-        self._up = Converter(self._leg_format, provider_format)
-        self._down = Converter(provider_format, self._leg_format)
+        self._up = Converter(self._leg_format, provider_format, self._resampler)
+        self._down = Converter(provider_format, self._leg_format, self._resampler)
+        self._chunk.clear()
         if self._task is not None:
             self._task.cancel()
         self._task = asyncio.create_task(self._serve(plan))
@@ -65,14 +72,30 @@ class ProviderLeg:
         """Pieces of audio that no session took in time."""
         return self._dropped_before + (self._socket.dropped_audio if self._socket else 0)
 
+    @property
+    def backlog_ms(self) -> float:
+        """Caller audio that waits for the provider to read it."""
+        if self._socket is None:
+            return 0.0
+        return self._socket.backlog_bytes / (self._up.target.bytes_per_ms * _BASE64)
+
+    @property
+    def round_trip_ms(self) -> float | None:
+        """As the socket measured it last; None before it did."""
+        return self._socket.round_trip_ms if self._socket else None
+
     def hear(self, audio: bytes) -> None:
-        """The caller's audio; what comes before a session is there waits for it,
-        5 s at most."""
-        converted = self._up.convert(audio)
-        if self._socket is not None and converted:
-            self._socket.send_audio(self._codec.encode(AppendAudio(converted)))
-        elif converted:
-            self._unheard.append(converted)
+        """The caller's audio, of which `chunk_ms` are gathered; what comes before a
+        session is there waits for it, 5 s at most."""
+        self._chunk += self._up.convert(audio)
+        if not self._chunk or len(self._chunk) < self.chunk_ms * self._up.target.bytes_per_ms:
+            return
+        chunk = bytes(self._chunk)
+        self._chunk.clear()
+        if self._socket is not None:
+            self._socket.send_audio(self._codec.encode(AppendAudio(chunk)))
+        else:
+            self._unheard.append(chunk)
 
     def answer(self, delta: AudioDelta) -> bytes:
         """The audio of a piece of an answer."""

@@ -7,10 +7,12 @@ import contextlib
 import os
 import time
 from collections.abc import Coroutine
+from dataclasses import asdict
 from pathlib import Path
 
 import structlog
 
+from actors.effort import Effort, News
 from actors.link import SESSION_SUFFIX, Link
 from actors.link_server import LinkServer, serve
 from actors.media_call import MediaCall
@@ -18,11 +20,14 @@ from actors.provider import ProviderRefused, ProviderSocket, warm_up
 from actors.recording import Recorder
 from protos.link.v1 import link_pb2 as lk
 from reception.framing import Kind
+from reception.media.adaptation import Targets
+from reception.media.uplink import worst
 from reception.provider.base import DialPlan
 
 log = structlog.get_logger()
 
 TICK_S = 0.02
+LOOK_S = 1.0
 ATTACH_TIMEOUT_S = 5.0
 WARM_UP_DIAL_S = 3.0
 DEADLINE_EXCEEDED = 4
@@ -36,17 +41,22 @@ class AudioWorker:
     `ATTACH_TIMEOUT_S` for the other is sent away.
     """
 
-    def __init__(self, worker_id: str, path: str, recordings_path: str = "var/recordings") -> None:
+    def __init__(
+        self,
+        worker_id: str,
+        path: str,
+        recordings_path: str = "var/recordings",
+        targets: Targets | None = None,
+    ) -> None:
         self._worker_id, self._path = worker_id, path
+        self._effort = Effort(targets or Targets())
         self._recorder = Recorder(Path(recordings_path))
         self._calls: set[MediaCall] = set()
         self._doors: dict[str, asyncio.Future[Link]] = {}
         self._servers: list[LinkServer] = []
-        self._ticker: asyncio.Task[None] | None = None
+        self._clocks: list[asyncio.Task[None]] = []
         self._closing: set[asyncio.Task[None]] = set()
-        self._stopped = asyncio.Event()
         self._served = 0
-        self._lag_s = 0.0
 
     async def warm_up(self, provider: str, base_url: str, model: str) -> None:
         """Makes the first dial as quick as any other, by making one; whether the
@@ -64,13 +74,13 @@ class AudioWorker:
             await serve(self._path, self._on_door),
             await serve(self._path + SESSION_SUFFIX, self._on_session),
         ]
-        self._ticker = asyncio.create_task(self._tick())
+        self._clocks = [asyncio.create_task(work) for work in (self._tick(), self._look())]
         return self._path
 
     async def stop(self) -> None:
         """Ends every call and stops serving."""
-        if self._ticker is not None:
-            self._ticker.cancel()
+        for clock in self._clocks:
+            clock.cancel()
         for server in self._servers:
             server.close()
         for call in list(self._calls):
@@ -82,16 +92,24 @@ class AudioWorker:
         for path in (self._path, self._path + SESSION_SUFFIX):
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(path)
-        self._stopped.set()
 
-    async def until_stopped(self) -> None:
-        """Comes back when the worker was stopped; fails when its process dies."""
-        await self._stopped.wait()
+    async def set_level(self, level: str, by: str) -> None:
+        """An operator's choice: "quality" to "survival", or "auto".
+
+        Raises:
+            InvalidRequest: no such level.
+        """
+        if self._effort.set_level(level, by, time.monotonic()):
+            self._adapt()
+
+    async def news(self, after: int, timeout_s: float) -> News:
+        """How much the worker does for its calls, and what changed in that after
+        number `after`; waits for a change up to `timeout_s`."""
+        return await self._effort.news(after, timeout_s)
 
     async def stats(self) -> dict[str, float]:
-        """Live calls, calls served, the pacer's worst lag in seconds of late."""
-        lag_s, self._lag_s = self._lag_s, 0.0
-        return {"live": len(self._calls), "served": self._served, "lag_s": lag_s}
+        """Live calls, calls served, and what was measured in the last second."""
+        return {"live": len(self._calls), "served": self._served, **asdict(self._effort.load)}
 
     # ------------------------------------------------------------- attaching
 
@@ -123,7 +141,7 @@ class AudioWorker:
             return
         finally:
             self._doors.pop(attach.lease_id, None)
-        call = MediaCall(door_link, link, attach, self._on_call_end, self._recorder)
+        call = MediaCall(door_link, link, attach, self._on_call_end, self._recorder, self._effort)
         self._calls.add(call)
         self._served += 1
         call.begin()
@@ -163,16 +181,29 @@ class AudioWorker:
             if next_s > now_s:
                 await asyncio.sleep(next_s - now_s)
             else:
-                self._lag_s = max(self._lag_s, now_s - next_s)
+                self._effort.woke(now_s - next_s)
                 next_s = now_s
                 await asyncio.sleep(0)
             now_s = time.monotonic()
+            self._effort.woke(now_s - next_s)
             for call in list(self._calls):
                 try:
-                    call.tick(now_s)
+                    call.pace(now_s)
                 except Exception:
                     log.exception("playout failed", call_id=call.call_id)
                     self._on_call_end(call)
+
+    async def _look(self) -> None:
+        """Once a second: is there room to do more, or is it to be less?"""
+        while True:
+            await asyncio.sleep(LOOK_S)
+            if self._effort.observe(worst([call.uplink for call in self._calls]), time.monotonic()):
+                self._adapt()
+
+    def _adapt(self) -> None:
+        plan = self._effort.plan
+        for call in self._calls:
+            call.adapt(plan)
 
 
 async def _first_control(link: Link) -> bytes:

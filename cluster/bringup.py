@@ -309,6 +309,7 @@ def _spawn_agent(deployment: Deployment) -> None:
         profile_path=str(Path(settings.receptionist_path).resolve()),
         pool=settings.pool_rules(),
         sizing=settings.sizer_rules(),
+        targets=settings.targets(),
         workers=settings.workers,
         recordings_path=str(settings.recordings_path.resolve()),
     )

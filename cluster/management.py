@@ -8,13 +8,14 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import uvicorn
 from fastapi import Depends, FastAPI, HTTPException, Query, Request
 from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from pydantic import BaseModel
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
 from actors.spawn import find
@@ -39,15 +40,23 @@ def create_app(ask: Ask) -> FastAPI:
 
     async def may_read(request: Request) -> None:
         """Refuses who has no key with the scope "read"."""
+        await admit(request, "read")
+
+    async def may_manage(request: Request) -> str:
+        """Refuses who has no key with the scope "manage"; the key's id."""
+        return await admit(request, "manage")
+
+    async def admit(request: Request, scope: str) -> str:
         given = request.headers.get("x-api-key") or request.headers.get(
             "authorization", ""
         ).removeprefix("Bearer ")
         client = request.client.host if request.client else ""
         peer = f"ipv6:[{client}]:0" if ":" in client else f"ipv4:{client}:0"
-        admission = await ask("security", "admit", given or None, peer, "read")
+        admission = await ask("security", "admit", given or None, peer, scope)
         if not admission.allowed:
             status = {UNAUTHENTICATED: 401, RATE_LIMITED: 429}.get(admission.code, 403)
             raise HTTPException(status, admission.message)
+        return str(admission.key_id)
 
     @app.exception_handler(StarletteHTTPException)
     async def problem(request: Request, error: StarletteHTTPException) -> JSONResponse:
@@ -92,6 +101,7 @@ def create_app(ask: Ask) -> FastAPI:
         return HTMLResponse(await asyncio.to_thread(_PAGE.read_text, encoding="utf-8"))
 
     _add_management(app, ask, may_read)
+    _add_audio(app, ask, may_read, may_manage)
     return app
 
 
@@ -139,6 +149,28 @@ def _add_management(app: FastAPI, ask: Ask, may_read: Callable[..., Awaitable[No
         """Nodes and the provider's breaker."""
         found: dict[str, Any] = await ask("health", "status")
         return found
+
+
+class AudioLevel(BaseModel):
+    """What audio workers are to do for their calls; "auto": the load decides."""
+
+    level: Literal["auto", "quality", "balanced", "economy", "survival"]
+
+
+def _add_audio(
+    app: FastAPI, ask: Ask, may_read: Callable[..., Any], may_manage: Callable[..., Any]
+) -> None:
+    @app.get(f"{PREFIX}/audio", dependencies=[Depends(may_read)])
+    async def audio() -> dict[str, Any]:
+        """What the audio workers do and measure, and what changed lately and why."""
+        found: dict[str, Any] = await ask("agent", "audio")
+        return found
+
+    @app.put(f"{PREFIX}/audio/level")
+    async def set_level(wanted: AudioLevel, by: str = Depends(may_manage)) -> dict[str, Any]:
+        """Sets the level of all audio workers of this node, until it is "auto" again."""
+        await ask("agent", "set_audio_level", wanted.level, by)
+        return await audio()
 
 
 def _shown(record: Any) -> dict[str, Any]:

@@ -33,6 +33,11 @@ class Backlog(Generic[T]):
         return len(self._audio) + len(self._other)
 
     @property
+    def audio_waiting(self) -> int:
+        """How many items of audio wait."""
+        return len(self._audio)
+
+    @property
     def overfull(self) -> bool:
         """More than `max_other` items that are not audio wait."""
         return len(self._other) > self._max_other

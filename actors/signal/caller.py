@@ -46,6 +46,7 @@ class CallerAudio:
         rng: np.random.Generator | None = None,
     ) -> None:
         self.level = Level(0.0, 0.0, 0)
+        self.listens = True  # for keys, where it was told to
         self._format = format
         self._frame_samples = format.rate_hz * ptime_ms // 1000
         self._jitter: JitterBuffer[bytes] = JitterBuffer(
@@ -98,7 +99,7 @@ class CallerAudio:
         self.level = heard = level(signal, self._format.name)
         self._frame_samples = len(signal)
         self._counter.frame(len(signal), clipped=heard.clipped, silent=heard.silent)
-        if self._detector is not None:
+        if self._detector is not None and self.listens:
             self._keys.extend(self._detector.feed(signal, heard.power))
         return self._concealer.received(frame, heard.power)
 

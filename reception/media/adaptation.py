@@ -89,6 +89,10 @@ class Plan:
     heavy_work: Where
     recording: tuple[str, ...]
 
+    def recording_for(self, asked: str) -> str:
+        """The codec of a new recording."""
+        return asked if asked in self.recording else self.recording[0]
+
 
 _ANY_CODEC = ("opus", "flac", "wav")
 PLANS = (

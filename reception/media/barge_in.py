@@ -35,6 +35,7 @@ class BargeIn:
 
     def __init__(self, hearing: Hearing) -> None:
         self.echo = EchoGuard()
+        self.blind = False  # frames are not told: the provider's events decide
         self.held = False  # the provider heard speech, which has not proved itself yet
         self._local = hearing.barge_in == "local"
         self._decides = hearing.decides
@@ -85,7 +86,8 @@ class BargeIn:
 
     def provider_started(self, now_s: float, *, speaking: bool) -> bool:
         """The provider hears speech. False: hold its event back for now."""
-        if not speaking or not self._decides or self._believes_provider(now_s):
+        unprotected = not speaking or self.blind or not self._decides
+        if unprotected or self._believes_provider(now_s):
             self.held = False
             return True
         self.held = True

@@ -47,12 +47,3 @@ PROVIDER_FORMATS = {
     "pcma": AudioFormat("pcma", 8_000),
     "pcm24k": AudioFormat("l16", 24_000),
 }
-
-
-def provider_format_for(leg: AudioFormat) -> str:
-    """The provider format that needs the least work for this leg.
-
-    G.711 passes through (a third of the bandwidth, no resampling, no lag);
-    everything linear goes as 24 kHz PCM.
-    """
-    return leg.name if leg.name in PROVIDER_FORMATS else "pcm24k"

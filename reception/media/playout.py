@@ -163,6 +163,11 @@ class Playout:
                 out.append(self._mark(item))
         return out
 
+    def overdue(self, now_s: float) -> bool:
+        """The leg has nothing more to play although there is audio for it."""
+        item = self._next_item() if self._edge_s < now_s else None
+        return item is not None and item.sent_ms > 0
+
     def _next_item(self) -> _Item | None:
         """The item whose audio is next; items with nothing left are passed."""
         for item in self._items:

@@ -8,12 +8,15 @@ worker; `observe` about once a second takes about 2 us.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import median
 
 from reception.hysteresis import Patience, Sustained
 from reception.media.codecs import PROVIDER_FORMATS, AudioFormat
 
 WIDE, NARROW = "pcm24k", "pcmu"
+NARROWBAND = AudioFormat("l16", 8_000)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +58,28 @@ class UplinkChanged:
     reason: str
 
 
+def worst(links: Sequence[LinkSample]) -> LinkSample:
+    """What several sockets to one endpoint say of the way there."""
+    times_ms = [each.round_trip_ms for each in links if each.round_trip_ms is not None]
+    return LinkSample(
+        max((each.backlog_ms for each in links), default=0.0),
+        median(times_ms) if times_ms else None,
+    )
+
+
+def choose(leg: AudioFormat, *, tight: bool = False, light: bool = False) -> str:
+    """The provider format (a key of PROVIDER_FORMATS) for a call that dials.
+
+    A G.711 leg always passes through as it is: a third of the bandwidth, no
+    resampling, no lag. A linear leg goes as PCM, or as G.711 when the link is
+    tight, or when the worker is to work lightly and the leg has no more than
+    8 kHz to lose.
+    """
+    if leg.name in PROVIDER_FORMATS:
+        return leg.name
+    return NARROW if tight or (light and leg == NARROWBAND) else WIDE
+
+
 class UplinkChooser:
     """What the link to one endpoint can carry. `now_s` is any monotonic clock."""
 
@@ -74,17 +99,6 @@ class UplinkChooser:
     @property
     def tight(self) -> bool:
         return self._tight
-
-    def choose(self, leg: AudioFormat, *, light: bool = False) -> str:
-        """The provider format (a key of PROVIDER_FORMATS) for a call that dials.
-
-        A G.711 leg always passes through as it is. A linear leg goes as PCM, or
-        as G.711 when the link is tight, or when the worker is to work lightly
-        (`light`) and the leg has no more than 8 kHz to lose.
-        """
-        if leg.name in PROVIDER_FORMATS:
-            return leg.name
-        return NARROW if self._tight or (light and leg.rate_hz == 8_000) else WIDE
 
     def observe(self, sample: LinkSample, now_s: float) -> UplinkChanged | None:
         """What the sample changes for calls that dial from now on."""

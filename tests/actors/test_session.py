@@ -93,7 +93,7 @@ class House:
     def assignment(self) -> Assignment:
         provider = ProviderConfig("embedded", self.provider.url, "m")
         spec = replace(SPEC, node_id="n")
-        return Assignment(spec, PROFILE, "m", self.sockets[0], provider)
+        return Assignment(spec, PROFILE, "m", self.sockets[0], provider, "pcmu")
 
     async def door(self, number: int = 0) -> Link:
         """The front door's link to a worker."""

@@ -146,7 +146,7 @@ def test_a_caller_who_cancels_is_settled_and_the_session_serves_the_next(
 
     asyncio.run(cancel())
     record = _ended(node, "gone")
-    assert record.end_reason == "caller_hangup"
+    assert record.end_reason == "caller_vanished"
     assert place(node, key, Listen(), HangUp()).status == "OK"
 
 
@@ -294,8 +294,18 @@ def test_a_call_outlives_every_audio_worker(node: Deployment, key: str) -> None:
 
 def test_http_says_what_is_going_on(node: Deployment, key: str) -> None:
     def get(path: str, with_key: bool = True) -> tuple[int, str]:
-        headers = {"x-api-key": key} if with_key else {}
-        request = urllib.request.Request(node.http_url + path, headers=headers)
+        return ask(urllib.request.Request(node.http_url + path), with_key)
+
+    def put(path: str, body: dict[str, str], with_key: bool = True) -> tuple[int, str]:
+        headers = {"content-type": "application/json"}
+        data = json.dumps(body).encode()
+        return ask(
+            urllib.request.Request(node.http_url + path, data, headers, method="PUT"), with_key
+        )
+
+    def ask(request: urllib.request.Request, with_key: bool) -> tuple[int, str]:
+        if with_key:
+            request.add_header("x-api-key", key)
         try:
             with urllib.request.urlopen(request, timeout=10) as answer:
                 return answer.status, answer.read().decode()
@@ -315,6 +325,13 @@ def test_http_says_what_is_going_on(node: Deployment, key: str) -> None:
     status, body = get("/api/v3/management/calls/nobody")
     assert (status, json.loads(body)["status"]) == (404, 404)
     assert get("/api/v3/management/costs", with_key=False)[0] == 401
+    assert put("/api/v3/management/audio/level", {"level": "fast"})[0] == 422
+    status, body = put("/api/v3/management/audio/level", {"level": "economy"})
+    assert (status, json.loads(body)["level"]) == (200, "economy")
+    assert {each["level"] for each in json.loads(body)["workers"].values()} == {"economy"}
+    assert put("/api/v3/management/audio/level", {"level": "auto"})[0] == 200
+    assert json.loads(get("/api/v3/management/audio")[1])["level"] == "auto"
+    assert put("/api/v3/management/audio/level", {"level": "auto"}, with_key=False)[0] == 401
     assert "<title>ai-reception</title>" in get("/")[1]
 
 

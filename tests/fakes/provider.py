@@ -17,6 +17,7 @@ class FakeProvider:
         self.connections: asyncio.Queue[ServerConnection] = asyncio.Queue()
         self.received: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         self.audio = bytearray()
+        self.pieces: list[int] = []  # of audio, in bytes
         self.open = 0
         self.url = ""
         self._server: Server | None = None
@@ -38,7 +39,9 @@ class FakeProvider:
             async for raw in connection:
                 event = json.loads(raw)
                 if event["type"] == "input_audio_buffer.append":
-                    self.audio += base64.b64decode(event["audio"])
+                    piece = base64.b64decode(event["audio"])
+                    self.audio += piece
+                    self.pieces.append(len(piece))
                 else:
                     await self.received.put(event)
         finally:

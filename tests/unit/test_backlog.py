@@ -27,6 +27,7 @@ def test_order_is_kept_the_oldest_audio_goes_and_nothing_else(steps):
             if len(waiting) > MAX_AUDIO:
                 model.remove(waiting[0])
                 dropped += 1
+        assert backlog.audio_waiting == sum(audio for _, audio in model)
         others = sum(not audio for _, audio in model)
         assert backlog.overfull == (others > MAX_OTHER)
         assert (len(backlog), bool(backlog)) == (len(model), bool(model))

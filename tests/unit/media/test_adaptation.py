@@ -308,3 +308,10 @@ def test_whatever_the_load_changes_are_apart_and_rises_and_returns_are_fair(
             assert change.after == before - 1
             assert at_s - last_s >= targets.calm_s
         last_s = at_s
+
+
+def test_a_recording_is_in_the_codec_asked_for_or_the_best_that_there_is_time_for() -> None:
+    quality, balanced, economy, _ = PLANS
+    assert quality.recording_for("opus") == "opus"
+    assert (balanced.recording_for("opus"), balanced.recording_for("wav")) == ("flac", "wav")
+    assert economy.recording_for("flac") == "wav"

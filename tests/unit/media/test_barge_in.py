@@ -142,6 +142,13 @@ def test_an_event_of_the_provider_cuts_although_nothing_was_heard_here():
     assert Caller(LOCAL).provider_starts()
 
 
+def test_where_frames_are_not_told_the_provider_is_believed():
+    caller = Caller(Hearing(min_speech_ms=500))
+    assert not caller.provider_starts()
+    caller.barge_in.blind = True
+    assert caller.provider_starts()
+
+
 def test_an_event_of_the_provider_made_by_echo_cuts_nothing():
     caller = Caller(LOCAL)
     caller.barge_in.played(20.0, 400, -15.0)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from reception.media.codecs import AudioFormat, provider_format_for
+from reception.media.codecs import AudioFormat
 
 PCMU, PCMA = AudioFormat("pcmu", 8_000), AudioFormat("pcma", 8_000)
 L16, OPUS = AudioFormat("l16", 16_000), AudioFormat("opus", 8_000)
@@ -23,10 +23,3 @@ def test_opus_is_handled_as_the_providers_linear_audio():
     assert OPUS.inner == AudioFormat("l16", 24_000)
     with pytest.raises(KeyError):
         OPUS.duration_ms(160)
-
-
-@pytest.mark.parametrize(
-    ("format", "name"), [(PCMU, "pcmu"), (PCMA, "pcma"), (L16, "pcm24k"), (OPUS, "pcm24k")]
-)
-def test_the_provider_gets_what_needs_the_least_work(format, name):
-    assert provider_format_for(format) == name

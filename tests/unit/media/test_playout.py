@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reception.media.codecs import PROVIDER_FORMATS, AudioFormat, provider_format_for
+from reception.media.codecs import PROVIDER_FORMATS, AudioFormat
 from reception.media.hearing import Hearing
 from reception.media.leg import LegConfig
 from reception.media.playout import (
@@ -17,6 +17,7 @@ from reception.media.playout import (
     MarkOut,
     Playout,
 )
+from reception.media.uplink import choose
 
 PCMU = AudioFormat("pcmu", 8_000)
 FRAME = b"\x01" * 160
@@ -42,6 +43,18 @@ def test_frames_run_ahead_of_the_clock_by_the_lead_and_no_more():
     assert len(frames(leg.due(10.021))) == 2
     assert len(frames(leg.due(10.04))) == 0
     assert len(frames(leg.due(10.041))) == 1
+
+
+def test_a_leg_that_has_run_dry_beside_audio_for_it_is_overdue():
+    player = playout(lead_ms=40)
+    player.add("a", 0, FRAME * 4)
+    assert not player.overdue(1.0)  # the first frame's time is when it is asked for
+    player.due(1.0)
+    assert not player.overdue(1.03)
+    assert player.overdue(1.05)
+    player.due(1.05)
+    assert not player.overdue(1.08)
+    assert not player.overdue(9.0)  # nothing is left
 
 
 def test_frames_are_numbered_timed_and_the_first_is_known():
@@ -418,7 +431,7 @@ def test_formats(codec, rate, bytes_per_ms, provider):
     format = AudioFormat(codec, rate)
     assert format.bytes_per_ms == bytes_per_ms
     assert format.duration_ms(bytes_per_ms * 20 + 1) == 20
-    assert provider_format_for(format) == provider
+    assert choose(format) == provider
     assert provider in PROVIDER_FORMATS
     assert len(format.silence) == format.sample_bytes
 

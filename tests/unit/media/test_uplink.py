@@ -7,9 +7,17 @@ import random
 import pytest
 
 from reception.media.codecs import PROVIDER_FORMATS, AudioFormat
-from reception.media.uplink import LinkSample, UplinkChanged, UplinkChooser, UplinkRules
+from reception.media.uplink import (
+    LinkSample,
+    UplinkChanged,
+    UplinkChooser,
+    UplinkRules,
+    choose,
+    worst,
+)
 
 WIDEBAND, TELEPHONE = AudioFormat("l16", 16_000), AudioFormat("l16", 8_000)
+OPUS = AudioFormat("opus", 8_000)
 QUIET, TIGHT = LinkSample(0.0, 40.0), LinkSample(120.0, 40.0)
 
 
@@ -18,23 +26,24 @@ def fed(chooser: UplinkChooser, sample: LinkSample, from_s: int, to_s: int) -> l
     return [change for change in changes if change is not None]
 
 
+@pytest.mark.parametrize("tight", [False, True])
 @pytest.mark.parametrize("codec", ["pcmu", "pcma"])
-def test_g711_passes_as_it_is_on_any_link(codec: str) -> None:
-    chooser = UplinkChooser(UplinkRules())
-    leg = AudioFormat(codec, 8_000)
-    assert chooser.choose(leg) == codec
-    fed(chooser, TIGHT, 0, 5)
-    assert (chooser.choose(leg), chooser.tight) == (codec, True)
+def test_g711_passes_as_it_is_on_any_link(codec: str, tight: bool) -> None:
+    assert choose(AudioFormat(codec, 8_000), tight=tight) == codec
 
 
 def test_linear_legs_go_wide_where_there_is_room() -> None:
-    chooser = UplinkChooser(UplinkRules())
-    assert chooser.choose(WIDEBAND) == chooser.choose(TELEPHONE) == "pcm24k"
-    assert chooser.choose(WIDEBAND, light=True) == "pcm24k"
-    assert chooser.choose(TELEPHONE, light=True) == "pcmu"
-    fed(chooser, TIGHT, 0, 5)
-    assert chooser.choose(WIDEBAND) == "pcmu"
-    assert {chooser.choose(WIDEBAND), "pcm24k"} <= PROVIDER_FORMATS.keys()
+    assert choose(WIDEBAND) == choose(TELEPHONE) == choose(OPUS) == "pcm24k"
+    assert choose(WIDEBAND, light=True) == choose(OPUS, light=True) == "pcm24k"
+    assert choose(TELEPHONE, light=True) == "pcmu"
+    assert choose(WIDEBAND, tight=True) == "pcmu"
+    assert {choose(WIDEBAND, tight=True), "pcm24k"} <= PROVIDER_FORMATS.keys()
+
+
+def test_of_several_sockets_the_fullest_and_the_middle_round_trip_count() -> None:
+    links = [LinkSample(5.0, 40.0), LinkSample(80.0), LinkSample(0.0, 60.0), LinkSample(1.0, 50.0)]
+    assert worst(links) == LinkSample(80.0, 50.0)
+    assert worst([]) == LinkSample(0.0)
 
 
 def test_a_backlog_that_lasts_makes_the_link_tight_and_calm_frees_it() -> None:
@@ -82,7 +91,8 @@ def test_a_link_that_carries_one_format_but_not_the_other_does_not_swing() -> No
     backlog_kbit, changes = 0.0, []
     hours = 12
     for at_s in range(hours * 3_600):
-        formats = [chooser.choose(WIDEBAND) if dice.random() < 1 / 60 else kept for kept in formats]
+        wanted = choose(WIDEBAND, tight=chooser.tight)
+        formats = [wanted if dice.random() < 1 / 60 else kept for kept in formats]
         sent = sum(rate_kbits[each] for each in formats)
         backlog_kbit = min(5_000.0, max(0.0, backlog_kbit + sent - 4_000))  # the oldest is dropped
         waits_ms = backlog_kbit / 4_000 * 1_000

@@ -1,0 +1,149 @@
+"""The audio workers of a node: started, watched, replaced, told how much to do."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections import deque
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import structlog
+from ray.exceptions import RayError
+
+from actors.assignment import NodeConfig, ProviderConfig
+from actors.effort import AUTO, CHANGES_KEPT, Change, News
+from actors.spawn import Remote, spawn
+from reception.media.adaptation import Level
+from reception.media.codecs import AudioFormat
+from reception.media.uplink import choose
+
+log = structlog.get_logger()
+
+START_TIMEOUT_S = 60.0
+STOP_TIMEOUT_S = 2.0
+NEWS_TIMEOUT_S = 30.0
+NOTHING = -1  # is known of a worker's news
+
+
+class WorkerPool:
+    """A node's audio workers by their ids; a worker's socket is for front doors."""
+
+    def __init__(self, config: NodeConfig) -> None:
+        self._config = config
+        self._workers: dict[str, Remote] = {}
+        self._sockets: dict[str, str] = {}  # of dead ones too: who asks has to know
+        self._news: dict[str, News] = {}
+        self._changes: deque[dict[str, Any]] = deque(maxlen=CHANGES_KEPT)
+        self._level = AUTO
+        self._provider: ProviderConfig | None = None
+        self._started = 0
+        self._closing = False
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def start(self) -> None:
+        """Starts them; ready when back."""
+        await asyncio.gather(*(self._start(number) for number in range(self._config.workers)))
+
+    async def serve(self, provider: ProviderConfig) -> None:
+        """The provider is known: warms everything up that the first call needs."""
+        self._provider = provider
+        await asyncio.gather(*(self._warm_up(worker) for worker in self._workers.values()))
+
+    async def stop(self) -> None:
+        """Ends them and whatever they still do."""
+        self._closing = True
+        for task in list(self._tasks):
+            task.cancel()
+        for worker in self._workers.values():
+            with contextlib.suppress(RayError, TimeoutError):
+                async with asyncio.timeout(STOP_TIMEOUT_S):
+                    await worker.stop.remote()
+            worker.kill()
+
+    def names(self) -> list[str]:
+        """Of those that live."""
+        return list(self._workers)
+
+    def socket(self, worker_id: str) -> str:
+        """Of one that lives or lived."""
+        return self._sockets[worker_id]
+
+    def provider_format(self, worker_id: str, leg: AudioFormat) -> str:
+        """What the provider gets for a leg at this worker."""
+        news = self._news[worker_id]
+        return choose(leg, tight=news.uplink_tight, light=news.light)
+
+    async def set_level(self, level: str, by: str) -> None:
+        """What they do for their calls: a level's name, or "auto" (the load decides).
+
+        Raises:
+            InvalidRequest: no such level.
+        """
+        if level != AUTO:
+            Level.of(level)
+        self._level = level
+        await asyncio.gather(
+            *(worker.set_level.remote(level, by) for worker in self._workers.values())
+        )
+
+    async def report(self) -> dict[str, Any]:
+        """What they do and measure, and what changed lately and why."""
+        names = self.names()
+        measured = await asyncio.gather(*(self._workers[name].stats.remote() for name in names))
+        workers = {
+            name: {"level": news.level, "uplink_tight": news.uplink_tight, **stats}
+            for name, stats in zip(names, measured, strict=True)
+            if (news := self._news.get(name)) is not None
+        }
+        return {"level": self._level, "workers": workers, "changes": list(self._changes)}
+
+    async def _start(self, number: int) -> None:
+        config = self._config
+        worker_id = f"{config.node_id}-w{number}"
+        self._started += 1  # a new path each time: the old one leads nowhere
+        path = str(Path(config.socket_dir) / f"w{number}-{self._started}.sock")
+        worker = spawn(
+            "actors.worker:AudioWorker", worker_id, path, config.recordings_path, config.targets
+        )
+        async with asyncio.timeout(START_TIMEOUT_S):
+            socket = await worker.start.remote()
+            await self._warm_up(worker)
+            if self._level != AUTO:
+                await worker.set_level.remote(self._level, "the node's setting")
+            news = await worker.news.remote(NOTHING, 0.0)
+        self._sockets[worker_id], self._news[worker_id] = socket, news
+        self._workers[worker_id] = worker
+        task = asyncio.create_task(self._watch(number, worker_id, worker))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _warm_up(self, worker: Remote) -> None:
+        if self._provider is not None:
+            provider = self._provider
+            await worker.warm_up.remote(provider.provider, provider.base_url, provider.model)
+
+    async def _watch(self, number: int, worker_id: str, worker: Remote) -> None:
+        """Hears what a worker changes in what it does; replaces it when it dies."""
+        try:
+            while True:
+                after = self._news[worker_id].number
+                self._news[worker_id] = news = await worker.news.remote(after, NEWS_TIMEOUT_S)
+                for change in news.changes:
+                    self._note(worker_id, change)
+        except RayError:
+            del self._workers[worker_id]
+            log.warning("audio worker lost", worker=worker_id)
+            if not self._closing:
+                await self._start(number)
+
+    def _note(self, worker_id: str, change: Change) -> None:
+        fields = {
+            name: str(value) if isinstance(value, Level) else value
+            for name, value in asdict(change).items()
+            if name != "at_s"  # on that process's clock
+        }
+        log.warning("audio worker adapts", worker=worker_id, **fields)
+        self._changes.append({"worker": worker_id, "at": time.time(), **fields})

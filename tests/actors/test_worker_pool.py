@@ -1,0 +1,148 @@
+"""A node's audio workers that are no processes; no Ray runs."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from ray.exceptions import RayActorError
+
+from actors import worker_pool
+from actors.assignment import NodeConfig, ProviderConfig
+from actors.effort import News
+from actors.worker_pool import WorkerPool
+from reception.errors import InvalidRequest
+from reception.media.adaptation import Level, LevelChanged
+from reception.media.codecs import AudioFormat
+from reception.placement.pool import PoolRules
+
+TELEPHONE = AudioFormat("l16", 8_000)
+
+
+class Method:
+    def __init__(self, work: Callable[..., Any]) -> None:
+        self.remote = work
+
+
+class FakeWorker:
+    """What a handle of a worker offers; its news are the test's."""
+
+    def __init__(self, _: str, worker_id: str, path: str, *__: Any) -> None:
+        self.worker_id, self.path = worker_id, path
+        self.told = News(0, "quality", False, False, False, ())
+        self.levels: list[tuple[str, str]] = []
+        self.warmed: list[str] = []
+        self.stopped = self.killed = False
+        self.changed = asyncio.Event()
+        self.dead = False
+        for name in ("start", "warm_up", "set_level", "news", "stats", "stop"):
+            setattr(self, name, Method(getattr(self, f"_{name}")))
+
+    async def _start(self) -> str:
+        return self.path
+
+    async def _warm_up(self, provider: str, *_: str) -> None:
+        self.warmed.append(provider)
+
+    async def _set_level(self, level: str, by: str) -> None:
+        self.levels.append((level, by))
+
+    async def _news(self, after: int, timeout_s: float) -> News:
+        while self.told.number <= after and timeout_s:
+            await self.changed.wait()
+            self.changed.clear()
+            if self.dead:
+                raise RayActorError
+        return self.told
+
+    async def _stats(self) -> dict[str, float]:
+        return {"live": 2}
+
+    async def _stop(self) -> None:
+        self.stopped = True
+
+    def tell(self, news: News) -> None:
+        self.told = news
+        self.changed.set()
+
+    def die(self) -> None:
+        self.dead = True
+        self.changed.set()
+
+    def kill(self) -> None:
+        self.killed = True
+
+
+@pytest.fixture
+def started(monkeypatch):
+    workers: list[FakeWorker] = []
+
+    def spawn(*args: Any) -> FakeWorker:
+        workers.append(FakeWorker(*args))
+        return workers[-1]
+
+    monkeypatch.setattr(worker_pool, "spawn", spawn)
+    return workers
+
+
+@pytest.fixture
+async def pool(started):
+    pool = WorkerPool(NodeConfig("n", "/run", "", "", PoolRules(1, 2), workers=2))
+    await pool.start()
+    yield pool
+    await pool.stop()
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(2):
+        while not condition():
+            await asyncio.sleep(0)
+
+
+async def test_it_starts_them_warms_them_and_ends_them(pool, started):
+    assert pool.names() == ["n-w0", "n-w1"]
+    assert {pool.socket(name) for name in pool.names()} == {worker.path for worker in started}
+    await pool.serve(ProviderConfig("embedded", "url", "m"))
+    await pool.stop()
+    assert all(each.warmed == ["embedded"] and each.stopped and each.killed for each in started)
+
+
+async def test_a_dead_one_is_replaced_by_one_that_is_told_everything(pool, started):
+    await pool.serve(ProviderConfig("embedded", "url", "m"))
+    await pool.set_level("economy", "key k")
+    old = pool.socket("n-w0")
+    started[0].die()
+    await until(lambda: len(started) == 3 and pool.socket("n-w0") != old)
+    assert sorted(pool.names()) == ["n-w0", "n-w1"]
+    assert started[2].warmed == ["embedded"]
+    assert started[2].levels == [("economy", "the node's setting")]
+
+
+async def test_a_level_goes_to_all_and_nonsense_to_none(pool, started):
+    await pool.set_level("auto", "key k")
+    with pytest.raises(InvalidRequest, match="level is 'fast'"):
+        await pool.set_level("fast", "key k")
+    assert [worker.levels for worker in started] == [[("auto", "key k")]] * 2
+
+
+async def test_what_a_worker_changes_is_reported_with_its_reason(pool, started):
+    change = LevelChanged(5.0, Level.QUALITY, Level.ECONOMY, "cpu 90 >= 80")
+    started[0].tell(News(1, "economy", False, False, True, (change,)))
+    await until(lambda: bool(pool._changes))
+    report = await pool.report()
+    assert report["workers"]["n-w0"] == {"level": "economy", "uplink_tight": False, "live": 2}
+    assert report["workers"]["n-w1"]["level"] == "quality"
+    [told] = report["changes"]
+    assert (told["worker"], told["before"], told["after"]) == ("n-w0", "quality", "economy")
+    assert told["reason"] == "cpu 90 >= 80"
+
+
+async def test_calls_go_narrow_where_their_worker_says_so(pool, started):
+    assert pool.provider_format("n-w0", TELEPHONE) == "pcm24k"
+    started[0].tell(News(1, "economy", False, False, True, ()))
+    await until(lambda: pool.provider_format("n-w0", TELEPHONE) == "pcmu")
+    assert pool.provider_format("n-w1", TELEPHONE) == "pcm24k"
+    started[1].tell(News(1, "quality", False, True, False, ()))
+    await until(lambda: pool.provider_format("n-w1", AudioFormat("l16", 48_000)) == "pcmu")
