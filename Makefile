@@ -4,6 +4,9 @@ VENV ?= .venv
 PY := $(VENV)/bin/python
 ARGS ?=
 
+# Each of many processes, and each run of the tests, compiles our code otherwise.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: help setup demo test unit lint format bench proto lock clean
 .DEFAULT_GOAL := help
 

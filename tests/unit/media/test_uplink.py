@@ -51,6 +51,7 @@ def test_a_backlog_that_lasts_makes_the_link_tight_and_calm_frees_it() -> None:
     assert not fed(chooser, TIGHT, 0, 2)
     assert not fed(chooser, QUIET, 2, 3)
     changes = fed(chooser, TIGHT, 3, 10)
+    assert chooser.tight
     assert changes == [UplinkChanged(5.0, True, "backlog 120 ms, round trip +0 ms for 2 s")]
     assert not fed(chooser, LinkSample(50.0, 40.0), 10, 500)  # neither tight nor calm
     changes = fed(chooser, QUIET, 500, 700)
