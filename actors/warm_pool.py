@@ -22,7 +22,9 @@ log = structlog.get_logger()
 
 START_TIMEOUT_S = 60.0
 START_AGAIN_S = 1.0  # after a session that did not start
-REFILL_AFTER_S = 0.5  # calls seldom come alone, and their setup needs the CPU more
+# Calls seldom come alone, and their setup needs the CPU more: sessions are started
+# when no call came for so long, but no later than so long after one was missing.
+QUIET_S, REFILL_AFTER_S = 0.5, 2.0
 RESIZE_EVERY_S = 5.0
 WEIGH_EVERY = 16  # calls of a node: what a session weighs changes slowly
 
@@ -59,6 +61,7 @@ class WarmPool:
         self._pids: dict[str, int] = {}
         self._leased_at_s: dict[str, float] = {}
         self._turns: dict[str, asyncio.Future[str]] = {}
+        self._last_lease_s = 0.0
         self._hurry = asyncio.Event()
         self._growing = self._closed = False
         self._started = self._ended = 0
@@ -115,7 +118,7 @@ class WarmPool:
         now_s = time.monotonic()
         self._sizer.arrived(now_s)
         session = self._pool.lease(caller) or await self._wait(caller, now_s)
-        self._leased_at_s[session] = time.monotonic()
+        self._leased_at_s[session] = self._last_lease_s = time.monotonic()
         self.resize()
         return session
 
@@ -288,11 +291,16 @@ class WarmPool:
             self._growing = False
 
     async def _quiet_moment(self) -> None:
-        """`REFILL_AFTER_S`, or until somebody has to wait."""
+        """Until it is quiet or high time, or somebody has to wait."""
         self._hurry.clear()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(REFILL_AFTER_S):
-                await self._hurry.wait()
+        latest_s = time.monotonic() + REFILL_AFTER_S
+        while not self._hurry.is_set():
+            wait_s = min(self._last_lease_s + QUIET_S, latest_s) - time.monotonic()
+            if wait_s <= 0:
+                return
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(wait_s):
+                    await self._hurry.wait()
 
     def counts(self) -> dict[str, int]:
         """Sessions by what they are doing."""

@@ -94,6 +94,39 @@ async def house() -> AsyncIterator[House]:
     await settled()
 
 
+async def test_a_replacement_is_started_when_calls_have_stopped_coming(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(warm_pool, "QUIET_S", 0.2)
+    monkeypatch.setattr(warm_pool, "REFILL_AFTER_S", 10.0)
+    house = House(PoolRules(3, 6))
+    await house.pool.start(3)
+    for number in range(3):
+        await house.pool.lease(str(number))
+        await asyncio.sleep(0.1)
+        assert len(house.sessions) == 3
+    async with asyncio.timeout(5):
+        while len(house.sessions) < 6:
+            await asyncio.sleep(0.01)
+    house.pool.kill()
+    await settled()
+
+
+async def test_a_replacement_is_started_in_time_though_calls_go_on_coming(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(warm_pool, "QUIET_S", 10.0)
+    monkeypatch.setattr(warm_pool, "REFILL_AFTER_S", 0.2)
+    house = House(PoolRules(1, 4))
+    await house.pool.start(1)
+    await house.pool.lease("a")
+    async with asyncio.timeout(5):
+        while len(house.sessions) < 2:
+            await asyncio.sleep(0.01)
+    house.pool.kill()
+    await settled()
+
+
 async def test_a_lease_is_at_once_and_a_replacement_is_started(house: House) -> None:
     assert await house.pool.lease("a") == "session:n-1"
     await settled()
