@@ -37,6 +37,8 @@ class Backends(Protocol):
 
     async def abandon_wait(self, session_id: str) -> None: ...
 
+    async def place_in_line(self, session_id: str) -> tuple[int, float] | None: ...
+
     async def another_worker(self, lease_id: str, lost_socket: str) -> str: ...
 
     async def abandon(self, lease_id: str, reason: str) -> None: ...
@@ -94,6 +96,10 @@ class RayBackends:
 
     async def abandon_wait(self, session_id: str) -> None:
         await self._call("agent", "abandon_wait", session_id)
+
+    async def place_in_line(self, session_id: str) -> tuple[int, float] | None:
+        place: tuple[int, float] | None = await self._call("agent", "place_in_line", session_id)
+        return place
 
     async def another_worker(self, lease_id: str, lost_socket: str) -> str:
         socket: str = await self._call("agent", "another_worker", lease_id, lost_socket)

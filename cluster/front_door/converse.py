@@ -38,6 +38,7 @@ log = structlog.get_logger()
 
 RELINK_TIMEOUT_S = 12.0  # a worker that is the node's only one takes seconds to come back
 RELINK_PAUSE_S = 0.1
+TELL_PLACE_S = 0.2
 
 _CODECS = {
     rv.CODEC_UNSPECIFIED: "",
@@ -144,9 +145,9 @@ class Stream:
         if not hold.admitted:
             raise LimitReached(hold.message, retry_after_s=hold.retry_after_s)
         try:
-            placement = await self._backends.lease(spec)
+            placement = await self._lease(spec)
         except BaseException as error:
-            if isinstance(error, asyncio.CancelledError):  # the caller may wait in line
+            if not isinstance(error, ReceptionError):  # the caller may wait in line
                 await asyncio.shield(self._backends.abandon_wait(session_id))
             await asyncio.shield(self._backends.close_call(session_id))
             raise
@@ -157,6 +158,26 @@ class Stream:
             await asyncio.shield(self._backends.abandon(placement.lease_id, "caller_vanished"))
             raise
         return spec, placement
+
+    async def _lease(self, spec: CallSpec) -> Placement:
+        """Tells a caller who has to wait its place in the line."""
+        lease = asyncio.ensure_future(self._backends.lease(spec))
+        told = 0
+        try:
+            while not (await asyncio.wait((lease,), timeout=TELL_PLACE_S))[0]:
+                place = await self._backends.place_in_line(spec.session_id)
+                if place is not None and place[0] != told:
+                    told, wait_s = place
+                    wait = duration_pb2.Duration(nanos=round(wait_s % 1 * 1e9), seconds=int(wait_s))
+                    queued = rv.Queued(position=told, expected_wait=wait)
+                    message = rv.ReceptionMessage(queued=queued)
+                    await self._context.write(message.SerializeToString())
+        except BaseException:
+            lease.cancel()
+            with suppress(BaseException):
+                await lease
+            raise
+        return lease.result()
 
     async def _first_message(self) -> rv.CallStart:
         try:

@@ -76,7 +76,7 @@ class LoadCaller:
         self._writer: asyncio.Task[None] | None = None
         self._sequence = self._frame = 0
         self._accepted_s = self._hung_up_s = self._timed_s = self._cut_in_s = 0.0
-        self._released = self._vanished = False
+        self._released = self._vanished = self._queued = False
 
     async def run(self, channel: grpc.aio.Channel) -> None:
         """The whole call; whatever the server does is counted, never raised."""
@@ -170,6 +170,9 @@ class LoadCaller:
         match message.WhichOneof("message"):
             case "accepted":
                 self._on_accepted(now_s)
+            case "queued":
+                self._measures.counts["queued"] += not self._queued
+                self._queued = True
             case "mark":
                 self._playback.mark(message.mark.name)
             case "clear_audio":

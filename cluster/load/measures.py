@@ -24,6 +24,7 @@ DURATIONS = {
 COUNTS = {
     "calls": "calls placed",
     "accepted": "calls answered by CallAccepted",
+    "queued": "calls that were told to wait for a line",
     "expected": "calls that ended as their caller expects",
     "failed": "calls that ended otherwise",
     "refused": "calls refused with RESOURCE_EXHAUSTED or UNAVAILABLE before they were accepted",

@@ -34,6 +34,7 @@ class FakeBackends:
         self.with_session = True
         self.next_worker = ""
         self.waits_abandoned: list[str] = []
+        self.places: list[tuple[int, float]] = []  # told in this order, the last again
         self.line_moves = asyncio.Event()
         self.line_moves.set()
         self.opened: list[str] = []
@@ -84,6 +85,12 @@ class FakeBackends:
             self._sessions.add(task)
             task.add_done_callback(self._sessions.discard)
         return Placement(self._worker_path, lease_id, "w0", "p", "m")
+
+    async def place_in_line(self, session_id: str) -> tuple[int, float] | None:
+        del session_id
+        if not self.places:
+            return None
+        return self.places.pop(0) if len(self.places) > 1 else self.places[0]
 
     async def abandon_wait(self, session_id: str) -> None:
         self.waits_abandoned.append(session_id)

@@ -414,6 +414,29 @@ async def test_a_caller_who_goes_while_waiting_for_a_session_leaves_the_line(hou
     assert house.backends.waits_abandoned == house.backends.opened == house.backends.closed
 
 
+async def test_a_caller_who_waits_for_a_session_is_told_its_place(house: House) -> None:
+    house.backends.line_moves.clear()
+    house.backends.places = [(2, 1.5), (2, 1.4), (1, 0.25)]
+    stream = await house.converse(start())
+    queued = [(await asyncio.wait_for(stream.read(), 5)).queued for _ in range(2)]
+    assert [each.position for each in queued] == [2, 1]
+    assert [each.expected_wait.ToMilliseconds() for each in queued] == [1_500, 250]
+    house.backends.line_moves.set()
+    assert (await stream.read()).HasField("accepted")
+    stream.cancel()
+
+
+async def test_a_caller_who_waited_in_vain_is_refused(house: House) -> None:
+    house.backends.line_moves.clear()
+    house.backends.places = [(1, 2.0)]
+    stream = await house.converse(start())
+    assert (await asyncio.wait_for(stream.read(), 5)).HasField("queued")
+    house.backends.lease_error = LimitReached("the wait is too long", retry_after_s=1)
+    house.backends.line_moves.set()
+    assert (await failure(stream))[0] is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert house.backends.closed == house.backends.opened
+
+
 async def test_a_hundred_refused_calls_leave_nothing(house: House) -> None:
     house.backends.lease_error = LimitReached("busy", retry_after_s=1)
     before = len(asyncio.all_tasks())

@@ -103,6 +103,17 @@ async def test_lost_frames_are_counted(door):
     assert measures.counts["frames_received"] == 8
 
 
+async def test_callers_who_wait_for_a_line_are_counted_once(door):
+    async def keep_waiting(line):
+        for position in (2, 1):
+            await line.send(queued=rv.Queued(position=position))
+        await Receptionist()(line)
+
+    door.conversation = keep_waiting
+    measures = await _run(_plan(door.address, "[listen, hang_up]", "burst:2"))
+    assert (measures.counts["queued"], measures.counts["accepted"]) == (2, 2)
+
+
 async def test_an_interruption_is_timed(door):
     door.conversation = Receptionist(answer_frames=100)
     measures = await _run(

@@ -162,7 +162,7 @@ class CallEnd(_message.Message):
     def __init__(self, reason: _Optional[str] = ...) -> None: ...
 
 class ReceptionMessage(_message.Message):
-    __slots__ = ("accepted", "audio", "clear_audio", "mark", "transcript", "turn", "transfer", "send_dtmf", "hangup", "draining", "summary")
+    __slots__ = ("accepted", "audio", "clear_audio", "mark", "transcript", "turn", "transfer", "send_dtmf", "hangup", "draining", "summary", "queued")
     ACCEPTED_FIELD_NUMBER: _ClassVar[int]
     AUDIO_FIELD_NUMBER: _ClassVar[int]
     CLEAR_AUDIO_FIELD_NUMBER: _ClassVar[int]
@@ -174,6 +174,7 @@ class ReceptionMessage(_message.Message):
     HANGUP_FIELD_NUMBER: _ClassVar[int]
     DRAINING_FIELD_NUMBER: _ClassVar[int]
     SUMMARY_FIELD_NUMBER: _ClassVar[int]
+    QUEUED_FIELD_NUMBER: _ClassVar[int]
     accepted: CallAccepted
     audio: Audio
     clear_audio: ClearAudio
@@ -185,7 +186,16 @@ class ReceptionMessage(_message.Message):
     hangup: Hangup
     draining: Draining
     summary: CallSummary
-    def __init__(self, accepted: _Optional[_Union[CallAccepted, _Mapping]] = ..., audio: _Optional[_Union[Audio, _Mapping]] = ..., clear_audio: _Optional[_Union[ClearAudio, _Mapping]] = ..., mark: _Optional[_Union[Mark, _Mapping]] = ..., transcript: _Optional[_Union[Transcript, _Mapping]] = ..., turn: _Optional[_Union[TurnEvent, _Mapping]] = ..., transfer: _Optional[_Union[Transfer, _Mapping]] = ..., send_dtmf: _Optional[_Union[SendDtmf, _Mapping]] = ..., hangup: _Optional[_Union[Hangup, _Mapping]] = ..., draining: _Optional[_Union[Draining, _Mapping]] = ..., summary: _Optional[_Union[CallSummary, _Mapping]] = ...) -> None: ...
+    queued: Queued
+    def __init__(self, accepted: _Optional[_Union[CallAccepted, _Mapping]] = ..., audio: _Optional[_Union[Audio, _Mapping]] = ..., clear_audio: _Optional[_Union[ClearAudio, _Mapping]] = ..., mark: _Optional[_Union[Mark, _Mapping]] = ..., transcript: _Optional[_Union[Transcript, _Mapping]] = ..., turn: _Optional[_Union[TurnEvent, _Mapping]] = ..., transfer: _Optional[_Union[Transfer, _Mapping]] = ..., send_dtmf: _Optional[_Union[SendDtmf, _Mapping]] = ..., hangup: _Optional[_Union[Hangup, _Mapping]] = ..., draining: _Optional[_Union[Draining, _Mapping]] = ..., summary: _Optional[_Union[CallSummary, _Mapping]] = ..., queued: _Optional[_Union[Queued, _Mapping]] = ...) -> None: ...
+
+class Queued(_message.Message):
+    __slots__ = ("position", "expected_wait")
+    POSITION_FIELD_NUMBER: _ClassVar[int]
+    EXPECTED_WAIT_FIELD_NUMBER: _ClassVar[int]
+    position: int
+    expected_wait: _duration_pb2.Duration
+    def __init__(self, position: _Optional[int] = ..., expected_wait: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
 
 class CallAccepted(_message.Message):
     __slots__ = ("call_id", "session_id", "format", "resume_token", "node_id", "profile")
