@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
 import itertools
 import os
 import struct
@@ -80,8 +81,9 @@ class Recorder:
     """Writes the recordings of one process, in one thread of its own.
 
     Files are `directory`/YYYY-MM-DD/NAME.KIND (the day is UTC's), for the owner
-    only; while a call is on, .part is added. A .part file of a process that was
-    killed, or whose disk was full, can be played up to its last two or three seconds.
+    only; while a call is on, .part is added and the file locked. A .part file of a
+    process that was killed, or whose disk was full, can be played up to its last two
+    or three seconds: `adopt` gives it its name.
 
     The whole of it, both directions at 8 kHz, costs 0.1 % of a core a call as WAV
     or FLAC and 0.5 to 1 % as Opus, whose encoder runs without the interpreter's lock.
@@ -122,6 +124,23 @@ class Recorder:
                 self._thread.start()
             self._changed.notify()
         return recording
+
+    def adopt(self) -> list[Path]:
+        """Finishes what processes that are gone left: a .part file that nobody has
+        locked gets its name. Blocks: call it through `asyncio.to_thread`.
+
+        Returns:
+            The files that are whole names now.
+        """
+        adopted = []
+        for part in sorted(self._directory.glob("*/*.part")):
+            path = part.with_suffix("")
+            with contextlib.suppress(OSError), part.open("rb") as file:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if not path.exists():
+                    part.rename(path)
+                    adopted.append(path)
+        return adopted
 
     def close(self, timeout_s: float = 10.0) -> None:
         """Ends every recording and waits until all are saved, but no longer than
@@ -206,7 +225,10 @@ class _Tape:
             if not self._path.exists():
                 with contextlib.suppress(FileExistsError):
                     fd = os.open(self._part, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
-                    break
+                    fcntl.flock(fd, fcntl.LOCK_EX)
+                    if self._part.exists():
+                        break
+                    os.close(fd)  # somebody adopted it before it was locked
         return _FILES[recording.kind](fd, recording.format.rate_hz)
 
     def _save(self) -> None:

@@ -70,6 +70,7 @@ class AudioWorker:
     async def start(self) -> str:
         """Serves; returns the path for front doors."""
         os.makedirs(os.path.dirname(self._path), exist_ok=True)
+        self._later(self._adopt())
         self._servers = [
             await serve(self._path, self._on_door),
             await serve(self._path + SESSION_SUFFIX, self._on_session),
@@ -171,6 +172,10 @@ class AudioWorker:
         task = asyncio.ensure_future(work)
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
+
+    async def _adopt(self) -> None:
+        for path in await asyncio.to_thread(self._recorder.adopt):
+            log.warning("recording of a lost process finished", path=str(path))
 
     async def _tick(self) -> None:
         """Paces the playout of every call, on absolute times."""

@@ -254,7 +254,7 @@ asyncio.run(main())
 
 
 @pytest.mark.parametrize("kind", ["wav", "flac", "opus"])
-def test_a_killed_process_leaves_a_file_that_plays(tmp_path, kind):
+def test_a_killed_process_leaves_a_file_that_plays_and_gets_its_name(tmp_path, kind):
     command = [sys.executable, "-c", KILLED, str(tmp_path), kind]
     done = subprocess.run(command, cwd=Path(__file__).parents[2], timeout=60)
     assert done.returncode == -signal.SIGKILL
@@ -267,6 +267,20 @@ def test_a_killed_process_leaves_a_file_that_plays(tmp_path, kind):
     if kind == "wav":
         with wave.open(str(path)) as file:
             assert file.getnframes() == 8 * 8_000  # all but the window of 2 s
+    assert Recorder(tmp_path).adopt() == [path.with_suffix("")]
+    assert [each.name for each in tmp_path.rglob("call-1*")] == [f"call-1.{kind}"]
+
+
+async def test_a_recording_that_goes_on_is_not_adopted(recorder, tmp_path):
+    recording = recorder.start("call-1", PCMU, "wav", 100.0)
+    feed(recording, PCMU)
+    finish = recording.waiting.pop()
+    async with asyncio.timeout(5):
+        while not list(tmp_path.rglob("*.part")):
+            await asyncio.sleep(0.01)
+    assert Recorder(tmp_path / "recordings").adopt() == []
+    recording.waiting.append(finish)
+    assert (await saved(recording)).endswith("call-1.wav")
 
 
 def test_a_wav_header_is_right_at_every_size(tmp_path):

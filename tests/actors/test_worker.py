@@ -12,6 +12,7 @@ import pytest
 
 from actors.audio import from_linear
 from actors.link import SESSION_SUFFIX, Link
+from actors.provider import warm_up
 from actors.worker import AudioWorker
 from protos.link.v1 import link_pb2 as lk
 from protos.reception.v1 import reception_pb2 as rv
@@ -71,6 +72,12 @@ class Call:
 
     def say(self, **fields):
         self.door.send_audio(1, rv.CallerMessage(**fields).SerializeToString())
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _sdk_is_there():
+    """Its import is a second of CPU, which no test's clock should meet."""
+    warm_up("embedded", "http://127.0.0.1:1/v1")
 
 
 @pytest.fixture
