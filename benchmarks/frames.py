@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable
 
 from actors.audio import Converter
@@ -19,6 +20,7 @@ L16_48K = AudioFormat("l16", 48_000)
 PROVIDER = AudioFormat("l16", 24_000)
 ROUNDS, INNER = 200, 200
 FRAME = bytes(range(160))
+FRAME_VIEW = memoryview(FRAME)
 
 
 def _measure(work: Callable[[], object]) -> list[float]:
@@ -42,6 +44,7 @@ def run() -> None:
     reader = framing.FrameReader()
     framed = framing.encode_audio(1, raw)
     wide, up = bytes(48_000 * 2 // 50), Converter(L16_48K, PROVIDER)
+    wide_view = memoryview(wide)
     through = Converter(PCMU, PCMU)
     to_linear = Converter(PCMU, PROVIDER)
     for name, work in (
@@ -53,8 +56,26 @@ def run() -> None:
         ("convert: PCMU 8 kHz to L16 24 kHz", lambda: to_linear.convert(FRAME)),
         ("convert: L16 48 kHz to L16 24 kHz", lambda: up.convert(wide)),
         ("playout: add and pace a frame", _playout()),
+        ("buffer: 160 bytes, new", lambda: bytes(FRAME_VIEW)),
+        ("buffer: 160 bytes, from a pool", _pooled(FRAME_VIEW)),
+        ("buffer: 1,920 bytes, new", lambda: bytes(wide_view)),
+        ("buffer: 1,920 bytes, from a pool", _pooled(wide_view)),
     ):
         row(name, _measure(work), "us", base)
+
+
+def _pooled(data: memoryview) -> Callable[[], object]:
+    """Takes a buffer, copies into it, hands on what is filled, gives it back."""
+    free = deque(bytearray(len(data)) for _ in range(100))
+
+    def work() -> None:
+        buffer = free.pop()
+        view = memoryview(buffer)
+        view[: len(data)] = data
+        view.release()
+        free.append(buffer)
+
+    return work
 
 
 def _playout() -> Callable[[], object]:
