@@ -342,7 +342,7 @@ class MediaCall:
         self._caller.played(frame)
         self._effort.sent()
         if self._recording is not None:
-            self._recording.sent(frame, now_s)
+            self._recording.sent(frame)
         if frame.first:
             self._tell_playout(lk.Playout.STARTED, item_id=frame.item_id, at_s=now_s)
 

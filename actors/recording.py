@@ -46,19 +46,15 @@ class Recording:
         self.begin_s = begin_s
         self.waiting: deque[tuple[str, tuple[Any, ...]]] = deque()
         self.saved: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        self._origin_s: float | None = None
 
     def said(self, at_s: float, audio: bytes, lost: int = 0) -> None:
         """A frame of the caller's, in the leg's format, that arrived at `at_s`
         after `lost` frames that never will."""
         self._put("said", (at_s, audio, lost))
 
-    def sent(self, frame: FrameOut, now_s: float) -> None:
-        """A frame for the leg; its timestamp says when the leg plays it."""
-        if self._origin_s is None:
-            self._origin_s = now_s - frame.timestamp_ms / 1000
-        at_s = self._origin_s + frame.timestamp_ms / 1000
-        self._put("heard", (at_s, frame.audio, frame.item_id))
+    def sent(self, frame: FrameOut) -> None:
+        """A frame for the leg, which plays it at its `starts_s`."""
+        self._put("heard", (frame.starts_s, frame.audio, frame.item_id))
 
     def cut(self, items: Iterable[CutItem]) -> None:
         """Barge-in: what the leg was sent but the caller did not hear."""

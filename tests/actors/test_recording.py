@@ -56,7 +56,7 @@ def feed(recording, format, begin_s=100.0):
     for number, (said, heard) in enumerate(pairs):
         at_s = begin_s + number * 0.02
         recording.said(at_s + 0.02, said)
-        recording.sent(FrameOut(heard, "i1", number + 1, number * 20, number == 0, at_s), at_s)
+        recording.sent(FrameOut(heard, "i1", number + 1, number * 20, number == 0, at_s))
     recording.end(begin_s + 5.0)
 
 
@@ -104,14 +104,14 @@ async def test_what_an_interruption_kept_from_the_caller_is_not_on_it(recorder):
     for step in range(17):
         now_s = 51 + step * 0.02
         for frame in playout.due(now_s):
-            recording.sent(frame, now_s)
+            recording.sent(frame)
     cut = playout.interrupt(51.33)
     recording.cut(cut)
     playout.add("i2", 0, answer)
     playout.complete("i2")
     for step in range(10):
         for frame in playout.due(52.0 + step * 0.25):
-            recording.sent(frame, 52.0 + step * 0.25)
+            recording.sent(frame)
     recording.end(54.0)
     samples, _ = soundfile.read(await saved(recording), dtype="int16")
     heard = samples[:, 1]
