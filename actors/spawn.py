@@ -11,12 +11,15 @@ from __future__ import annotations
 import contextlib
 import importlib
 import os
+import secrets
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import ray
 from ray.actor import ActorHandle
+
+from actors.rest import Rest, announce
 
 NAMESPACE = "reception"
 
@@ -36,10 +39,15 @@ class Host:
         path: "module:Class".
         args: the class's arguments.
         niceness: of the process, where the system grants it.
+        bell: under which calls are announced (`actors.rest`); "" for no rest.
     """
 
-    def __init__(self, path: str, args: tuple[Any, ...], niceness: int = SOON) -> None:
+    def __init__(
+        self, path: str, args: tuple[Any, ...], niceness: int = SOON, bell: str = ""
+    ) -> None:
         _set_niceness(niceness)
+        if bell:
+            self._rest = Rest(bell)
         module, _, name = path.partition(":")
         self._actor = getattr(importlib.import_module(module), name)(*args)
 
@@ -59,24 +67,26 @@ def _set_niceness(niceness: int) -> None:
 class RemoteMethod:
     """`handle.method`, with Ray's `remote`."""
 
-    def __init__(self, call: Callable[..., Any], method: str) -> None:
-        self._call, self._method = call, method
+    def __init__(self, call: Callable[..., Any], method: str, bell: str) -> None:
+        self._call, self._method, self._bell = call, method, bell
 
     def remote(self, *args: Any) -> Any:
         """Sends the call; its result is an ObjectRef."""
+        if self._bell:
+            announce(self._bell)
         return self._call(self._method, args)
 
 
 class Remote:
     """A handle of an actor: `handle.method.remote(args)`."""
 
-    def __init__(self, handle: ActorHandle[Any]) -> None:
-        self._handle = handle
+    def __init__(self, handle: ActorHandle[Any], bell: str = "") -> None:
+        self._handle, self._bell = handle, bell
 
     def __getattr__(self, method: str) -> RemoteMethod:
         if method.startswith("_"):
             raise AttributeError(method)
-        return RemoteMethod(self._handle.call.remote, method)
+        return RemoteMethod(self._handle.call.remote, method, self._bell)
 
     def kill(self) -> None:
         """Ends the actor's process at once; it is not restarted."""
@@ -93,6 +103,7 @@ def spawn(
     env: dict[str, str] | None = None,
     strategy: Any = None,
     niceness: int = AT_ONCE,
+    rests: bool = False,
 ) -> Remote:
     """Starts an actor of the class at `path` ("module:Class").
 
@@ -104,6 +115,8 @@ def spawn(
         env: environment variables for its process.
         strategy: Ray's scheduling strategy; None leaves the node to Ray.
         niceness: AT_ONCE or SOON.
+        rests: its main thread sleeps while nobody on this node calls it by the
+            handle that is given back (`actors.rest`).
     """
     variables = _ONE_THREAD | (env or {})
     variables |= {key: os.environ[key] for key in _INHERITED if key in os.environ}
@@ -124,7 +137,8 @@ def spawn(
     # A class of the real one's name, so that Ray's tools show what runs.
     shown = type(path.rpartition(":")[2], (Host,), {})
     actor: Any = ray.remote(shown)
-    return Remote(actor.options(**options).remote(path, args, niceness))
+    bell = f"reception-{secrets.token_hex(8)}" if rests else ""
+    return Remote(actor.options(**options).remote(path, args, niceness, bell), bell)
 
 
 def find(name: str) -> Remote:

@@ -33,7 +33,7 @@ Rehearsal = Callable[[], Assignment | None]
 
 
 def spawn_session(name: str) -> Remote:
-    return spawn("actors.session:CallSession", name, name=name, niceness=SOON)
+    return spawn("actors.session:CallSession", name, name=name, niceness=SOON, rests=True)
 
 
 class WarmPool:

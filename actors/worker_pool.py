@@ -106,7 +106,12 @@ class WorkerPool:
         self._started += 1  # a new path each time: the old one leads nowhere
         path = str(Path(config.socket_dir) / f"w{number}-{self._started}.sock")
         worker = spawn(
-            "actors.worker:AudioWorker", worker_id, path, config.recordings_path, config.targets
+            "actors.worker:AudioWorker",
+            worker_id,
+            path,
+            config.recordings_path,
+            config.targets,
+            rests=True,
         )
         async with asyncio.timeout(START_TIMEOUT_S):
             socket = await worker.start.remote()

@@ -1,10 +1,12 @@
-"""This gateway, brought up as `reception serve` does it, everything at its defaults."""
+"""This gateway as `reception serve` brings it up, at its defaults but for the number
+of sessions that it keeps ready: one for each call, and all of them are up."""
 
 from __future__ import annotations
 
 import argparse
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 from actors.settings import load_settings
@@ -26,8 +28,7 @@ def main() -> None:
             model=SCRIPTED_MODEL,
             grpc_port=0,
             http_port=0,
-            # A node has at most four times as many sessions as it keeps ready.
-            pool_size=max(load_settings().pool_size, -(-options.calls // 4)),
+            pool_size=max(load_settings().pool_size, options.calls),
             rate_limit_per_minute=100_000,  # all calls come with one key
             rate_limit_per_hour=1_000_000,
             database_url=f"sqlite:///{Path(folder) / 'reception.db'}",
@@ -35,6 +36,8 @@ def main() -> None:
         deployment = start(ServeOptions(dashboard=not options.no_dashboard), settings)
         try:
             key = deployment.create_key("bench", ["call"])
+            while deployment.snapshot()["pool"]["ready"] < settings.pool_size:
+                time.sleep(0.5)
             say(ready={"address": deployment.grpc_address, "key": key})
             sys.stdin.read()
         finally:

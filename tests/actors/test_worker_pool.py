@@ -79,7 +79,7 @@ class FakeWorker:
 def started(monkeypatch):
     workers: list[FakeWorker] = []
 
-    def spawn(*args: Any) -> FakeWorker:
+    def spawn(*args: Any, rests: bool) -> FakeWorker:
         workers.append(FakeWorker(*args))
         return workers[-1]
 

@@ -1,0 +1,76 @@
+"""Actors that rest, as Ray's own processes."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import ray
+
+from actors.spawn import Remote, spawn
+
+
+class Sleeper:
+    """Says who it is, and finishes work that began before it rests."""
+
+    async def pid(self) -> int:
+        return os.getpid()
+
+    async def work(self, seconds: float) -> str:
+        await asyncio.sleep(seconds)
+        return "done"
+
+
+def _wakings(pid: int) -> int:
+    """How often a process's main thread went to sleep so far."""
+    for line in Path(f"/proc/{pid}/task/{pid}/status").read_text().splitlines():
+        if line.startswith("voluntary_ctxt_switches"):
+            return int(line.split()[1])
+    raise ValueError(line)
+
+
+@pytest.fixture(scope="module")
+def sleepers() -> Iterator[tuple[Remote, Remote]]:
+    """One that rests and one that does not."""
+    ray.init(num_cpus=1, include_dashboard=False, log_to_driver=False)
+    path = "tests.cluster.test_rest:Sleeper"
+    yield spawn(path, rests=True), spawn(path)
+    ray.shutdown()
+
+
+def test_a_main_thread_that_rests_hardly_wakes(sleepers: tuple[Remote, Remote]) -> None:
+    pids = [ray.get(each.pid.remote()) for each in sleepers]
+    time.sleep(6)  # the first calls are waited for
+    before = [_wakings(pid) for pid in pids]
+    time.sleep(2)
+    resting, restless = (_wakings(pid) - old for pid, old in zip(pids, before, strict=True))
+    assert resting * 5 < restless  # 8 and 200 on a quiet machine
+
+
+def test_calls_come_through_and_long_ones_end_while_it_rests(
+    sleepers: tuple[Remote, Remote],
+) -> None:
+    resting, _ = sleepers
+    for _ in range(20):
+        ray.get(resting.pid.remote(), timeout=10)
+    assert ray.get(resting.work.remote(1.5), timeout=10) == "done"
+    unannounced = Remote(resting._handle)
+    assert ray.get(unannounced.pid.remote(), timeout=10)
+
+
+def test_who_rests_is_killed_at_once(sleepers: tuple[Remote, Remote]) -> None:
+    resting, _ = sleepers
+    pid = ray.get(resting.pid.remote())
+    time.sleep(0.5)
+    resting.kill()
+    for _ in range(500):
+        if not Path(f"/proc/{pid}/stat").exists():
+            return
+        if Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z":
+            return
+        time.sleep(0.01)
+    pytest.fail("it still lives")
