@@ -28,7 +28,8 @@ def main() -> None:
             model=SCRIPTED_MODEL,
             grpc_port=0,
             http_port=0,
-            pool_size=max(load_settings().pool_size, options.calls),
+            pool_size=options.calls,
+            pool_ceiling=options.calls,  # or it would start as many again meanwhile
             rate_limit_per_minute=100_000,  # all calls come with one key
             rate_limit_per_hour=1_000_000,
             database_url=f"sqlite:///{Path(folder) / 'reception.db'}",
