@@ -16,15 +16,17 @@ import structlog
 from ray.exceptions import RayError
 
 from actors.assignment import Assignment, NodeConfig, ProviderConfig
+from actors.gossip import Listener
 from actors.profiles import load_profiles
 from actors.spawn import Remote
 from actors.storage.calls import CallStore
 from actors.storage.engine import Store
 from actors.warm_pool import WarmPool
 from actors.worker_pool import WorkerPool
+from reception.call import progress
 from reception.call.profile import Profile, ProfileBook
 from reception.call.record import CallRecord, CallSpec, TakenMessage
-from reception.errors import CallIdInUse, NotFound, Unavailable
+from reception.errors import CallIdInUse, InvalidRequest, NotFound, Unavailable
 from reception.media.codecs import AudioFormat
 from reception.placement.lease import Placement
 from reception.placement.pool import least_loaded
@@ -79,6 +81,8 @@ class NodeAgent:
         self._config = config
         self._pool = WarmPool(config.node_id, config.pool, config.sizing, self._rehearsal)
         self._workers = WorkerPool(config)
+        self._progress_path = f"{config.socket_dir}/agent.sock"
+        self._progress: Listener | None = None
         self._live: dict[str, _Live] = {}
         self._changes: deque[tuple[int, CallChange]] = deque(maxlen=EVENTS_KEPT)
         self._sequence = 0
@@ -95,6 +99,7 @@ class NodeAgent:
         config = self._config
         self._profiles = load_profiles(Path(config.profile_path))
         self._store = await asyncio.to_thread(Store.open, config.database_url)
+        self._progress = Listener(self._progress_path, self._on_progress)
         await self._workers.start()
         await self._pool.start(FIRST_SESSIONS)
         return await self.stats()
@@ -116,6 +121,8 @@ class NodeAgent:
                 await self._until_empty()
         await self._workers.stop()
         self._pool.kill()
+        if self._progress is not None:
+            self._progress.close()
         for task in list(self._tasks):
             task.cancel()
         if self._store is not None:
@@ -180,7 +187,9 @@ class NodeAgent:
         leg = AudioFormat(spec.codec, spec.rate_hz)
         audio_format = self._workers.provider_format(worker_id, leg)
         socket = self._workers.socket(worker_id)
-        return Assignment(spec, profile, model, socket, self._provider, audio_format)
+        return Assignment(
+            spec, profile, model, socket, self._provider, audio_format, self._progress_path
+        )
 
     async def lease(self, spec: CallSpec) -> Placement:
         """A session and a worker for a call; the session starts on it at once.
@@ -297,12 +306,17 @@ class NodeAgent:
 
     # ------------------------------------------------------------- from sessions
 
-    async def update(self, record: CallRecord) -> None:
-        """The state of a live call changed."""
-        live = self._live.get(record.spec.call_id)
-        if live is not None and live.lease_id == record.spec.lease_id:
-            live.record = record
-            self._note("changed", record)
+    def _on_progress(self, data: bytes) -> None:
+        """A live call changed."""
+        try:
+            news = progress.decode(data)
+        except InvalidRequest as error:
+            log.warning("what a session told is not valid", error=error.message)
+            return
+        live = self._live.get(news.call_id)
+        if live is not None and live.lease_id == news.lease_id:
+            live.record = progress.applied(live.record, news)
+            self._note("changed", live.record)
 
     async def save_message(self, message: TakenMessage) -> None:
         """Keeps a message that a caller left, durably. Idempotent."""

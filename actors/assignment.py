@@ -25,7 +25,8 @@ class ProviderConfig:
 class Assignment:
     """All that a session needs for one call.
 
-    audio_format is what the provider gets and gives (`uplink.choose`).
+    audio_format is what the provider gets and gives (`uplink.choose`);
+    progress_socket is where the node agent hears how the call gets on.
     """
 
     spec: CallSpec
@@ -34,6 +35,7 @@ class Assignment:
     worker_socket: str
     provider: ProviderConfig
     audio_format: str
+    progress_socket: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from ray.exceptions import RayError
 
 from actors import caller_messages
 from actors.assignment import Assignment
+from actors.gossip import tell
 from actors.link import SESSION_SUFFIX, Link
 from actors.spawn import Remote
 from protos.link.v1 import link_pb2 as lk
@@ -24,6 +25,7 @@ from protos.reception.v1 import reception_pb2 as rv
 from reception.call import messages as m
 from reception.call import tools
 from reception.call.conversation import Conversation
+from reception.call.progress import encode, progress
 from reception.call.record import CallRecord
 from reception.errors import ReceptionError, Unavailable
 from reception.framing import Kind
@@ -60,13 +62,13 @@ class CallRun:
             voice=assignment.provider.voice,
             rng=random.Random(spec.session_id),  # noqa: S311  # nosec B311 - jitter, no secret
         )
+        self._told = self._conversation.record()
         self._inbox: asyncio.Queue[m.ConversationEvent] = asyncio.Queue(MAX_WAITING_EVENTS)
         self._stats: asyncio.Future[lk.LegStats] = asyncio.get_running_loop().create_future()
         self._tasks: set[asyncio.Task[None]] = set()
         self._link: Link | None = None
         self._finish: m.FinishCall | None = None
         self._cost_micros = 0
-        self._told: tuple[str, str, int, int] | None = None
         self._telling: asyncio.TimerHandle | None = None
         self._worker_socket = assignment.worker_socket
         self._began_s = time.monotonic()
@@ -327,10 +329,9 @@ class CallRun:
         """The node agent hears of every change that an observer would see."""
         self._telling = None
         record = self._record("")
-        told = (record.state, record.phase, record.turns, record.cost_micros)
-        if told != self._told:
-            self._told = told
-            self._agent.update.remote(record)
+        news = progress(self._told, record)
+        if news is not None and tell(self._assignment.progress_socket, encode(news)):
+            self._told = record
 
     # ------------------------------------------------------------- the end
 

@@ -16,11 +16,11 @@ import sys
 import threading
 import time
 
+from actors.gossip import tell
+
 REST_S = 0.5
 AWAKE_S = 0.3  # for the call that was announced to come
 FIRST_AWAKE_S = 5.0  # an actor's first calls were sent before it was there
-
-_sender: socket.socket | None = None
 
 
 class Rest:
@@ -52,9 +52,4 @@ class Rest:
 def announce(name: str) -> None:
     """An actor call to this process follows. Costs 3 µs; whether anybody hears it
     makes no difference to who sends it."""
-    global _sender  # noqa: PLW0603 - one socket for each process
-    if _sender is None:
-        _sender = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        _sender.setblocking(False)
-    with contextlib.suppress(OSError):
-        _sender.sendto(b"1", f"\0{name}")
+    tell(f"\0{name}", b"1")

@@ -124,6 +124,8 @@ def spawn(
         "num_cpus": 0,
         "max_restarts": restarts,
         "namespace": NAMESPACE,
+        # Ray would keep a history of every call; that of actors it keeps anyway.
+        "enable_task_events": False,
         "runtime_env": {"env_vars": variables},
     }
     if name is not None:

@@ -16,12 +16,14 @@ import pytest
 import actors.session
 from actors.assignment import Assignment, ProviderConfig
 from actors.call_run import CallRun
+from actors.gossip import Listener
 from actors.link import Link
 from actors.session import CallSession
 from actors.worker import AudioWorker
 from protos.link.v1 import link_pb2 as lk
 from protos.reception.v1 import reception_pb2 as rv
 from reception.call.conversation import Conversation
+from reception.call.progress import Progress, applied, decode
 from reception.call.record import CallRecord
 from reception.call.transcript import Transcript
 from reception.errors import ProtocolViolation, Unavailable
@@ -74,8 +76,11 @@ class House:
             transcription=lambda *_: Charge(1, 6, False),
             close_call=lambda *_: CallCost(total_micros=6),
         )
-        self.agent = FakeActor(
-            update=lambda *_: None, save_message=lambda *_: None, another_worker=self._another
+        self.agent = FakeActor(save_message=lambda *_: None, another_worker=self._another)
+        self.progress_path = str(folder / "agent.sock")
+        self.progress: list[Progress] = []
+        self.listener = Listener(
+            self.progress_path, lambda news: self.progress.append(decode(news))
         )
         self.session = CallSession("session:test")
         self.other_worker = True
@@ -93,7 +98,7 @@ class House:
     def assignment(self) -> Assignment:
         provider = ProviderConfig("embedded", self.provider.url, "m")
         spec = replace(SPEC, node_id="n")
-        return Assignment(spec, PROFILE, "m", self.sockets[0], provider, "pcmu")
+        return Assignment(spec, PROFILE, "m", self.sockets[0], provider, "pcmu", self.progress_path)
 
     async def door(self, number: int = 0) -> Link:
         """The front door's link to a worker."""
@@ -132,6 +137,7 @@ async def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterato
     for worker in house.workers:
         await worker.stop()
     await house.provider.stop()
+    house.listener.close()
 
 
 async def audio(door: Link) -> rv.Audio:
@@ -179,6 +185,22 @@ async def test_one_call_at_a_time(house: House) -> None:
     call, door, _ = await house.answered()
     with pytest.raises(ProtocolViolation):
         await house.session.run_call(house.assignment())
+    hang_up(door)
+    await call
+
+
+async def test_the_agent_hears_how_a_call_gets_on(house: House) -> None:
+    call, door, connection = await house.answered()
+    await house.told("response.create")
+    await say(connection, "r0", "i0", WORDS)
+    await audio(door)
+    theirs = CallRecord(SPEC, "connecting", "connecting", "m")
+    async with asyncio.timeout(5):
+        while not theirs.transcript:
+            await asyncio.sleep(0.01)
+            while house.progress:
+                theirs = applied(theirs, house.progress.pop(0))
+    assert (theirs.state, theirs.transcript[0].text) == ("active", WORDS)
     hang_up(door)
     await call
 
