@@ -86,9 +86,8 @@ class MediaCall:
         )
         self._stats = lk.LegStats()
         self._provider = ProviderLeg(
-            self._leg_format, effort.plan.resampler, self._on_provider, self._on_provider_state
+            self._leg_format, effort.plan, self._on_provider, self._on_provider_state
         )
-        self._provider.chunk_ms = effort.plan.chunk_ms
         self._first_plan = attach.dial_plan
         self._listening = config.listening
         self._finishing: asyncio.Task[None] | None = None
@@ -304,7 +303,7 @@ class MediaCall:
     def adapt(self, plan: Plan) -> None:
         """The worker does more or less for its calls from now on."""
         self._caller.adapt(plan)
-        self._provider.chunk_ms = plan.chunk_ms
+        self._provider.adapt(plan)
 
     def pace(self, now_s: float) -> None:
         """Sends the frames whose time has come; called every frame time."""

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from actors.audio import Converter
 from actors.provider import ProviderRefused, ProviderSocket
 from protos.link.v1 import link_pb2 as lk
-from reception.media.adaptation import Resampler
+from reception.media.adaptation import Plan
 from reception.media.codecs import PROVIDER_FORMATS, AudioFormat
 from reception.provider import codec_for
 from reception.provider.base import (
@@ -31,7 +31,7 @@ class ProviderLeg:
 
     Args:
         leg_format: the format of the call's audio.
-        resampler: the quality of rate conversion.
+        plan: how much is to be done for it.
         on_event: told whatever the provider says, as it is and as it came.
         on_state: told when a session is up, and when it is down.
     """
@@ -39,14 +39,14 @@ class ProviderLeg:
     def __init__(
         self,
         leg_format: AudioFormat,
-        resampler: Resampler,
+        plan: Plan,
         on_event: Callable[[ProviderEvent, bytes], None],
         on_state: Callable[[lk.ProviderState], None],
     ) -> None:
         self.received_ns = 0  # when the provider's last message came
-        self.chunk_ms = 0  # of caller audio a message, at least
+        self._chunk_bytes = 1  # of caller audio in a message, at least
         self._chunk = bytearray()
-        self._leg_format, self._resampler = leg_format, resampler
+        self._leg_format, self._plan = leg_format, plan
         self._on_event, self._on_state = on_event, on_state
         self._socket: ProviderSocket | None = None
         self._task: asyncio.Task[None] | None = None
@@ -60,9 +60,11 @@ class ProviderLeg:
         plan = DialPlan(**fields)
         provider_format = PROVIDER_FORMATS[plan.audio_format]
         self._codec = codec_for(plan.provider)
-        self._up = Converter(self._leg_format, provider_format, self._resampler)
-        self._down = Converter(provider_format, self._leg_format, self._resampler)
+        resampler = self._plan.resampler
+        self._up = Converter(self._leg_format, provider_format, resampler)
+        self._down = Converter(provider_format, self._leg_format, resampler)
         self._chunk.clear()
+        self.adapt(self._plan)
         if self._task is not None:
             self._task.cancel()
         self._task = asyncio.create_task(self._serve(plan))
@@ -71,6 +73,11 @@ class ProviderLeg:
     def dropped_audio(self) -> int:
         """Pieces of audio that no session took in time."""
         return self._dropped_before + (self._socket.dropped_audio if self._socket else 0)
+
+    def adapt(self, plan: Plan) -> None:
+        """From the next frame on, and for its rates from the next `dial` on."""
+        self._plan = plan
+        self._chunk_bytes = plan.chunk_ms * self._up.target.bytes_per_ms
 
     @property
     def backlog_ms(self) -> float:
@@ -85,13 +92,15 @@ class ProviderLeg:
         return self._socket.round_trip_ms if self._socket else None
 
     def hear(self, audio: bytes) -> None:
-        """The caller's audio, of which `chunk_ms` are gathered; what comes before a
-        session is there waits for it, 5 s at most."""
-        self._chunk += self._up.convert(audio)
-        if not self._chunk or len(self._chunk) < self.chunk_ms * self._up.target.bytes_per_ms:
-            return
-        chunk = bytes(self._chunk)
-        self._chunk.clear()
+        """The caller's audio; what comes before a session is there waits for it, 5 s
+        at most."""
+        chunk = self._up.convert(audio)
+        if self._chunk or len(chunk) < self._chunk_bytes:
+            self._chunk += chunk
+            if len(self._chunk) < self._chunk_bytes:
+                return
+            chunk = bytes(self._chunk)
+            self._chunk.clear()
         if self._socket is not None:
             self._socket.send_audio(self._codec.encode(AppendAudio(chunk)))
         else:

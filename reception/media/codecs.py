@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+_SAMPLE_BYTES = {"pcmu": 1, "pcma": 1, "l16": 2}
+_SILENCE = {"pcmu": b"\xff", "pcma": b"\xd5", "l16": b"\0\0"}
+
 
 @dataclass(frozen=True, slots=True)
 class AudioFormat:
@@ -26,7 +29,7 @@ class AudioFormat:
 
     @property
     def sample_bytes(self) -> int:
-        return {"pcmu": 1, "pcma": 1, "l16": 2}[self.name]
+        return _SAMPLE_BYTES[self.name]
 
     @property
     def bytes_per_ms(self) -> int:
@@ -35,7 +38,7 @@ class AudioFormat:
     @property
     def silence(self) -> bytes:
         """One sample of silence."""
-        return {"pcmu": b"\xff", "pcma": b"\xd5", "l16": b"\0\0"}[self.name]
+        return _SILENCE[self.name]
 
     def duration_ms(self, audio_bytes: int) -> int:
         """Milliseconds in so many bytes, rounded down."""
