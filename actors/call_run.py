@@ -12,13 +12,13 @@ from collections.abc import Coroutine
 from dataclasses import asdict, replace
 from typing import Any
 
-import structlog
 from ray.exceptions import RayError
 
 from actors import caller_messages
 from actors.assignment import Assignment
 from actors.gossip import tell
 from actors.link import SESSION_SUFFIX, Link
+from actors.log import log
 from actors.spawn import Remote
 from protos.link.v1 import link_pb2 as lk
 from protos.reception.v1 import reception_pb2 as rv
@@ -32,8 +32,6 @@ from reception.framing import Kind
 from reception.media.leg import LegConfig
 from reception.provider import codec_for
 from reception.provider.base import DialPlan, ProviderCommand
-
-log = structlog.get_logger()
 
 LINK_TIMEOUT_S = 5.0
 ACTOR_TIMEOUT_S = 5.0

@@ -18,6 +18,7 @@ from typing import Any
 
 import ray
 from ray.actor import ActorHandle
+from ray.util import serialization_addons
 
 from actors.rest import Rest, announce
 
@@ -27,6 +28,10 @@ NAMESPACE = "reception"
 # cores of a node, whoever moves audio or admits calls comes before sessions, and
 # before whatever is only starting.
 AT_ONCE, SOON = 0, 5
+
+# Ray would import pydantic and starlette into every process, 7 MB, to know their
+# classes when it pickles objects; between our actors go plain values.
+serialization_addons.apply = lambda _context: None
 
 _ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 _INHERITED = ("COVERAGE_PROCESS_START",)

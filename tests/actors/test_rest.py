@@ -1,4 +1,4 @@
-"""The main thread's rest, in this process; in Ray's: tests/cluster/test_rest.py."""
+"""The main thread's rest, in this process; in Ray's: tests/cluster/test_idle_actors.py."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ ROOT = Path(__file__).resolve().parents[2]
 WORDS = "The secret word is halibut."
 NOT_IN_A_SESSION = {
     "ctranslate2", "fastapi", "faster_whisper", "grpc", "httpx", "numpy", "openai", "pydantic",
-    "soxr", "sqlalchemy", "webrtcvad", "websockets",
+    "rich", "soxr", "sqlalchemy", "structlog", "webrtcvad", "websockets",
 }  # fmt: skip
 
 

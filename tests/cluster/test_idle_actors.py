@@ -1,9 +1,10 @@
-"""Actors that rest, as Ray's own processes."""
+"""What actors cost that have nothing to do, as Ray's own processes."""
 
 from __future__ import annotations
 
 import asyncio
 import os
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +20,9 @@ class Sleeper:
 
     async def pid(self) -> int:
         return os.getpid()
+
+    async def imported(self, *names: str) -> list[str]:
+        return [name for name in names if name in sys.modules]
 
     async def work(self, seconds: float) -> str:
         await asyncio.sleep(seconds)
@@ -37,7 +41,7 @@ def _wakings(pid: int) -> int:
 def sleepers() -> Iterator[tuple[Remote, Remote]]:
     """One that rests and one that does not."""
     ray.init(num_cpus=1, include_dashboard=False, log_to_driver=False)
-    path = "tests.cluster.test_rest:Sleeper"
+    path = "tests.cluster.test_idle_actors:Sleeper"
     yield spawn(path, rests=True), spawn(path)
     ray.shutdown()
 
@@ -60,6 +64,11 @@ def test_calls_come_through_and_long_ones_end_while_it_rests(
     assert ray.get(resting.work.remote(1.5), timeout=10) == "done"
     unannounced = Remote(resting._handle)
     assert ray.get(unannounced.pid.remote(), timeout=10)
+
+
+def test_an_actor_pays_for_no_classes_that_nobody_sends(sleepers: tuple[Remote, Remote]) -> None:
+    resting, _ = sleepers
+    assert ray.get(resting.imported.remote("ray", "pydantic", "starlette")) == ["ray"]
 
 
 def test_who_rests_is_killed_at_once(sleepers: tuple[Remote, Remote]) -> None:
