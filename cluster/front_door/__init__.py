@@ -33,6 +33,7 @@ SERVICE = rv.DESCRIPTOR.services_by_name["Reception"].full_name
 SETUPS_KEPT = 10_000
 DRAIN_NOTICE_S = 0.5
 FIRST_WRITE_S = 1.0
+ADMITTED_AT_ONCE = 8
 
 
 class FrontDoor:
@@ -49,6 +50,9 @@ class FrontDoor:
         self._streams: set[Stream] = set()
         self._server: grpc.aio.Server | None = None
         self._health = health.aio.HealthServicer()
+        # However many call at once, the actors behind are asked for a few at a time:
+        # who waits here costs nothing, and can be told in time that it is too much.
+        self._turnstile = asyncio.Semaphore(ADMITTED_AT_ONCE)
         self._draining = False
         self._accepted = self._dropped_audio = 0
         self._refused: Counter[str] = Counter()
@@ -118,7 +122,7 @@ class FrontDoor:
                 async with asyncio.timeout(FIRST_WRITE_S):
                     await anext(requests)
             await abort(context, Unavailable("this server is going away", retry_after_s=1.0))
-        stream = Stream(requests, context, self._backends, self._config)
+        stream = Stream(requests, context, self._backends, self._config, self._turnstile)
         self._streams.add(stream)
         try:
             await stream.run()

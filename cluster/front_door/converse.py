@@ -39,6 +39,8 @@ log = structlog.get_logger()
 RELINK_TIMEOUT_S = 12.0  # a worker that is the node's only one takes seconds to come back
 RELINK_PAUSE_S = 0.1
 TELL_PLACE_S = 0.2
+SETUP_TIMEOUT_S = 4.0  # then the caller is better off elsewhere, or later
+RETRY_AFTER_S = 2.0
 
 _CODECS = {
     rv.CODEC_UNSPECIFIED: "",
@@ -64,11 +66,13 @@ class Stream:
         context: Context,
         backends: Backends,
         config: DoorConfig,
+        turnstile: asyncio.Semaphore,
     ) -> None:
         self.setup_ms = 0.0
         self.dropped_audio = 0
         self._requests, self._context = requests, context
         self._backends, self._config = backends, config
+        self._turnstile = turnstile
         self._opened_s = time.monotonic()
         self._link: Link | None = None
         self._relay: Relay | None = None
@@ -115,8 +119,35 @@ class Stream:
     # ------------------------------------------------------------- setting up
 
     async def _set_up(self) -> tuple[CallSpec, Placement]:
-        start = await self._first_message()
-        request = _checked(start)
+        request = _checked(await self._first_message())
+        try:
+            async with asyncio.timeout(SETUP_TIMEOUT_S):
+                return await self._place(request)
+        except TimeoutError:
+            message = f"this node is too busy: no line within {SETUP_TIMEOUT_S:g} s"
+            raise LimitReached(message, retry_after_s=RETRY_AFTER_S) from None
+
+    async def _place(self, request: StartRequest) -> tuple[CallSpec, Placement]:
+        """Admits the call and gives it a session and a worker."""
+        async with self._turnstile:
+            spec = await self._admit(request)
+        try:
+            placement = await self._lease(spec)
+        except BaseException as error:
+            if not isinstance(error, ReceptionError):  # the caller may wait in line
+                await asyncio.shield(self._backends.abandon_wait(spec.session_id))
+            await asyncio.shield(self._backends.close_call(spec.session_id))
+            raise
+        try:
+            self._link = await self._attach(spec.call_id, placement)
+        except BaseException:
+            # The session settles the call's account when it finds it abandoned.
+            await asyncio.shield(self._backends.abandon(placement.lease_id, "caller_vanished"))
+            raise
+        return spec, placement
+
+    async def _admit(self, request: StartRequest) -> CallSpec:
+        """Key, rate and money; from here on the call has an account."""
         admission = await admitted(self._backends, self._context, "call")
         session_id = secrets.token_hex(12)
         call_id = request.call_id or f"call-{secrets.token_hex(8)}"
@@ -139,25 +170,16 @@ class Stream:
             accepted_at_s=time.time(),
         )
         model = self._backends.model(request.profile, request.to_uri)
-        hold = await self._backends.open_call(
-            session_id, call_id, admission.tenant, admission.key_id, model
-        )
-        if not hold.admitted:
-            raise LimitReached(hold.message, retry_after_s=hold.retry_after_s)
         try:
-            placement = await self._lease(spec)
-        except BaseException as error:
-            if not isinstance(error, ReceptionError):  # the caller may wait in line
-                await asyncio.shield(self._backends.abandon_wait(session_id))
+            hold = await self._backends.open_call(
+                session_id, call_id, admission.tenant, admission.key_id, model
+            )
+        except asyncio.CancelledError:
             await asyncio.shield(self._backends.close_call(session_id))
             raise
-        try:
-            self._link = await self._attach(call_id, placement)
-        except BaseException:
-            # The session settles the call's account when it finds it abandoned.
-            await asyncio.shield(self._backends.abandon(placement.lease_id, "caller_vanished"))
-            raise
-        return spec, placement
+        if not hold.admitted:
+            raise LimitReached(hold.message, retry_after_s=hold.retry_after_s)
+        return spec
 
     async def _lease(self, spec: CallSpec) -> Placement:
         """Tells a caller who has to wait its place in the line."""

@@ -15,7 +15,7 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from grpc_status import rpc_status
 
 from cluster.door_config import DoorConfig
-from cluster.front_door import SERVICE, FrontDoor
+from cluster.front_door import ADMITTED_AT_ONCE, SERVICE, FrontDoor, converse
 from protos.reception.v1 import reception_pb2 as rv
 from protos.reception.v1 import reception_pb2_grpc as rpc
 from reception.errors import InvalidRequest, LimitReached, Unavailable
@@ -435,6 +435,39 @@ async def test_a_caller_who_waited_in_vain_is_refused(house: House) -> None:
     house.backends.line_moves.set()
     assert (await failure(stream))[0] is grpc.StatusCode.RESOURCE_EXHAUSTED
     assert house.backends.closed == house.backends.opened
+
+
+async def test_who_gets_no_line_in_time_is_told_when_to_call_again(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(converse, "SETUP_TIMEOUT_S", 0.3)
+    house.backends.line_moves.clear()
+    code, message, details = await failure(await house.converse(start()))
+    assert code is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert "too busy" in message
+    assert any(isinstance(each, error_details_pb2.RetryInfo) for each in details)
+    assert house.backends.waits_abandoned == house.backends.opened == house.backends.closed
+
+
+async def test_a_burst_is_admitted_a_few_at_a_time(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    admit, at_once, most = house.backends.admit, 0, 0
+
+    async def counted(*args: Any) -> Admission:
+        nonlocal at_once, most
+        at_once += 1
+        most = max(most, at_once)
+        await asyncio.sleep(0.02)
+        at_once -= 1
+        return await admit(*args)
+
+    monkeypatch.setattr(house.backends, "admit", counted)
+    house.backends.lease_error = LimitReached("busy", retry_after_s=1)
+    streams = [await house.converse(start()) for _ in range(3 * ADMITTED_AT_ONCE)]
+    for stream in streams:
+        assert (await failure(stream))[0] is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert most == ADMITTED_AT_ONCE
 
 
 async def test_a_hundred_refused_calls_leave_nothing(house: House) -> None:
