@@ -8,7 +8,7 @@ from cluster import grpc_threads  # noqa: F401 - comes before gRPC
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import suppress
 from typing import Any
 
@@ -53,6 +53,7 @@ class FrontDoor:
         # However many call at once, the actors behind are asked for a few at a time:
         # who waits here costs nothing, and can be told in time that it is too much.
         self._turnstile = asyncio.Semaphore(ADMITTED_AT_ONCE)
+        self._afterwards: set[asyncio.Task[None]] = set()
         self._draining = False
         self._accepted = self._dropped_audio = 0
         self._refused: Counter[str] = Counter()
@@ -122,7 +123,9 @@ class FrontDoor:
                 async with asyncio.timeout(FIRST_WRITE_S):
                     await anext(requests)
             await abort(context, Unavailable("this server is going away", retry_after_s=1.0))
-        stream = Stream(requests, context, self._backends, self._config, self._turnstile)
+        stream = Stream(
+            requests, context, self._backends, self._config, self._turnstile, self._later
+        )
         self._streams.add(stream)
         try:
             await stream.run()
@@ -135,6 +138,17 @@ class FrontDoor:
         finally:
             self._streams.discard(stream)
             self._count(stream, context)
+
+    def _later(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.ensure_future(self._undisturbed(work))
+        self._afterwards.add(task)
+        task.add_done_callback(self._afterwards.discard)
+
+    async def _undisturbed(self, work: Coroutine[Any, Any, None]) -> None:
+        try:
+            await work
+        except ReceptionError as error:
+            log.warning("a refused call was not cleared away", error=error.message)
 
     def _count(self, stream: Stream, context: grpc.aio.ServicerContext[bytes, bytes]) -> None:
         self._dropped_audio += stream.dropped_audio
@@ -163,6 +177,8 @@ class FrontDoor:
         self._draining = True
         if self._server is not None:
             await self._server.stop(1.0)
+        if self._afterwards:
+            await asyncio.wait(self._afterwards, timeout=1.0)
 
     async def stats(self) -> dict[str, Any]:
         """Live streams, calls accepted and refused (by status), setup times in ms."""

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import structlog
 from google.protobuf import duration_pb2
@@ -57,8 +58,21 @@ _DIRECTIONS = {
 }
 
 
+# Does what a caller need not wait for, even when its own RPC is cancelled.
+Later = Callable[[Coroutine[Any, Any, None]], None]
+
+
 class Stream:
-    """The door's side of one call."""
+    """The door's side of one call.
+
+    Args:
+        requests: the caller's messages.
+        context: of the RPC.
+        backends: whom to ask.
+        config: how long to wait.
+        turnstile: lets a few at a time through to be admitted.
+        later: gives back what a refused call held.
+    """
 
     def __init__(
         self,
@@ -67,12 +81,13 @@ class Stream:
         backends: Backends,
         config: DoorConfig,
         turnstile: asyncio.Semaphore,
+        later: Later,
     ) -> None:
         self.setup_ms = 0.0
         self.dropped_audio = 0
         self._requests, self._context = requests, context
         self._backends, self._config = backends, config
-        self._turnstile = turnstile
+        self._turnstile, self._later = turnstile, later
         self._opened_s = time.monotonic()
         self._link: Link | None = None
         self._relay: Relay | None = None
@@ -135,14 +150,14 @@ class Stream:
             placement = await self._lease(spec)
         except BaseException as error:
             if not isinstance(error, ReceptionError):  # the caller may wait in line
-                await asyncio.shield(self._backends.abandon_wait(spec.session_id))
-            await asyncio.shield(self._backends.close_call(spec.session_id))
+                self._later(self._backends.abandon_wait(spec.session_id))
+            self._later(self._backends.close_call(spec.session_id))
             raise
         try:
             self._link = await self._attach(spec.call_id, placement)
         except BaseException:
             # The session settles the call's account when it finds it abandoned.
-            await asyncio.shield(self._backends.abandon(placement.lease_id, "caller_vanished"))
+            self._later(self._backends.abandon(placement.lease_id, "caller_vanished"))
             raise
         return spec, placement
 
@@ -175,7 +190,7 @@ class Stream:
                 session_id, call_id, admission.tenant, admission.key_id, model
             )
         except asyncio.CancelledError:
-            await asyncio.shield(self._backends.close_call(session_id))
+            self._later(self._backends.close_call(session_id))
             raise
         if not hold.admitted:
             raise LimitReached(hold.message, retry_after_s=hold.retry_after_s)
