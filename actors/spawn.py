@@ -27,7 +27,7 @@ NAMESPACE = "reception"
 # Niceness of processes. Ray gives all its workers the same (15); here, on the few
 # cores of a node, whoever moves audio or admits calls comes before sessions, and
 # before whatever is only starting.
-AT_ONCE, SOON = 0, 5
+AT_ONCE, SOON = -5, 5
 
 # Ray would import pydantic and starlette into every process, 7 MB, to know their
 # classes when it pickles objects; between our actors go plain values.
