@@ -263,7 +263,7 @@ class NodeAgent:
         """One call on its session, to the end; then the record and the pool."""
         dead = False
         try:
-            record = await live.session.run_call.remote(assignment)
+            record = await live.session.run_call(assignment)
         except RayError as error:
             log.warning("session lost", call_id=live.record.spec.call_id, error=str(error)[:200])
             dead = True
@@ -374,7 +374,7 @@ class NodeAgent:
         if live is None:
             raise NotFound(f"there is no live call {call_id!r}", field="call_id")
         log.info("call ended by operator", call_id=call_id, by=by)
-        await live.session.end_call.remote(live.lease_id, "ended_by_operator", True)
+        await live.session.end_call(live.lease_id, "ended_by_operator", True)
         return live.record
 
     async def watch(self, after: int, timeout_s: float) -> tuple[int, tuple[CallChange, ...]]:

@@ -244,7 +244,7 @@ class CallRun:
         if isinstance(effect, tools.Message):
             try:
                 async with asyncio.timeout(ACTOR_TIMEOUT_S):
-                    await self._agent.save_message.remote(effect.message)
+                    await self._agent.save_message(effect.message)
             except (RayError, ReceptionError, TimeoutError):
                 log.exception("message not saved", call_id=self._spec.call_id)
                 outcome = tools.failed("the message could not be kept")
@@ -276,7 +276,7 @@ class CallRun:
         for attempt in range(5):
             try:
                 async with asyncio.timeout(ACTOR_TIMEOUT_S):
-                    charge = await getattr(self._cost, method).remote(*args)
+                    charge = await getattr(self._cost, method)(*args)
             except (RayError, TimeoutError):
                 await asyncio.sleep(0.5 * (attempt + 1))
                 continue
@@ -303,7 +303,7 @@ class CallRun:
         while True:
             try:
                 async with asyncio.timeout(ACTOR_TIMEOUT_S):
-                    self._worker_socket = await self._agent.another_worker.remote(
+                    self._worker_socket = await self._agent.another_worker(
                         self.lease_id, self._worker_socket
                     )
                 self._link = await Link.connect(
@@ -368,7 +368,7 @@ class CallRun:
             await asyncio.wait(self._tasks, timeout=ACTOR_TIMEOUT_S)
         try:
             async with asyncio.timeout(ACTOR_TIMEOUT_S):
-                total = await self._cost.close_call.remote(self._spec.session_id)
+                total = await self._cost.close_call(self._spec.session_id)
             self._cost_micros = total.total_micros
         except (RayError, TimeoutError):
             log.exception("call not settled", call_id=self._spec.call_id)

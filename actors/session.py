@@ -9,46 +9,31 @@ from __future__ import annotations
 
 import asyncio
 import os
-import time
 
 from actors.assignment import Assignment
 from actors.call_run import CallRun
-from actors.spawn import Remote, find
+from actors.spawn import find
 from reception.call.record import CallRecord
 from reception.errors import ProtocolViolation
 
-FOUND_FOR_S = 30.0
-
 
 class CallSession:
-    """A warm process that takes one call after the other."""
+    """A warm process that takes one call after the other, for the agent of a node."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, node_id: str) -> None:
         self._name = name
         self._run: CallRun | None = None
         self._stopped = asyncio.Event()
-        self._found: dict[str, tuple[Remote, float]] = {}
-
-    def _find(self, name: str) -> Remote:
-        """The named actor. Looking it up takes 5 ms of CPU, so what was found stands
-        for a while; a singleton that restarts is the same actor."""
-        now_s = time.monotonic()
-        if name not in self._found or now_s - self._found[name][1] > FOUND_FOR_S:
-            self._found[name] = find(name), now_s
-        return self._found[name][0]
+        self._cost, self._agent = find("cost"), find(f"agent:{node_id}")
 
     async def warm_up(self) -> int:
-        """Reaches the actors that every call needs; returns the process id."""
-        self._find("cost")
+        """Returns the process id."""
         return os.getpid()
 
     async def rehearse(self, assignment: Assignment) -> None:
         """Walks the way of a call without making one, so that the first is quick."""
-        node_id = assignment.spec.node_id
-        cost = self._find("cost")
-        run = CallRun(assignment, cost, self._find(f"agent:{node_id}") if node_id else cost)
-        await run.rehearse()
-        await cost.ping.remote()
+        await CallRun(assignment, self._cost, self._agent).rehearse()
+        await self._cost.ping()
 
     async def run_call(self, assignment: Assignment) -> CallRecord:
         """Runs one call from ring to record.
@@ -58,9 +43,7 @@ class CallSession:
         """
         if self._run is not None:
             raise ProtocolViolation(f"session {self._name} has a call")
-        spec = assignment.spec
-        agent = self._find(f"agent:{spec.node_id}")
-        self._run = CallRun(assignment, self._find("cost"), agent)
+        self._run = CallRun(assignment, self._cost, self._agent)
         try:
             return await self._run.run()
         finally:

@@ -88,7 +88,7 @@ class Settings(BaseSettings):
     pool_blocking_percent: float = Field(1.0, ge=0.001, le=50.0)
     pool_wait_s: float = Field(2.0, ge=0.0, le=4.0, description="the longest wait for a session")
     pool_waiting: int = Field(200, ge=0, le=10_000, description="callers who wait for a session")
-    session_calls: int = Field(200, ge=1, le=1_000_000, description="then it is replaced")
+    session_calls: int = Field(2_000, ge=1, le=1_000_000, description="then it is replaced")
     session_limit_mb: float = Field(300.0, ge=50.0, le=100_000.0, description="as session_calls")
     workers: int = Field(2, ge=1, le=256, description="audio workers")
     idle_timeout_s: float = Field(20.0, ge=1.0, le=600.0)

@@ -8,18 +8,20 @@ in the actor's own process only; `Remote` is a handle of it.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import importlib
 import os
 import secrets
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import ray
 from ray.actor import ActorHandle
+from ray.exceptions import RayActorError
 from ray.util import serialization_addons
 
+from actors.nearby import Nearby, serve
 from actors.rest import Rest, announce
 
 NAMESPACE = "reception"
@@ -55,9 +57,18 @@ class Host:
             self._rest = Rest(bell)
         module, _, name = path.partition(":")
         self._actor = getattr(importlib.import_module(module), name)(*args)
+        self._nearby: asyncio.Server | None = None
 
     async def call(self, method: str, args: tuple[Any, ...]) -> Any:
-        """Calls an async method."""
+        """Calls an async method. The first call comes through Ray; from then on this
+        node's processes can call without it."""
+        if self._nearby is None:
+            with contextlib.suppress(OSError):  # a predecessor still has the address
+                actor_id = ray.get_runtime_context().get_actor_id() or ""
+                self._nearby = await serve(actor_id, self._call)
+        return await self._call(method, args)
+
+    async def _call(self, method: str, args: tuple[Any, ...]) -> Any:
         return await getattr(self._actor, method)(*args)
 
 
@@ -70,32 +81,86 @@ def _set_niceness(niceness: int) -> None:
 
 
 class RemoteMethod:
-    """`handle.method`, with Ray's `remote`."""
+    """`await handle.method(args)`, or `handle.method.remote(args)`."""
 
-    def __init__(self, call: Callable[..., Any], method: str, bell: str) -> None:
-        self._call, self._method, self._bell = call, method, bell
+    def __init__(self, remote: Remote, method: str) -> None:
+        self._remote, self._method = remote, method
+
+    async def __call__(self, *args: Any) -> Any:
+        """Calls an actor in the shortest way; its result.
+
+        Raises:
+            RayError: as Ray's own calls do.
+        """
+        return await self._remote.call(self._method, args)
 
     def remote(self, *args: Any) -> Any:
-        """Sends the call; its result is an ObjectRef."""
-        if self._bell:
-            announce(self._bell)
-        return self._call(self._method, args)
+        """Sends the call through Ray; its result is an ObjectRef."""
+        return self._remote.send(self._method, args)
 
 
 class Remote:
-    """A handle of an actor: `handle.method.remote(args)`."""
+    """An actor: `await remote.method(args)`. One that was found by its name is looked
+    up at the first call, and again after it died.
 
-    def __init__(self, handle: ActorHandle[Any], bell: str = "") -> None:
-        self._handle, self._bell = handle, bell
+    Args:
+        handle: Ray's; None for a named actor.
+        bell: see `Host`.
+        name: in the namespace `reception`.
+    """
+
+    def __init__(
+        self, handle: ActorHandle[Any] | None = None, bell: str = "", name: str = ""
+    ) -> None:
+        self._handle, self._bell, self._name = handle, bell, name
+        self._near: Nearby | None = None
+        self._connecting = asyncio.Lock()
 
     def __getattr__(self, method: str) -> RemoteMethod:
         if method.startswith("_"):
             raise AttributeError(method)
-        return RemoteMethod(self._handle.call.remote, method, self._bell)
+        return RemoteMethod(self, method)
+
+    async def call(self, method: str, args: tuple[Any, ...]) -> Any:
+        """Past Ray if the actor is on this node.
+
+        Raises:
+            RayError: as Ray's own calls do.
+        """
+        try:
+            near = await self._connected()
+            if near is not None:
+                return await near.call(method, args)
+            return await self.send(method, args)
+        except RayActorError:
+            if self._name:
+                self._handle = None
+            raise
+
+    def send(self, method: str, args: tuple[Any, ...]) -> Any:
+        """Through Ray; an ObjectRef. Raises RayActorError."""
+        if self._bell:
+            announce(self._bell)
+        return self._known().call.remote(method, args)
+
+    def _known(self) -> Any:
+        if self._handle is None:
+            try:
+                self._handle = ray.get_actor(self._name, namespace=NAMESPACE)
+            except ValueError:
+                raise RayActorError(error_msg=f"there is no actor {self._name}") from None
+        return self._handle
+
+    async def _connected(self) -> Nearby | None:
+        if self._near is None or self._near.lost:
+            async with self._connecting:
+                if self._near is None or self._near.lost:
+                    self._near = await Nearby.connect(self._known()._actor_id.hex())
+        return self._near
 
     def kill(self) -> None:
         """Ends the actor's process at once; it is not restarted."""
-        ray.kill(self._handle)
+        ray.kill(self._known())
 
 
 def spawn(
@@ -149,6 +214,14 @@ def spawn(
 
 
 def find(name: str) -> Remote:
-    """The named actor. Raises ValueError when there is none."""
-    handle: Any = ray.get_actor(name, namespace=NAMESPACE)
-    return Remote(handle)
+    """The named actor."""
+    return Remote(name=name)
+
+
+def exists(name: str) -> bool:
+    """Whether there is an actor of this name."""
+    try:
+        ray.get_actor(name, namespace=NAMESPACE)
+    except ValueError:
+        return False
+    return True

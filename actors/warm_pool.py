@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Any
 
 import structlog
@@ -32,8 +33,8 @@ Spawn = Callable[[str], Remote]
 Rehearsal = Callable[[], Assignment | None]
 
 
-def spawn_session(name: str) -> Remote:
-    return spawn("actors.session:CallSession", name, name=name, niceness=SOON, rests=True)
+def spawn_session(node_id: str, name: str) -> Remote:
+    return spawn("actors.session:CallSession", name, node_id, name=name, niceness=SOON, rests=True)
 
 
 class WarmPool:
@@ -43,7 +44,7 @@ class WarmPool:
     Args:
         node_id: names the sessions.
         rehearsal: what a new session is warmed up with; None: nothing yet.
-        spawn_one: starts an actor of that name.
+        spawn_one: starts an actor of that name; None for a session's.
     """
 
     def __init__(
@@ -52,9 +53,10 @@ class WarmPool:
         rules: PoolRules,
         sizing: SizerRules,
         rehearsal: Rehearsal,
-        spawn_one: Spawn = spawn_session,
+        spawn_one: Spawn | None = None,
     ) -> None:
-        self._node_id, self._rehearsal, self._spawn = node_id, rehearsal, spawn_one
+        self._node_id, self._rehearsal = node_id, rehearsal
+        self._spawn = spawn_one or partial(spawn_session, node_id)
         self._pool = SessionPool(rules)
         self._sizer = PoolSizer(rules, sizing)
         self._handles: dict[str, Remote] = {}
@@ -80,9 +82,7 @@ class WarmPool:
         are, and keeps the pool at its size from now on."""
         rehearsal = self._rehearsal()
         if rehearsal is not None:
-            await asyncio.gather(
-                *(handle.rehearse.remote(rehearsal) for handle in self._handles.values())
-            )
+            await asyncio.gather(*(handle.rehearse(rehearsal) for handle in self._handles.values()))
         self._background(self._keep_size())
 
     def close(self) -> None:
@@ -207,10 +207,10 @@ class WarmPool:
         handle = self._spawn(name)
         try:
             async with asyncio.timeout(START_TIMEOUT_S):
-                pid = await handle.warm_up.remote()
+                pid = await handle.warm_up()
                 rehearsal = self._rehearsal()
                 if rehearsal is not None:
-                    await handle.rehearse.remote(rehearsal)
+                    await handle.rehearse(rehearsal)
         except (RayError, TimeoutError):
             log.exception("session did not start", session=name)
             self._pool.failed_to_start()
@@ -236,7 +236,7 @@ class WarmPool:
     async def _watch_session(self, name: str, handle: Remote) -> None:
         """Takes a session whose process died out of the pool."""
         try:
-            await handle.until_stopped.remote()
+            await handle.until_stopped()
         except RayError:
             self._pool.remove(name)
             self._handles.pop(name, None)

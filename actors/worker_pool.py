@@ -60,7 +60,7 @@ class WorkerPool:
         for worker in self._workers.values():
             with contextlib.suppress(RayError, TimeoutError):
                 async with asyncio.timeout(STOP_TIMEOUT_S):
-                    await worker.stop.remote()
+                    await worker.stop()
             worker.kill()
 
     def names(self) -> list[str]:
@@ -85,14 +85,12 @@ class WorkerPool:
         if level != AUTO:
             Level.of(level)
         self._level = level
-        await asyncio.gather(
-            *(worker.set_level.remote(level, by) for worker in self._workers.values())
-        )
+        await asyncio.gather(*(worker.set_level(level, by) for worker in self._workers.values()))
 
     async def report(self) -> dict[str, Any]:
         """What they do and measure, and what changed lately and why."""
         names = self.names()
-        measured = await asyncio.gather(*(self._workers[name].stats.remote() for name in names))
+        measured = await asyncio.gather(*(self._workers[name].stats() for name in names))
         workers = {
             name: {"level": news.level, "uplink_tight": news.uplink_tight, **stats}
             for name, stats in zip(names, measured, strict=True)
@@ -114,11 +112,11 @@ class WorkerPool:
             rests=True,
         )
         async with asyncio.timeout(START_TIMEOUT_S):
-            socket = await worker.start.remote()
+            socket = await worker.start()
             await self._warm_up(worker)
             if self._level != AUTO:
-                await worker.set_level.remote(self._level, "the node's setting")
-            news = await worker.news.remote(NOTHING, 0.0)
+                await worker.set_level(self._level, "the node's setting")
+            news = await worker.news(NOTHING, 0.0)
         self._sockets[worker_id], self._news[worker_id] = socket, news
         self._workers[worker_id] = worker
         task = asyncio.create_task(self._watch(number, worker_id, worker))
@@ -128,14 +126,14 @@ class WorkerPool:
     async def _warm_up(self, worker: Remote) -> None:
         if self._provider is not None:
             provider = self._provider
-            await worker.warm_up.remote(provider.provider, provider.base_url, provider.model)
+            await worker.warm_up(provider.provider, provider.base_url, provider.model)
 
     async def _watch(self, number: int, worker_id: str, worker: Remote) -> None:
         """Hears what a worker changes in what it does; replaces it when it dies."""
         try:
             while True:
                 after = self._news[worker_id].number
-                self._news[worker_id] = news = await worker.news.remote(after, NEWS_TIMEOUT_S)
+                self._news[worker_id] = news = await worker.news(after, NEWS_TIMEOUT_S)
                 for change in news.changes:
                     self._note(worker_id, change)
         except RayError:

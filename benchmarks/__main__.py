@@ -7,7 +7,7 @@ import platform
 import sys
 from collections.abc import Callable
 
-from benchmarks import door, frames, link, provider, setup
+from benchmarks import door, frames, growth, link, provider, setup
 from benchmarks.bridges import __main__ as bridges
 
 BENCHMARKS: dict[str, Callable[[], None]] = {
@@ -16,6 +16,7 @@ BENCHMARKS: dict[str, Callable[[], None]] = {
     "link": link.run,
     "provider": provider.run,
     "setup": setup.run,
+    "growth": growth.run,
     "bridges": bridges.run,
 }
 

@@ -28,7 +28,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from actors.assignment import NodeConfig, ProviderConfig
 from actors.settings import Settings, load_settings
-from actors.spawn import NAMESPACE, SOON, Remote, find, spawn
+from actors.spawn import NAMESPACE, SOON, Remote, exists, find, spawn
 from cluster.door_config import DoorConfig
 from reception.call.record import CallRecord, TakenMessage
 from reception.errors import Unavailable
@@ -284,11 +284,11 @@ def _join(address: str, options: dict[str, Any]) -> tuple[Any, subprocess.Popen[
 
 def _start_singletons(deployment: Deployment) -> None:
     for name, path in SINGLETONS.items():
-        try:
-            handle = find(name)
-        except ValueError:
-            handle = spawn(path, deployment.settings, name=name, detached=True, restarts=-1)
-        deployment._handles[name] = handle
+        deployment._handles[name] = (
+            find(name)
+            if exists(name)
+            else spawn(path, deployment.settings, name=name, detached=True, restarts=-1)
+        )
 
 
 def _begin_engine(settings: Settings) -> Engine | None:

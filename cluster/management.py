@@ -18,7 +18,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
-from actors.spawn import find
+from actors.spawn import Remote, find
 from reception.errors import ReceptionError
 from reception.security.admission import RATE_LIMITED, UNAUTHENTICATED
 
@@ -227,6 +227,7 @@ class ManagementApi:
         self._host, self._port, self._node_id = host, port, node_id
         self._server: uvicorn.Server | None = None
         self._serving: asyncio.Task[None] | None = None
+        self._actors: dict[str, Remote] = {}
 
     async def start(self) -> str:
         """Listens; returns the URL."""
@@ -246,6 +247,8 @@ class ManagementApi:
             await self._serving
 
     async def _ask(self, role: str, method: str, *args: Any) -> Any:
-        name = f"{role}:{self._node_id}" if role in ("agent", "door") else role
+        if role not in self._actors:
+            name = f"{role}:{self._node_id}" if role in ("agent", "door") else role
+            self._actors[role] = find(name)
         async with asyncio.timeout(PATIENCE_S):
-            return await getattr(find(name), method).remote(*args)
+            return await getattr(self._actors[role], method)(*args)

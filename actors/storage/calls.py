@@ -22,6 +22,20 @@ MAX_PAGE_SIZE = 1_000
 
 _NOT_IN_JSON = ("transcript", "messages")
 
+# Statements are built once: building one costs more than running it.
+_RECORDS = sa.select(calls.c.session_id, calls.c.record).order_by(
+    calls.c.accepted_at_s.desc(), calls.c.session_id.desc()
+)
+_NEWEST = _RECORDS.where(calls.c.call_id == sa.bindparam("call_id")).limit(1)
+_LINES = (
+    sa.select(transcripts)
+    .where(transcripts.c.session_id.in_(sa.bindparam("sessions", expanding=True)))
+    .order_by(transcripts.c.position)
+)
+_TAKEN = sa.select(messages).where(
+    messages.c.message_id.in_(sa.bindparam("messages", expanding=True))
+)
+
 
 class CallStore:
     """Keeps what is known of each call. Methods block: call them from a thread.
@@ -62,14 +76,8 @@ class CallStore:
 
     def get_call(self, call_id: str) -> CallRecord | None:
         """The newest call with this id."""
-        newest = (
-            sa.select(calls.c.session_id, calls.c.record)
-            .where(calls.c.call_id == call_id)
-            .order_by(calls.c.accepted_at_s.desc(), calls.c.session_id.desc())
-            .limit(1)
-        )
         with self._store.reading() as connection:
-            found = _records(connection, newest)
+            found = _records(connection, _NEWEST, {"call_id": call_id})
             return found[0] if found else None
 
     def list_calls(
@@ -92,9 +100,7 @@ class CallStore:
             raise InvalidRequest(
                 f"page_size is {page_size}: must be 1 to {MAX_PAGE_SIZE}", field="page_size"
             )
-        newest = sa.select(calls.c.session_id, calls.c.record).order_by(
-            calls.c.accepted_at_s.desc(), calls.c.session_id.desc()
-        )
+        newest = _RECORDS
         if state:
             newest = newest.where(calls.c.state == state)
         if page_token:
@@ -167,20 +173,19 @@ def _to_json(record: CallRecord) -> str:
 # ------------------------------------------------------------------ reading
 
 
-def _records(connection: Connection, query: sa.Select[Any]) -> list[CallRecord]:
-    rows = connection.execute(query).all()
+def _records(
+    connection: Connection, query: sa.Select[Any], values: dict[str, Any] | None = None
+) -> list[CallRecord]:
+    rows = connection.execute(query, values or {}).all()
     parsed = [(row.session_id, json.loads(row.record)) for row in rows]
     said: dict[str, list[Said]] = {session_id: [] for session_id, _ in parsed}
-    lines = sa.select(transcripts).where(transcripts.c.session_id.in_(list(said)))
-    for row in connection.execute(lines.order_by(transcripts.c.position)):
+    for row in connection.execute(_LINES, {"sessions": list(said)}) if said else ():
         said[row.session_id].append(
             Said(row.who, row.text, row.at_ms, row.item_id, row.interrupted, row.heard_ms)
         )
     ids = [message_id for _, fields in parsed for message_id in fields["message_ids"]]
-    taken = {
-        row.message_id: _message(row)
-        for row in connection.execute(sa.select(messages).where(messages.c.message_id.in_(ids)))
-    }
+    found = connection.execute(_TAKEN, {"messages": ids}) if ids else ()
+    taken = {row.message_id: _message(row) for row in found}
     return [_record(fields, tuple(said[session_id]), taken) for session_id, fields in parsed]
 
 

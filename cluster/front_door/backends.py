@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from ray.exceptions import RayActorError, RayError, RayTaskError
 
-from actors.spawn import Remote, find
+from actors.spawn import find
 from reception.call.profile import ProfileBook
 from reception.call.record import CallRecord, CallSpec
 from reception.errors import ReceptionError, Unavailable
@@ -60,8 +60,12 @@ class RayBackends:
     """The named actors of the cluster and this node's agent."""
 
     def __init__(self, node_id: str, timeout_s: float = 5.0) -> None:
-        self._node_id, self._timeout_s = node_id, timeout_s
-        self._handles: dict[str, Remote] = {}
+        self._timeout_s = timeout_s
+        self._actors = {
+            "security": find("security"),
+            "cost": find("cost"),
+            "agent": find(f"agent:{node_id}"),
+        }
         self._profiles: tuple[ProfileBook, str] | None = None
 
     async def warm_up(self) -> None:
@@ -139,18 +143,12 @@ class RayBackends:
         themselves, everything else as Unavailable."""
         try:
             async with asyncio.timeout(self._timeout_s + patience_s):
-                return await getattr(self._handle(name), method).remote(*args)
+                return await getattr(self._actors[name], method)(*args)
         except RayTaskError as error:
             if isinstance(error.cause, ReceptionError):
                 raise error.cause from None
             raise
-        except (RayActorError, ValueError) as error:
-            self._handles.pop(name, None)
+        except RayActorError as error:
             raise Unavailable(f"{name} is restarting", retry_after_s=2.0) from error
         except (RayError, TimeoutError) as error:
             raise Unavailable(f"{name} did not answer in time", retry_after_s=2.0) from error
-
-    def _handle(self, name: str) -> Remote:
-        if name not in self._handles:
-            self._handles[name] = find(f"agent:{self._node_id}" if name == "agent" else name)
-        return self._handles[name]

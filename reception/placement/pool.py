@@ -20,7 +20,7 @@ class PoolRules:
 
     floor: int
     ceiling: int
-    calls_per_session: int = 200
+    calls_per_session: int = 2_000
     session_limit_mb: float = 300.0
     waiting: int = 200
     longest_wait_s: float = 2.0
@@ -65,7 +65,7 @@ class SessionPool:
 
     def __init__(self, rules: PoolRules) -> None:
         self._rules = rules
-        self._ready: deque[str] = deque()
+        self._ready: deque[str] = deque()  # who had a call last, last
         self._leased: dict[str, str] = {}
         self._calls: dict[str, int] = {}
         self._starting = 0
@@ -87,11 +87,11 @@ class SessionPool:
         """A started session is ready."""
         self._starting -= 1
         self._calls[session] = 0
-        self._ready.append(session)
+        self._ready.appendleft(session)
 
     def lease(self, lease_id: str) -> str | None:
-        """The session that has been ready longest, or None when none is, or when
-        others wait for it."""
+        """The session that had a call last: its memory is in the caches still. None
+        when none is ready, or when others wait for it."""
         if not self._ready or self._line:
             return None
         return self._take(lease_id)
@@ -115,7 +115,7 @@ class SessionPool:
     def unused(self, session: str) -> None:
         """A leased session had no call: ready again, and the next to be leased."""
         if self._leased.pop(session, None) is not None:
-            self._ready.appendleft(session)
+            self._ready.append(session)
 
     def remove(self, session: str) -> None:
         """A session is dead."""
@@ -125,7 +125,7 @@ class SessionPool:
             self._ready.remove(session)
 
     def _take(self, lease_id: str) -> str:
-        session = self._ready.popleft()
+        session = self._ready.pop()
         self._leased[session] = lease_id
         return session
 
@@ -144,8 +144,8 @@ class SessionPool:
         return max(0, min(missing, room))
 
     def shrink(self, count: int) -> list[str]:
-        """Takes up to `count` ready sessions out, those first that have been
-        idle longest; they are to be stopped."""
+        """Takes up to `count` ready sessions out, those first that have had no call
+        for longest; they are to be stopped."""
         stopped = [self._ready.popleft() for _ in range(min(count, len(self._ready)))]
         for session in stopped:
             del self._calls[session]

@@ -41,7 +41,7 @@ NOT_IN_A_SESSION = {
 
 
 class FakeActor:
-    """Stands for a handle: `actor.method.remote(args)`; a method is a function."""
+    """Stands for a handle: `await actor.method(args)`; a method is a function."""
 
     def __init__(self, **methods: Callable[..., Any]) -> None:
         self.calls: list[tuple[str, tuple[Any, ...]]] = []
@@ -55,7 +55,7 @@ class FakeMethod:
     def __init__(self, actor: FakeActor, name: str, function: Callable[..., Any]) -> None:
         self._actor, self._name, self._function = actor, name, function
 
-    def remote(self, *args: Any) -> Any:
+    def __call__(self, *args: Any) -> Any:
         self._actor.calls.append((self._name, args))
 
         async def answer() -> Any:
@@ -67,7 +67,8 @@ class FakeMethod:
 class House:
     """Two workers, a provider, a session and the actors that it asks."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(actors.session, "find", self.find)
         self.provider = FakeProvider()
         self.workers = [AudioWorker(f"w{n}", str(folder / f"w{n}.sock")) for n in range(2)]
         self.sockets = [str(folder / f"w{n}.sock") for n in range(2)]
@@ -82,7 +83,7 @@ class House:
         self.listener = Listener(
             self.progress_path, lambda news: self.progress.append(decode(news))
         )
-        self.session = CallSession("session:test")
+        self.session = CallSession("session:test", "node")
         self.other_worker = True
         self.doors: list[Link] = []
 
@@ -126,8 +127,7 @@ class House:
 
 @pytest.fixture
 async def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[House]:
-    house = House(tmp_path)
-    monkeypatch.setattr(actors.session, "find", house.find)
+    house = House(tmp_path, monkeypatch)
     house.provider.url = await house.provider.start()
     for worker in house.workers:
         await worker.start()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any, cast
 
@@ -20,11 +20,6 @@ from reception.placement.pool import PoolRules
 from reception.placement.sizer import NodeMemory, SizerRules
 
 
-class Method:
-    def __init__(self, work: Callable[..., Any]) -> None:
-        self.remote = work
-
-
 class FakeSession:
     """What a handle of a session offers; started when the test says so."""
 
@@ -35,11 +30,14 @@ class FakeSession:
         self.stopped: asyncio.Future[None] = loop.create_future()
         self.killed = False
         self.rehearsed = 0
-        self.warm_up = Method(lambda: self.up)
-        self.until_stopped = Method(lambda: self.stopped)
-        self.rehearse = Method(self._rehearse)
 
-    async def _rehearse(self, _: Any) -> None:
+    async def warm_up(self) -> int:
+        return await self.up
+
+    async def until_stopped(self) -> None:
+        await self.stopped
+
+    async def rehearse(self, _: Any) -> None:
         self.rehearsed += 1
 
     def kill(self) -> None:

@@ -21,11 +21,6 @@ from reception.placement.pool import PoolRules
 TELEPHONE = AudioFormat("l16", 8_000)
 
 
-class Method:
-    def __init__(self, work: Callable[..., Any]) -> None:
-        self.remote = work
-
-
 class FakeWorker:
     """What a handle of a worker offers; its news are the test's."""
 
@@ -37,19 +32,17 @@ class FakeWorker:
         self.stopped = self.killed = False
         self.changed = asyncio.Event()
         self.dead = False
-        for name in ("start", "warm_up", "set_level", "news", "stats", "stop"):
-            setattr(self, name, Method(getattr(self, f"_{name}")))
 
-    async def _start(self) -> str:
+    async def start(self) -> str:
         return self.path
 
-    async def _warm_up(self, provider: str, *_: str) -> None:
+    async def warm_up(self, provider: str, *_: str) -> None:
         self.warmed.append(provider)
 
-    async def _set_level(self, level: str, by: str) -> None:
+    async def set_level(self, level: str, by: str) -> None:
         self.levels.append((level, by))
 
-    async def _news(self, after: int, timeout_s: float) -> News:
+    async def news(self, after: int, timeout_s: float) -> News:
         while self.told.number <= after and timeout_s:
             await self.changed.wait()
             self.changed.clear()
@@ -57,10 +50,10 @@ class FakeWorker:
                 raise RayActorError
         return self.told
 
-    async def _stats(self) -> dict[str, float]:
+    async def stats(self) -> dict[str, float]:
         return {"live": 2}
 
-    async def _stop(self) -> None:
+    async def stop(self) -> None:
         self.stopped = True
 
     def tell(self, news: News) -> None:

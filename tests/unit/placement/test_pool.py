@@ -115,15 +115,25 @@ def test_a_pool_is_resized_within_the_rules_ceiling():
     assert pool.wanted() == 0
 
 
-def test_those_idle_longest_are_stopped_first():
+def test_who_had_a_call_last_is_leased_next():
+    pool = filled(floor=3, ceiling=4)
+    first, second = pool.lease("a"), pool.lease("b")
+    pool.give_back(first)
+    pool.give_back(second)
+    pool.starting()
+    pool.add("new")
+    assert [pool.lease(lease) for lease in "cdef"] == [second, first, "s2", "new"]
+
+
+def test_those_that_never_had_a_call_are_stopped_first():
     pool = filled(floor=4, ceiling=4)
-    pool.lease("a")  # s0
+    assert pool.lease("a") == "s0"
     pool.give_back("s0")
     assert pool.shrink(0) == []
-    assert pool.shrink(2) == ["s1", "s2"]
+    assert pool.shrink(2) == ["s3", "s2"]
     assert pool.counts() == PoolSize(ready=2, leased=0, starting=0, waiting=0)
     assert pool.wanted() == 2
-    assert pool.shrink(5) == ["s3", "s0"]
+    assert pool.shrink(5) == ["s1", "s0"]
 
 
 # ---------------------------------------------------------------- waiting
