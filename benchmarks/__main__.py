@@ -7,16 +7,18 @@ import platform
 import sys
 from collections.abc import Callable
 
-from benchmarks import door, frames, growth, link, provider, setup
+from benchmarks import barge_in, door, frames, growth, heavy, link, provider, setup
 from benchmarks.bridges import __main__ as bridges
 
 BENCHMARKS: dict[str, Callable[[], None]] = {
+    "barge-in": barge_in.run,
     "door": door.run,
     "frames": frames.run,
     "link": link.run,
     "provider": provider.run,
     "setup": setup.run,
     "growth": growth.run,
+    "heavy": heavy.run,
     "bridges": bridges.run,
 }
 
