@@ -24,9 +24,10 @@ from actors.storage.engine import Store
 from actors.warm_pool import WarmPool
 from actors.worker_pool import WorkerPool
 from reception.call import progress
+from reception.call.journal import TAKEOVER_S
 from reception.call.profile import Profile, ProfileBook
 from reception.call.record import CallRecord, CallSpec, TakenMessage
-from reception.errors import CallIdInUse, InvalidRequest, NotFound, Unavailable
+from reception.errors import CallIdInUse, InvalidRequest, NotFound, ReceptionError, Unavailable
 from reception.media.codecs import AudioFormat
 from reception.placement.lease import Placement
 from reception.placement.pool import least_loaded
@@ -34,6 +35,7 @@ from reception.placement.pool import least_loaded
 log = structlog.get_logger()
 
 EVENTS_KEPT = 10_000
+TAKEOVERS = 2  # of a call whose sessions die; then it may be the call's fault
 FIRST_SESSIONS = 4  # ready at once; the rest of the pool is filled while calls are taken
 
 T = TypeVar("T")
@@ -85,7 +87,7 @@ class NodeAgent:
         self._progress: Listener | None = None
         self._live: dict[str, _Live] = {}
         self._changes: deque[tuple[int, CallChange]] = deque(maxlen=EVENTS_KEPT)
-        self._sequence = 0
+        self._sequence = self._takeovers = 0
         self._changed = asyncio.Condition()
         self._tasks: set[asyncio.Task[None]] = set()
         self._profiles: ProfileBook | None = None
@@ -260,13 +262,25 @@ class NodeAgent:
         return load
 
     async def _run(self, live: _Live, assignment: Assignment) -> None:
-        """One call on its session, to the end; then the record and the pool."""
-        dead = False
-        try:
-            record = await live.session.run_call(assignment)
-        except RayError as error:
-            log.warning("session lost", call_id=live.record.spec.call_id, error=str(error)[:200])
-            dead = True
+        """One call on its session, or when that dies on another, to the end; then the
+        record and the pool."""
+        record: CallRecord | None = None
+        taken_over: CallRecord | None = None
+        for _ in range(1 + TAKEOVERS):
+            try:
+                record = await live.session.run_call(assignment, taken_over)
+                self._pool.give_back(live.session_id)
+                break
+            except RayError as error:
+                call_id = live.record.spec.call_id
+                log.warning("session lost", call_id=call_id, error=str(error)[:200])
+                self._pool.give_back(live.session_id, dead=True)
+                if not await self._another_session(live):
+                    break
+                taken_over = live.record
+                socket = self._workers.socket(live.worker_id)
+                assignment = replace(assignment, worker_socket=socket)
+        if record is None:
             record = replace(
                 live.record, state="ended", ended_at_s=time.time(), end_reason="internal"
             )
@@ -274,7 +288,18 @@ class NodeAgent:
         self._live.pop(record.spec.call_id, None)
         self._ended += 1
         self._note("ended", record)
-        self._pool.give_back(live.session_id, dead=dead)
+
+    async def _another_session(self, live: _Live) -> bool:
+        """A session that goes on with a call; False when there is none in time."""
+        self._takeovers += 1
+        try:
+            async with asyncio.timeout(TAKEOVER_S):
+                caller = f"{live.record.spec.session_id}/{self._takeovers}"
+                live.session_id = await self._pool.lease(caller)
+                live.session = self._pool.handle(live.session_id)
+        except (ReceptionError, TimeoutError):
+            return False
+        return True
 
     async def another_worker(self, lease_id: str, lost_socket: str) -> str:
         """The call's audio worker at `lost_socket` is gone: the socket of the one
@@ -406,6 +431,7 @@ class NodeAgent:
             "node_id": self._config.node_id,
             "live": len(self._live),
             "ended": self._ended,
+            "takeovers": self._takeovers,
             "pool": self._pool.counts(),
             "sizing": self._pool.stats(),
             "workers": self._load_by_worker(),

@@ -1,4 +1,10 @@
-"""One call on its session: feeds the conversation and carries out its commands."""
+"""One call on its session: feeds the conversation and carries out its commands.
+
+What follows from an event goes to the audio worker in one message with the state after
+it. When the session dies, another one takes that state and the events since, and goes
+on: no command is lost or given twice. What is under way elsewhere is a part of the state
+and begun again; money and messages are told apart by their ids, so none counts twice.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +12,9 @@ import asyncio
 import contextlib
 import json
 import math
+import pickle  # nosec B403 - what a session of this node wrote
 import random
 import time
-from collections.abc import Coroutine
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -36,15 +42,19 @@ from reception.provider.base import DialPlan, ProviderCommand
 LINK_TIMEOUT_S = 5.0
 ACTOR_TIMEOUT_S = 5.0
 STATS_TIMEOUT_S = 3.0
+TAKE_OVER_TIMEOUT_S = 6.0  # more than a worker waits for a door
 TELL_S = 0.1
 MOVE_TIMEOUT_S = 10.0
 MOVE_PAUSE_S = 0.1
 LEAD_MS = 200  # playout's lead at the most
 MAX_WAITING_EVENTS = 1_000
+TELL_STATE_EVERY = 32  # events of which nothing followed
+
+Pending = m.RunTool | m.ReportUsage | m.ReportTranscription | m.Redial
 
 
 class CallRun:
-    """Runs one call; `run` is called once."""
+    """Runs one call; `run` or `take_over` is called once."""
 
     def __init__(self, assignment: Assignment, cost: Remote, agent: Remote) -> None:
         spec = assignment.spec
@@ -61,11 +71,15 @@ class CallRun:
             rng=random.Random(spec.session_id),  # noqa: S311  # nosec B311 - jitter, no secret
         )
         self._told = self._conversation.record()
-        self._inbox: asyncio.Queue[m.ConversationEvent] = asyncio.Queue(MAX_WAITING_EVENTS)
+        # Events with the number of the worker's message that brought them; 0: of our own.
+        self._inbox: asyncio.Queue[tuple[int, tuple[m.ConversationEvent, ...]]] = asyncio.Queue(
+            MAX_WAITING_EVENTS
+        )
+        self._came = self._handled = self._told_events = 0  # messages with events
+        self._pending: dict[str, tuple[Pending, float]] = {}  # and since when (UNIX time)
         self._stats: asyncio.Future[lk.LegStats] = asyncio.get_running_loop().create_future()
         self._tasks: set[asyncio.Task[None]] = set()
         self._link: Link | None = None
-        self._finish: m.FinishCall | None = None
         self._cost_micros = 0
         self._telling: asyncio.TimerHandle | None = None
         self._worker_socket = assignment.worker_socket
@@ -79,10 +93,23 @@ class CallRun:
 
     async def run(self) -> CallRecord:
         """The call from attaching to its record."""
+        return await self._run(None)
+
+    async def take_over(self, told: CallRecord) -> CallRecord:
+        """The rest of a call whose session has died.
+
+        Args:
+            told: what the node agent knows of the call.
+        """
+        return await self._run(told)
+
+    async def _run(self, told: CallRecord | None) -> CallRecord:
         try:
             self._link = await Link.connect(self._worker_socket + SESSION_SUFFIX, LINK_TIMEOUT_S)
-            self._link.handle(self._on_frame, self._on_link_end)
             self._link.send(lk.SessionToWorker(attach=self._attach(self._opening())))
+            if told is None or not await self._resume(told):
+                self._carry_out(self._conversation.start(time.monotonic()))
+            self._link.handle(self._on_frame, self._on_link_end)
             await self._converse()
             return await self._wind_up()
         except Unavailable:
@@ -100,6 +127,7 @@ class CallRun:
         """Everything up to attaching: the link, the opening, the record."""
         link = await Link.connect(self._assignment.worker_socket + SESSION_SUFFIX, LINK_TIMEOUT_S)
         self._attach(self._opening()).SerializeToString()
+        pickle.loads(self._checkpoint())  # noqa: S301  # nosec B301
         caller_messages.call_of(self._record("")).SerializeToString()
         await link.close()
 
@@ -131,6 +159,7 @@ class CallRun:
             lease_id=spec.lease_id,
             dial_plan=json.dumps(asdict(plan)).encode(),
             leg_config=json.dumps(asdict(leg)).encode(),
+            checkpoint=self._checkpoint() if self._moves else b"",
         )
 
     def _frames_before(self) -> int:
@@ -141,60 +170,115 @@ class CallRun:
         passed_ms = (time.monotonic() - self._began_s) * 1000 + LEAD_MS
         return math.ceil(passed_ms / self._spec.ptime_ms)
 
+    # ------------------------------------------------------------- one session after another
+
+    def _checkpoint(self) -> bytes:
+        shell = (self._pending, self._cost_micros, self._moves, self._listening, self._began_s)
+        return pickle.dumps((self._conversation.checkpoint(), shell), pickle.HIGHEST_PROTOCOL)
+
+    async def _resume(self, told: CallRecord) -> bool:
+        """From where the session before this one was. False: it did nothing yet.
+
+        Raises:
+            Unavailable: the worker knows nothing of the call.
+        """
+        assert self._link is not None
+        frame = None
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(TAKE_OVER_TIMEOUT_S):
+                frame = await self._link.receive()
+        first = lk.WorkerToSession.FromString(frame[1]) if frame else lk.WorkerToSession()
+        if first.WhichOneof("message") not in ("resume", "attached"):
+            raise Unavailable("the call that was to be taken over is gone")
+        self._told = told
+        self._came = self._handled = self._told_events = first.resume.events
+        if not first.resume.checkpoint:
+            return False
+        conversation, shell = pickle.loads(first.resume.checkpoint)  # noqa: S301  # nosec B301
+        self._conversation.resume(conversation)
+        pending, self._cost_micros, self._moves, self._listening, self._began_s = shell
+        for command, since_s in pending.values():
+            self._begin(command, since_s)
+        return True
+
     # ------------------------------------------------------------- the loop
 
     async def _converse(self) -> None:
         conversation = self._conversation
-        self._execute(conversation.start(time.monotonic()))
-        while self._finish is None:
+        while conversation.finish is None:
             deadline_s = conversation.next_deadline_s()
             wait_s = None if deadline_s is None else max(0.0, deadline_s - time.monotonic())
             try:
                 async with asyncio.timeout(wait_s):
-                    event = await self._inbox.get()
+                    number, events = await self._inbox.get()
             except TimeoutError:
-                self._execute(conversation.handle_timer(time.monotonic()))
+                self._carry_out(conversation.handle_timer(time.monotonic()))
             else:
-                self._execute(conversation.handle(event, time.monotonic()))
+                now_s = time.monotonic()
+                commands = [
+                    command for event in events for command in conversation.handle(event, now_s)
+                ]
+                for event in events:
+                    if isinstance(event, m.ToolFinished):
+                        self._pending.pop(event.call_id, None)
+                self._handled = number or self._handled
+                self._carry_out(commands)
             self._tell_agent_soon()
 
-    def _execute(self, commands: list[m.ConversationCommand]) -> None:
+    def _carry_out(self, commands: list[m.ConversationCommand]) -> None:
+        """All of it, or after this session's death nothing."""
+        step = lk.Step()
         for command in commands:
             match command:
                 case m.ToProvider(event):
-                    self._send(provider_event=self._codec.encode(event).encode())
+                    step.messages.add(provider_event=self._codec.encode(event).encode())
                 case m.StopPlayout():
-                    self._send(stop_playout=lk.StopPlayout())
+                    step.messages.add(stop_playout=lk.StopPlayout())
                 case m.Listen(on):
                     self._listening = on
-                    self._send(listen=lk.Listen(on=on))
-                case m.RunTool():
-                    self._background(self._run_tool(command))
-                case m.ReportUsage():
-                    self._background(self._report_usage(command))
-                case m.ReportTranscription():
-                    self._background(self._report_transcription(command))
-                case m.Redial():
-                    self._background(self._redial(command))
-                case m.FinishCall():
-                    self._finish = command
+                    step.messages.add(listen=lk.Listen(on=on))
+                case m.RunTool() | m.ReportUsage() | m.ReportTranscription() | m.Redial():
+                    self._begin(command, time.time())
+                case m.FinishCall(drain_ms=drain_ms):
+                    step.messages.add(finish=lk.Finish(drain_ms=drain_ms))
                 case _:
-                    self._send(to_caller=caller_messages.encode(command))
+                    step.messages.add(to_caller=caller_messages.encode(command))
+        if commands or self._handled - self._told_events >= TELL_STATE_EVERY:
+            step.checkpoint, step.events = self._checkpoint(), self._handled
+            self._told_events = self._handled
+            self._send(step=step)
+
+    def _begin(self, command: Pending, since_s: float) -> None:
+        """What happens elsewhere; the state has it until it is done."""
+        match command:
+            case m.RunTool():
+                key, work = command.call_id, self._run_tool(command, since_s)
+            case m.ReportUsage():
+                key, work = f"usage {command.response_id}", self._report_usage(command)
+            case m.ReportTranscription():
+                key, work = f"words {command.item_id}", self._report_transcription(command)
+            case m.Redial():
+                key, work = "dial", self._redial(command)
+        self._pending[key] = command, since_s
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        if not isinstance(command, m.RunTool):  # that one is done when its result is in
+            task.add_done_callback(lambda _: self._done(key, command))
+
+    def _done(self, key: str, command: Pending) -> None:
+        if self._pending.get(key, (None, 0.0))[0] is command:
+            del self._pending[key]
 
     def _send(self, **field: Any) -> None:
         if self._link is not None:
             self._link.send(lk.SessionToWorker(**field))
 
-    def _background(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.ensure_future(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    def _put(self, event: m.ConversationEvent) -> None:
+    def _put(self, *events: m.ConversationEvent, number: int = 0) -> None:
         """Events past the inbox's bound mean that something runs away: the link
         is cut, which ends the call with a record."""
         try:
-            self._inbox.put_nowait(event)
+            self._inbox.put_nowait((number, events))
         except asyncio.QueueFull:
             if self._link is not None:
                 self._link.abort()
@@ -205,40 +289,50 @@ class CallRun:
         if kind is not Kind.CONTROL:
             return
         message = lk.WorkerToSession.FromString(body)
+        which = message.WhichOneof("message")
+        if which in ("attached", "resume"):
+            return
+        self._came += 1
+        if which == "stats":
+            if not self._stats.done():
+                self._stats.set_result(message.stats)
+        else:
+            self._put(*self._events(message), number=self._came)
+
+    def _events(self, message: lk.WorkerToSession) -> tuple[m.ConversationEvent, ...]:
         match message.WhichOneof("message"):
             case "provider_event":
-                self._put(m.FromProvider(self._codec.decode(message.provider_event)))
+                return (m.FromProvider(self._codec.decode(message.provider_event)),)
             case "provider_state":
                 state = message.provider_state
                 up = m.ProviderUp()
-                self._put(up if state.up else m.ProviderDown(state.code, state.reason))
+                return (up if state.up else m.ProviderDown(state.code, state.reason),)
             case "from_caller":
-                for event in caller_messages.decode(message.from_caller):
-                    self._put(event)
+                return tuple(caller_messages.decode(message.from_caller))
             case "playout":
-                self._put(_playout_event(message.playout))
+                return (_playout_event(message.playout),)
             case "leg_gone":
-                self._put(m.CallerGone(message.leg_gone.reason))
+                return (m.CallerGone(message.leg_gone.reason),)
             case "leg_refused":
-                refused = message.leg_refused
-                self._put(m.LegRefused(refused.field, refused.message))
-            case "stats":
-                if not self._stats.done():
-                    self._stats.set_result(message.stats)
+                return (m.LegRefused(message.leg_refused.field, message.leg_refused.message),)
+            case _:
+                return ()
 
     def _on_link_end(self) -> None:
         """The worker is gone, or this call let go of it."""
         self._link = None
-        if self._finish is None:
+        if self._conversation.finish is None:
             self._put(m.MediaLost())
         elif not self._stats.done():
             self._stats.set_result(lk.LegStats())
 
     # ------------------------------------------------------------- tools, money
 
-    async def _run_tool(self, command: m.RunTool) -> None:
+    async def _run_tool(self, command: m.RunTool, since_s: float) -> None:
+        """A function that is run again by another session has the same time, and so its
+        message the same id: it is kept once."""
         outcome = tools.run(
-            command.name, command.arguments, self._assignment.profile, time.time(), self._spec
+            command.name, command.arguments, self._assignment.profile, since_s, self._spec
         )
         output, effect = outcome.output, outcome.effect
         if isinstance(effect, tools.Message):
@@ -315,6 +409,7 @@ class CallRun:
                     raise Unavailable("no audio worker takes the call") from error
                 await asyncio.sleep(MOVE_PAUSE_S)
         self._moves += 1
+        self._came = self._handled = self._told_events = 0  # it counts for itself
         self._link.handle(self._on_frame, self._on_link_end)
 
     def _tell_agent_soon(self) -> None:
@@ -335,9 +430,8 @@ class CallRun:
 
     async def _wind_up(self) -> CallRecord:
         """Plays out, closes the provider, settles, says how the call went."""
-        finish = self._finish
+        finish = self._conversation.finish
         assert finish is not None
-        self._send(finish=lk.Finish(drain_ms=finish.drain_ms))
         stats = lk.LegStats()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(STATS_TIMEOUT_S + finish.drain_ms / 1000):
@@ -357,6 +451,7 @@ class CallRun:
             self._tell_caller(rv.ReceptionMessage(hangup=rv.Hangup(reason=finish.reason)))
         summary = rv.CallSummary(call=caller_messages.call_of(record))
         self._tell_caller(rv.ReceptionMessage(summary=summary))
+        self._send(over=lk.Over())
         return record
 
     def _tell_caller(self, message: rv.ReceptionMessage) -> None:

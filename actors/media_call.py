@@ -7,6 +7,7 @@ import contextlib
 import json
 import time
 from collections.abc import Callable
+from typing import Any
 
 import structlog
 from google.protobuf.message import DecodeError
@@ -19,6 +20,7 @@ from actors.provider_leg import ProviderLeg
 from actors.recording import Recorder, Recording
 from protos.link.v1 import link_pb2 as lk
 from protos.reception.v1 import reception_pb2 as rv
+from reception.call.journal import TAKEOVER_S, Journal
 from reception.call.validation import LegGuard
 from reception.errors import ReceptionError
 from reception.framing import Kind, split_audio
@@ -49,7 +51,8 @@ class MediaCall:
     """Joins the door's link, the session's link and the provider's socket.
 
     Everything that happens per frame happens here, in callbacks of the links;
-    what to say and do is the session's business.
+    what to say and do is the session's business. When the session dies, audio goes on
+    both ways and its events are kept, until another one takes its place (`adopt`).
     """
 
     def __init__(
@@ -61,7 +64,7 @@ class MediaCall:
         recorder: Recorder,
         effort: Effort,
     ) -> None:
-        self.call_id = attach.call_id
+        self.call_id, self.lease_id = attach.call_id, attach.lease_id
         self._door, self._session, self._on_end = door, session, on_end
         config = LegConfig.of(json.loads(attach.leg_config))
         self._effort = effort
@@ -91,6 +94,9 @@ class MediaCall:
         self._first_plan = attach.dial_plan
         self._listening = config.listening
         self._finishing: asyncio.Task[None] | None = None
+        self._journal: Journal[lk.WorkerToSession] = Journal(attach.checkpoint)
+        self._over = False
+        self._orphaned: asyncio.TimerHandle | None = None
         self._drained = asyncio.Event()
         self._ended = False
         self._up_us = 0
@@ -102,8 +108,31 @@ class MediaCall:
         self._session.send(lk.WorkerToSession(attached=attached))
         self._door.send(lk.WorkerToDoor(attached=attached))
         self._provider.dial(self._first_plan)
-        self._session.handle(self._on_session_frame, self._on_session_end)
+        self._serve(self._session)
         self._door.handle(self._on_door_frame, self._on_door_end)
+
+    def adopt(self, session: Link) -> None:
+        """Another session goes on where the one before it was; that is cut off."""
+        if self._orphaned is not None:
+            self._orphaned.cancel()
+        before, self._session = self._session, session
+        before.abort()
+        journal = self._journal
+        resume = lk.Resume(checkpoint=journal.checkpoint, events=journal.events)
+        session.send(lk.WorkerToSession(resume=resume))
+        for event in journal.since():
+            session.send(event)
+        self._serve(session)
+
+    def _serve(self, session: Link) -> None:
+        session.handle(self._on_session_frame, lambda: self._on_session_end(session))
+
+    def _tell(self, **event: Any) -> None:
+        """An event for the session, or for the one after it."""
+        message = lk.WorkerToSession(**event)
+        if not self._journal.add(message):
+            self._fail("the call's session does not answer")
+        self._session.send(message)
 
     # ------------------------------------------------------------- the caller
 
@@ -141,7 +170,7 @@ class MediaCall:
             case _:
                 self._refuse("message", "message is empty: exactly one field must be set")
                 return
-        self._session.send(lk.WorkerToSession(from_caller=raw))
+        self._tell(from_caller=raw)
 
     def _on_audio(self, audio: rv.Audio, stamp_ns: int) -> None:
         self._guard.audio(len(audio.payload))
@@ -157,7 +186,7 @@ class MediaCall:
             self._pass_held_event_on()
         if heard.keys:
             pressed = rv.CallerMessage(dtmf=rv.Dtmf(digits=heard.keys))
-            self._session.send(lk.WorkerToSession(from_caller=pressed.SerializeToString()))
+            self._tell(from_caller=pressed.SerializeToString())
         for audio in heard.audio:
             self._stats.caller_audio_ms += self._leg_format.duration_ms(len(audio))
             if self._recording is not None:
@@ -173,7 +202,7 @@ class MediaCall:
         self._door.send(lk.WorkerToDoor(abort=abort))
         self._listening = False
         refused = lk.LegRefused(field=field, message=message)
-        self._session.send(lk.WorkerToSession(leg_refused=refused))
+        self._tell(leg_refused=refused)
 
     def _on_door_control(self, message: lk.DoorToWorker) -> None:
         if message.HasField("first_audio_sent"):
@@ -183,21 +212,26 @@ class MediaCall:
             self._listening = False
             self._silence(time.monotonic())
             self._drained.set()
-            self._session.send(lk.WorkerToSession(leg_gone=message.leg_gone))
+            self._tell(leg_gone=message.leg_gone)
 
     def _on_door_end(self) -> None:
         self._drained.set()
         if not self._ended:
             gone = lk.LegGone(reason="caller_vanished")
-            self._session.send(lk.WorkerToSession(leg_gone=gone))
+            self._tell(leg_gone=gone)
 
     # ------------------------------------------------------------- the session
 
     def _on_session_frame(self, kind: Kind, body: bytes) -> None:
-        if kind is not Kind.CONTROL:
-            return
-        message = lk.SessionToWorker.FromString(body)
+        if kind is Kind.CONTROL:
+            self._carry_out(lk.SessionToWorker.FromString(body))
+
+    def _carry_out(self, message: lk.SessionToWorker) -> None:
         match message.WhichOneof("message"):
+            case "step":
+                for each in message.step.messages:
+                    self._carry_out(each)
+                self._journal.keep(message.step.checkpoint, message.step.events)
             case "provider_event":
                 self._provider.pass_on(message.provider_event.decode())
             case "to_caller":
@@ -207,18 +241,31 @@ class MediaCall:
             case "listen":
                 self._listening = message.listen.on
             case "finish":
-                self._finishing = asyncio.create_task(self._finish(message.finish.drain_ms))
+                if self._finishing is None:
+                    self._finishing = asyncio.create_task(self._finish(message.finish.drain_ms))
             case "attach":
                 self._provider.dial(message.attach.dial_plan)
+            case "over":
+                self._over = True
 
-    def _on_session_end(self) -> None:
-        """The session closed its link: in order after `finish`, else it died."""
-        if self._finishing is None:
-            abort = lk.Abort(code=INTERNAL, message="the call's session ended unexpectedly")
-            self._door.send(lk.WorkerToDoor(abort=abort))
-        else:
+    def _on_session_end(self, session: Link) -> None:
+        """The session closed its link: in order when all is over, else it died."""
+        if session is not self._session or self._ended:
+            return
+        if self._over:
             self._door.send(lk.WorkerToDoor(finished=lk.Finished()))
-        self._end()
+            self._end()
+            return
+        log.warning("call without its session", call_id=self.call_id)
+        self._orphaned = asyncio.get_running_loop().call_later(
+            TAKEOVER_S, self._fail, "the call's session ended unexpectedly"
+        )
+
+    def _fail(self, message: str) -> None:
+        """Nobody is there to say what comes next."""
+        if not self._ended:
+            self._door.send(lk.WorkerToDoor(abort=lk.Abort(code=INTERNAL, message=message)))
+            self._end()
 
     async def _finish(self, drain_ms: int) -> None:
         """Plays out what was made, closes the provider's socket, reports totals."""
@@ -231,7 +278,7 @@ class MediaCall:
                     await self._drained.wait()
         await self._provider.hang_up()
         await self._count()
-        self._session.send(lk.WorkerToSession(stats=self._stats))
+        self._tell(stats=self._stats)
 
     async def _count(self) -> None:
         stats, counts = self._stats, self._caller.counts
@@ -251,7 +298,7 @@ class MediaCall:
     # ------------------------------------------------------------- the provider
 
     def _on_provider_state(self, state: lk.ProviderState) -> None:
-        self._session.send(lk.WorkerToSession(provider_state=state))
+        self._tell(provider_state=state)
 
     def _on_provider(self, event: ProviderEvent, raw: bytes) -> None:
         match event:
@@ -272,7 +319,7 @@ class MediaCall:
                 if self._caller.barge_in and not self._caller.barge_in.provider_stopped():
                     self._held_event = b""  # a cough, from beginning to end
                     return
-        self._session.send(lk.WorkerToSession(provider_event=raw))
+        self._tell(provider_event=raw)
         self.tick(time.monotonic())
 
     def _interrupts(self) -> bool:
@@ -285,7 +332,7 @@ class MediaCall:
     def _pass_held_event_on(self) -> None:
         held, self._held_event = self._held_event, b""
         if held:
-            self._session.send(lk.WorkerToSession(provider_event=held))
+            self._tell(provider_event=held)
 
     def _on_answer(self, delta: AudioDelta) -> None:
         audio = self._provider.answer(delta)
@@ -379,7 +426,7 @@ class MediaCall:
         playout = lk.Playout(
             kind=kind, item_id=item_id, heard_ms=heard_ms, gateway_us=gateway_us, at_ns=at_ns
         )
-        self._session.send(lk.WorkerToSession(playout=playout))
+        self._tell(playout=playout)
 
     # ------------------------------------------------------------- the end
 
@@ -392,6 +439,8 @@ class MediaCall:
     async def close(self) -> None:
         """Frees everything: sockets, tasks, links."""
         self._ended = True
+        if self._orphaned is not None:
+            self._orphaned.cancel()
         if self._recording is not None:
             self._recording.end(time.monotonic())
         await self._provider.hang_up()

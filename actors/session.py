@@ -35,17 +35,22 @@ class CallSession:
         await CallRun(assignment, self._cost, self._agent).rehearse()
         await self._cost.ping()
 
-    async def run_call(self, assignment: Assignment) -> CallRecord:
+    async def run_call(
+        self, assignment: Assignment, taken_over: CallRecord | None = None
+    ) -> CallRecord:
         """Runs one call from ring to record.
+
+        Args:
+            taken_over: what is known of a call whose session has died: the rest of it.
 
         Raises:
             ProtocolViolation: a call is already running here.
         """
         if self._run is not None:
             raise ProtocolViolation(f"session {self._name} has a call")
-        self._run = CallRun(assignment, self._cost, self._agent)
+        run = self._run = CallRun(assignment, self._cost, self._agent)
         try:
-            return await self._run.run()
+            return await (run.run() if taken_over is None else run.take_over(taken_over))
         finally:
             self._run = None
 

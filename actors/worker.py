@@ -51,7 +51,7 @@ class AudioWorker:
         self._worker_id, self._path = worker_id, path
         self._effort = Effort(targets or Targets())
         self._recorder = Recorder(Path(recordings_path))
-        self._calls: set[MediaCall] = set()
+        self._calls: dict[str, MediaCall] = {}  # by their leases
         self._doors: dict[str, asyncio.Future[Link]] = {}
         self._servers: list[LinkServer] = []
         self._clocks: list[asyncio.Task[None]] = []
@@ -84,7 +84,7 @@ class AudioWorker:
             clock.cancel()
         for server in self._servers:
             server.close()
-        for call in list(self._calls):
+        for call in list(self._calls.values()):
             await call.close()
         for waiting in self._doors.values():
             if waiting.done():
@@ -133,6 +133,9 @@ class AudioWorker:
         if not attach.lease_id:
             link.abort()
             return
+        if attach.lease_id in self._calls:
+            self._calls[attach.lease_id].adopt(link)
+            return
         door = self._door_future(attach.lease_id)
         try:
             async with asyncio.timeout(ATTACH_TIMEOUT_S):
@@ -143,7 +146,7 @@ class AudioWorker:
         finally:
             self._doors.pop(attach.lease_id, None)
         call = MediaCall(door_link, link, attach, self._on_call_end, self._recorder, self._effort)
-        self._calls.add(call)
+        self._calls[attach.lease_id] = call
         self._served += 1
         call.begin()
 
@@ -165,7 +168,8 @@ class AudioWorker:
     # ------------------------------------------------------------- running
 
     def _on_call_end(self, call: MediaCall) -> None:
-        self._calls.discard(call)
+        if self._calls.get(call.lease_id) is call:
+            del self._calls[call.lease_id]
         self._later(call.close())
 
     def _later(self, work: Coroutine[None, None, None]) -> None:
@@ -191,7 +195,7 @@ class AudioWorker:
                 await asyncio.sleep(0)
             now_s = time.monotonic()
             self._effort.woke(now_s - next_s)
-            for call in list(self._calls):
+            for call in list(self._calls.values()):
                 try:
                     call.pace(now_s)
                 except Exception:
@@ -202,12 +206,14 @@ class AudioWorker:
         """Once a second: is there room to do more, or is it to be less?"""
         while True:
             await asyncio.sleep(LOOK_S)
-            if self._effort.observe(worst([call.uplink for call in self._calls]), time.monotonic()):
+            if self._effort.observe(
+                worst([call.uplink for call in self._calls.values()]), time.monotonic()
+            ):
                 self._adapt()
 
     def _adapt(self) -> None:
         plan = self._effort.plan
-        for call in self._calls:
+        for call in self._calls.values():
             call.adapt(plan)
 
 

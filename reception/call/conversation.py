@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from reception.call import messages as m
@@ -28,6 +28,7 @@ LAST_WORDS_S = 10.0
 DIGIT_PAUSE_S = 1.5
 DRAIN_MS = 1_000
 _REFUSED = frozenset({401, 402, 403, 404})
+_GIVEN = ("_spec", "_profile", "_model", "_configuration", "_rng")  # to the next one as well
 _TALKING = frozenset(
     {State.GREETING, State.LISTENING, State.CALLER_SPEAKING, State.THINKING, State.SPEAKING}
     | {State.TOOL_RUNNING}
@@ -81,6 +82,7 @@ class Conversation:
         self._billed: set[str] = set()
         self._taken: list[TakenMessage] = []
         self._end_reason = self._transferred_to = ""
+        self.finish: m.FinishCall | None = None  # once the call has ended
 
     # ------------------------------------------------------------- the shell's side
 
@@ -121,6 +123,15 @@ class Conversation:
             _TIMERS[name](self)
             self._settle()
         return self._take()
+
+    def checkpoint(self) -> dict[str, Any]:
+        """All that the call has come to. Values of plain classes, to be kept as a copy."""
+        return {name: value for name, value in vars(self).items() if name not in _GIVEN}
+
+    def resume(self, checkpoint: Mapping[str, Any]) -> None:
+        """Goes on where another conversation of the same call was; `start` has no part
+        in it."""
+        vars(self).update(checkpoint)
 
     def record(self) -> CallRecord:
         """The call record as it is now; costs and times of day are the shell's."""
@@ -535,7 +546,8 @@ class Conversation:
         self._go(State.ENDED)
         self._deadlines.clear()
         self._end_reason = reason
-        self._tell(m.FinishCall(reason, hangup, DRAIN_MS if hangup else 0))
+        self.finish = m.FinishCall(reason, hangup, DRAIN_MS if hangup else 0)
+        self._tell(self.finish)
 
 
 _HANDLERS: dict[type, Callable[[Conversation, Any], None]] = {

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
+import json
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable
@@ -246,6 +248,91 @@ async def test_a_call_goes_on_with_another_worker(house: House) -> None:
     record = await call
     assert (record.end_reason, record.stats["moves"]) == ("caller_hangup", 1)
     assert record.transcript[-1].text == "As I said."
+
+
+async def goes_on(house: House, call: asyncio.Task[CallRecord]) -> asyncio.Task[CallRecord]:
+    """The call's session is gone; another one takes it over."""
+    call.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await call
+    house.session = CallSession("session:other", "node")
+    told = CallRecord(SPEC, "active", "speaking", "m")
+    return asyncio.create_task(house.session.run_call(house.assignment(), told))
+
+
+async def test_another_session_goes_on_where_one_died(house: House) -> None:
+    call, door, connection = await house.answered()
+    await house.told("response.create")
+    await say(connection, "r0", "i0", WORDS, audio_ms=1_000)
+    first = await audio(door)
+    call = await goes_on(house, call)
+    await send(
+        connection, "response.done",
+        response={"id": "r0", "status": "completed", "usage": {"total_tokens": 1}},
+    )  # fmt: skip
+    heard = [(await audio(door)).sequence for _ in range(49)]
+    assert heard == list(range(first.sequence + 1, first.sequence + 50))
+    await asyncio.sleep(0.3)  # it is played
+    await send(connection, "input_audio_buffer.speech_started", item_id="u1", audio_start_ms=0)
+    await send(connection, "input_audio_buffer.speech_stopped", item_id="u1", audio_end_ms=900)
+    await say(connection, "r1", "i1", "As I said.")
+    async with asyncio.timeout(5):
+        while (await audio(door)).item_id != "i1":
+            pass
+    assert house.provider.open == 1
+    hang_up(door)
+    record = await call
+    assert record.end_reason == "caller_hangup"
+    assert [said.text for said in record.transcript if said.text] == [WORDS, "As I said."]
+    assert [args[1] for name, args in house.cost.calls if name == "usage"] == ["r0"]
+
+
+async def test_a_session_that_dies_at_once_leaves_the_whole_call_to_the_next(house: House) -> None:
+    call, door, connection = await house.answered()
+    call = await goes_on(house, call)
+    await house.told("response.create")
+    await say(connection, "r0", "i0", "Good day.")
+    await audio(door)
+    hang_up(door)
+    assert [said.text for said in (await call).transcript] == ["Good day."]
+
+
+async def test_a_message_is_kept_once_though_its_session_dies_meanwhile(house: House) -> None:
+    call, door, connection = await house.answered()
+    await house.told("response.create")
+    await say(connection, "r0", "i0", "Good day.")
+    kept = house.agent._methods["save_message"]
+    never: asyncio.Future[None] = asyncio.Future()
+    house.agent._methods["save_message"] = lambda *_: never
+    await send(connection, "response.created", response={"id": "r1", "status": "in_progress"})
+    await send(
+        connection, "response.function_call_arguments.done",
+        response_id="r1", item_id="f1", call_id="tool1", name="take_message",
+        arguments=json.dumps({"for_whom": "Sales", "message": "Call me", "caller_name": "Ann",
+                              "phone_number": "+49301234567"}),
+    )  # fmt: skip
+    async with asyncio.timeout(5):
+        while not house.agent.calls:
+            await asyncio.sleep(0.01)
+    house.agent._methods["save_message"] = kept
+    call = await goes_on(house, call)
+    await send(connection, "response.done", response={"id": "r1", "status": "completed"})
+    result = await house.told("conversation.item.create")
+    assert result["item"]["type"] == "function_call_output"
+    saved = [args for name, args in house.agent.calls if name == "save_message"]
+    assert len(saved) == 2
+    assert saved[0] == saved[1]  # the same message, by which the store tells them apart
+    hang_up(door)
+    assert len((await call).messages) == 1
+
+
+async def test_where_the_call_is_gone_too_there_is_a_record(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("actors.call_run.TAKE_OVER_TIMEOUT_S", 0.2)
+    told = CallRecord(SPEC, "active", "speaking", "m")
+    record = await asyncio.wait_for(house.session.run_call(house.assignment(), told), 5)
+    assert (record.state, record.end_reason) == ("ended", "internal")
 
 
 async def test_without_another_worker_the_call_ends_with_a_record(

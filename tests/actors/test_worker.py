@@ -356,6 +356,7 @@ async def test_the_session_finishes_in_order(connect, provider, worker):
         await call.connection.wait_closed()
     summary = rv.ReceptionMessage(summary=rv.CallSummary(call=rv.Call(call_id="c1")))
     call.session.send(lk.SessionToWorker(to_caller=summary.SerializeToString()))
+    call.session.send(lk.SessionToWorker(over=lk.Over()))
     await call.session.close()
     _, got = await call.to_caller("summary")
     assert got.call.call_id == "c1"
@@ -365,13 +366,59 @@ async def test_the_session_finishes_in_order(connect, provider, worker):
     assert (await worker.stats())["live"] == 0
 
 
-async def test_a_session_that_dies_ends_the_stream_as_our_fault(connect, provider):
+async def test_where_no_session_goes_on_the_stream_ends_as_our_fault(
+    connect, provider, monkeypatch
+):
+    monkeypatch.setattr("actors.media_call.TAKEOVER_S", 0.2)
     call = await connect()
     call.session.abort()
     abort = await call.door_control("abort")
     assert abort.code == 13
     async with asyncio.timeout(2):
         await call.connection.wait_closed()
+
+
+async def test_another_session_gets_the_last_state_and_what_came_since(
+    connect, link_to, provider, worker
+):
+    call = await connect()
+    assert (await call.from_worker("provider_state")).up
+    said = rv.ReceptionMessage(transcript=rv.Transcript(text="hello"))
+    step = lk.Step(checkpoint=b"state", events=1)
+    step.messages.add(to_caller=said.SerializeToString())
+    step.messages.add(provider_event=b'{"type":"response.create"}')
+    call.session.send(lk.SessionToWorker(step=step))
+    assert (await call.to_caller("transcript"))[1].text == "hello"
+    await speak(call.connection, "i1", FRAME * 50)
+    await call.playout(lk.Playout.STARTED)
+    call.session.abort()
+    await send(call.connection, "response.output_audio.done", response_id="r1", item_id="i1")
+    frames = [(await call.to_caller("audio"))[1].sequence for _ in range(20)]  # audio goes on
+    assert frames == list(range(frames[0], frames[0] + 20))
+    call.session = await link_to(SESSION_SUFFIX)
+    call.session.send(attach(provider.url))
+    resume = await call.from_worker("resume")
+    assert (resume.checkpoint, resume.events) == (b"state", 1)
+    assert (await call.from_worker("playout")).kind == lk.Playout.STARTED
+    assert b"audio.done" in await call.from_worker("provider_event")
+    assert (await call.playout(lk.Playout.DRAINED)).item_id == ""
+    assert provider.open == 1
+    assert (await worker.stats())["live"] == 1
+
+
+async def test_a_session_that_was_taken_for_dead_is_cut_off(connect, link_to, provider):
+    call = await connect()
+    frozen, call.session = call.session, await link_to(SESSION_SUFFIX)
+    call.session.send(attach(provider.url))
+    await call.from_worker("resume")
+    async with asyncio.timeout(2):
+        while await frozen.receive() is not None:
+            pass
+    late = rv.ReceptionMessage(hangup=rv.Hangup(reason="late"))
+    frozen.send(lk.SessionToWorker(to_caller=late.SerializeToString()))
+    call.session.send(lk.SessionToWorker(over=lk.Over()))
+    await call.session.close()
+    await call.door_control("finished")
 
 
 async def test_a_door_that_dies_is_told_to_the_session(connect):

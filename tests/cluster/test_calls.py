@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
@@ -236,27 +237,72 @@ def test_without_a_valid_key_nothing_is_answered(node: Deployment, key_given: st
     assert outcome.status == "UNAUTHENTICATED"
 
 
-def test_a_session_that_is_killed_ends_its_call_with_a_record_and_is_replaced(
-    node: Deployment, key: str
-) -> None:
+def test_a_call_outlives_its_session(node: Deployment, key: str) -> None:
+    """Killed in the middle of an answer, and again while the caller speaks."""
+
+    async def scene() -> Any:
+        heard, spoken = asyncio.Event(), asyncio.Event()
+
+        def on_change(outcome: Any) -> None:
+            kinds = [turn.kind for turn in outcome.turns]
+            if rv.TurnEvent.KIND_FIRST_AUDIO in kinds:
+                heard.set()
+            if rv.TurnEvent.KIND_SPEECH_STARTED in kinds:
+                spoken.set()
+
+        caller = Caller(
+            node.grpc_address,
+            [Listen(), Say(SPEECH), Listen(), HangUp()],
+            key=key,
+            start=rv.CallStart(call_id="killed", format=rv.LegFormat(codec=rv.CODEC_PCMU)),
+            on_change=on_change,
+        )
+        call = asyncio.create_task(caller.call())
+        for moment in (heard, spoken):
+            await moment.wait()
+            pid = await asyncio.to_thread(_pid_of_session, node, "killed")
+            os.kill(pid, signal.SIGKILL)
+            pids.append(pid)
+        return await call
+
+    pids: list[int] = []
+    outcome = asyncio.run(asyncio.wait_for(scene(), 60))
+    assert outcome.status == "OK", outcome.error
+    assert len(set(pids)) == 2
+    assert [text for who, text in outcome.transcript if who == "reception"][1:] == ["Certainly."]
+    record = _ended(node, "killed")
+    assert (record.end_reason, record.stats["moves"]) == ("caller_hangup", 0)
+    assert [said.text for said in record.transcript if said.who == "reception"][1:] == [
+        "Certainly."
+    ]
+    assert node._call("cost", "check") == []
+
+
+def test_a_call_whose_sessions_all_die_ends_with_a_record(node: Deployment, key: str) -> None:
     async def scene() -> Any:
         accepted = asyncio.Event()
         caller = Caller(
             node.grpc_address,
             [StayOn()],
             key=key,
-            start=rv.CallStart(call_id="killed", format=rv.LegFormat(codec=rv.CODEC_PCMU)),
+            start=rv.CallStart(call_id="cursed", format=rv.LegFormat(codec=rv.CODEC_PCMU)),
             on_change=lambda _: accepted.set(),
         )
         call = asyncio.create_task(caller.call())
         await accepted.wait()
-        pid = await asyncio.to_thread(_pid_of_session, node, "killed")
-        os.kill(pid, signal.SIGKILL)
+        pids: set[int] = set()
+        while len(pids) < 3:
+            with contextlib.suppress(StopIteration, ValueError):
+                pid = await asyncio.to_thread(_pid_of_session, node, "cursed")
+                if pid not in pids:
+                    pids.add(pid)
+                    os.kill(pid, signal.SIGKILL)
+            await asyncio.sleep(0.05)
         return await call
 
     outcome = asyncio.run(asyncio.wait_for(scene(), 60))
     assert outcome.status == "INTERNAL"
-    assert _ended(node, "killed").end_reason == "internal"
+    assert _ended(node, "cursed").end_reason == "internal"
     assert place(node, key, Listen(), HangUp()).status == "OK"
 
 

@@ -1,7 +1,8 @@
+from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
-from collections.abc import Mapping as _Mapping
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
 from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
@@ -67,32 +68,52 @@ class Finished(_message.Message):
     def __init__(self) -> None: ...
 
 class SessionToWorker(_message.Message):
-    __slots__ = ("attach", "provider_event", "to_caller", "stop_playout", "finish", "listen")
+    __slots__ = ("attach", "provider_event", "to_caller", "stop_playout", "finish", "listen", "step", "over")
     ATTACH_FIELD_NUMBER: _ClassVar[int]
     PROVIDER_EVENT_FIELD_NUMBER: _ClassVar[int]
     TO_CALLER_FIELD_NUMBER: _ClassVar[int]
     STOP_PLAYOUT_FIELD_NUMBER: _ClassVar[int]
     FINISH_FIELD_NUMBER: _ClassVar[int]
     LISTEN_FIELD_NUMBER: _ClassVar[int]
+    STEP_FIELD_NUMBER: _ClassVar[int]
+    OVER_FIELD_NUMBER: _ClassVar[int]
     attach: SessionAttach
     provider_event: bytes
     to_caller: bytes
     stop_playout: StopPlayout
     finish: Finish
     listen: Listen
-    def __init__(self, attach: _Optional[_Union[SessionAttach, _Mapping]] = ..., provider_event: _Optional[bytes] = ..., to_caller: _Optional[bytes] = ..., stop_playout: _Optional[_Union[StopPlayout, _Mapping]] = ..., finish: _Optional[_Union[Finish, _Mapping]] = ..., listen: _Optional[_Union[Listen, _Mapping]] = ...) -> None: ...
+    step: Step
+    over: Over
+    def __init__(self, attach: _Optional[_Union[SessionAttach, _Mapping]] = ..., provider_event: _Optional[bytes] = ..., to_caller: _Optional[bytes] = ..., stop_playout: _Optional[_Union[StopPlayout, _Mapping]] = ..., finish: _Optional[_Union[Finish, _Mapping]] = ..., listen: _Optional[_Union[Listen, _Mapping]] = ..., step: _Optional[_Union[Step, _Mapping]] = ..., over: _Optional[_Union[Over, _Mapping]] = ...) -> None: ...
+
+class Step(_message.Message):
+    __slots__ = ("messages", "checkpoint", "events")
+    MESSAGES_FIELD_NUMBER: _ClassVar[int]
+    CHECKPOINT_FIELD_NUMBER: _ClassVar[int]
+    EVENTS_FIELD_NUMBER: _ClassVar[int]
+    messages: _containers.RepeatedCompositeFieldContainer[SessionToWorker]
+    checkpoint: bytes
+    events: int
+    def __init__(self, messages: _Optional[_Iterable[_Union[SessionToWorker, _Mapping]]] = ..., checkpoint: _Optional[bytes] = ..., events: _Optional[int] = ...) -> None: ...
+
+class Over(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
 
 class SessionAttach(_message.Message):
-    __slots__ = ("call_id", "lease_id", "dial_plan", "leg_config")
+    __slots__ = ("call_id", "lease_id", "checkpoint", "dial_plan", "leg_config")
     CALL_ID_FIELD_NUMBER: _ClassVar[int]
     LEASE_ID_FIELD_NUMBER: _ClassVar[int]
+    CHECKPOINT_FIELD_NUMBER: _ClassVar[int]
     DIAL_PLAN_FIELD_NUMBER: _ClassVar[int]
     LEG_CONFIG_FIELD_NUMBER: _ClassVar[int]
     call_id: str
     lease_id: str
+    checkpoint: bytes
     dial_plan: bytes
     leg_config: bytes
-    def __init__(self, call_id: _Optional[str] = ..., lease_id: _Optional[str] = ..., dial_plan: _Optional[bytes] = ..., leg_config: _Optional[bytes] = ...) -> None: ...
+    def __init__(self, call_id: _Optional[str] = ..., lease_id: _Optional[str] = ..., checkpoint: _Optional[bytes] = ..., dial_plan: _Optional[bytes] = ..., leg_config: _Optional[bytes] = ...) -> None: ...
 
 class StopPlayout(_message.Message):
     __slots__ = ()
@@ -111,7 +132,7 @@ class Finish(_message.Message):
     def __init__(self, drain_ms: _Optional[int] = ...) -> None: ...
 
 class WorkerToSession(_message.Message):
-    __slots__ = ("attached", "provider_event", "provider_state", "from_caller", "playout", "leg_gone", "leg_refused", "stats")
+    __slots__ = ("attached", "provider_event", "provider_state", "from_caller", "playout", "leg_gone", "leg_refused", "stats", "resume")
     ATTACHED_FIELD_NUMBER: _ClassVar[int]
     PROVIDER_EVENT_FIELD_NUMBER: _ClassVar[int]
     PROVIDER_STATE_FIELD_NUMBER: _ClassVar[int]
@@ -120,6 +141,7 @@ class WorkerToSession(_message.Message):
     LEG_GONE_FIELD_NUMBER: _ClassVar[int]
     LEG_REFUSED_FIELD_NUMBER: _ClassVar[int]
     STATS_FIELD_NUMBER: _ClassVar[int]
+    RESUME_FIELD_NUMBER: _ClassVar[int]
     attached: Attached
     provider_event: bytes
     provider_state: ProviderState
@@ -128,7 +150,16 @@ class WorkerToSession(_message.Message):
     leg_gone: LegGone
     leg_refused: LegRefused
     stats: LegStats
-    def __init__(self, attached: _Optional[_Union[Attached, _Mapping]] = ..., provider_event: _Optional[bytes] = ..., provider_state: _Optional[_Union[ProviderState, _Mapping]] = ..., from_caller: _Optional[bytes] = ..., playout: _Optional[_Union[Playout, _Mapping]] = ..., leg_gone: _Optional[_Union[LegGone, _Mapping]] = ..., leg_refused: _Optional[_Union[LegRefused, _Mapping]] = ..., stats: _Optional[_Union[LegStats, _Mapping]] = ...) -> None: ...
+    resume: Resume
+    def __init__(self, attached: _Optional[_Union[Attached, _Mapping]] = ..., provider_event: _Optional[bytes] = ..., provider_state: _Optional[_Union[ProviderState, _Mapping]] = ..., from_caller: _Optional[bytes] = ..., playout: _Optional[_Union[Playout, _Mapping]] = ..., leg_gone: _Optional[_Union[LegGone, _Mapping]] = ..., leg_refused: _Optional[_Union[LegRefused, _Mapping]] = ..., stats: _Optional[_Union[LegStats, _Mapping]] = ..., resume: _Optional[_Union[Resume, _Mapping]] = ...) -> None: ...
+
+class Resume(_message.Message):
+    __slots__ = ("checkpoint", "events")
+    CHECKPOINT_FIELD_NUMBER: _ClassVar[int]
+    EVENTS_FIELD_NUMBER: _ClassVar[int]
+    checkpoint: bytes
+    events: int
+    def __init__(self, checkpoint: _Optional[bytes] = ..., events: _Optional[int] = ...) -> None: ...
 
 class LegRefused(_message.Message):
     __slots__ = ("field", "message")

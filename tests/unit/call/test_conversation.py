@@ -1,5 +1,6 @@
 """The conversation's state machine, with literal clocks."""
 
+import pickle
 from dataclasses import replace
 from typing import Any
 
@@ -749,3 +750,30 @@ def test_whatever_happens_the_call_ends_exactly_once_and_no_tool_runs_twice(stor
     assert finishes == [len(out) - 1]
     ran = [command.call_id for command in only(out, m.RunTool)]
     assert len(ran) == len(set(ran))
+
+
+def without_jitter(out):
+    return [replace(each, delay_s=0.0) if isinstance(each, m.Redial) else each for each in out]
+
+
+@settings(max_examples=200, deadline=None)
+@given(steps, st.data())
+def test_another_conversation_that_resumes_says_the_same_to_whatever_happens(story, data):
+    one, other = Call(), Call()
+    for event, seconds in story:
+        if data.draw(st.booleans()):
+            checkpoint = pickle.dumps(other.talk.checkpoint())
+            other.talk = conversation(PROFILE)
+            other.talk.resume(pickle.loads(checkpoint))
+        assert without_jitter(other.wait_for(seconds)) == without_jitter(one.wait_for(seconds))
+        assert without_jitter(other.tell(event)) == without_jitter(one.tell(event))
+        assert other.talk.record() == one.talk.record()
+        assert (other.state, other.talk.finish) == (one.state, one.talk.finish)
+
+
+def test_a_checkpoint_is_small_and_has_nothing_that_everybody_is_given():
+    call = Call()
+    call.greeted()
+    checkpoint = call.talk.checkpoint()
+    assert len(pickle.dumps(checkpoint)) < 2_000
+    assert not {"_profile", "_spec", "_rng"} & set(checkpoint)
