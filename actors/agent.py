@@ -70,6 +70,7 @@ class _Live:
     session_id: str
     session: Remote
     worker_id: str
+    resume_token: str
 
 
 class NodeAgent:
@@ -226,18 +227,49 @@ class NodeAgent:
         lease_id = secrets.token_urlsafe(16)
         spec = replace(spec, lease_id=lease_id, profile=profile.name, node_id=self._config.node_id)
         assignment = self._assignment(spec, profile, worker_id)
-        model = assignment.model
         live = _Live(
-            CallRecord(spec=spec, state="connecting", phase="connecting", model=model),
+            CallRecord(spec=spec, state="connecting", phase="connecting", model=assignment.model),
             lease_id,
             session_id,
             self._pool.handle(session_id),
             worker_id,
+            self._resume_token(),
         )
         self._live[spec.call_id] = live
         self._background(self._run(live, assignment))
         self._note("started", live.record)
-        return Placement(assignment.worker_socket, lease_id, worker_id, profile.name, model)
+        return self._placement(live)
+
+    def _placement(self, live: _Live) -> Placement:
+        record, socket = live.record, self._workers.socket(live.worker_id)
+        return Placement(
+            socket,
+            live.lease_id,
+            live.worker_id,
+            record.spec.profile,
+            record.model,
+            live.resume_token,
+        )
+
+    def _resume_token(self) -> str:
+        return f"{self._config.node_id}.{secrets.token_urlsafe(24)}"
+
+    async def resume(self, token: str, key_id: str) -> tuple[CallSpec, Placement]:
+        """The place of a live call, for its caller who comes back, with a new token.
+
+        Raises:
+            NotFound: no live call of this key has the token.
+        """
+        for live in self._live.values():
+            if secrets.compare_digest(live.resume_token.encode(), token.encode()):
+                if live.record.spec.key_id != key_id:
+                    break
+                live.resume_token = self._resume_token()
+                log.info("caller is back", call_id=live.record.spec.call_id)
+                return live.record.spec, self._placement(live)
+        raise NotFound(
+            "resume_token is not that of a live call of this key", field="start.resume_token"
+        )
 
     async def place_in_line(self, session_id: str) -> tuple[int, float] | None:
         """Where a caller waits for a session (1 is next) and for how many seconds

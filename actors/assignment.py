@@ -49,5 +49,6 @@ class NodeConfig:
     pool: PoolRules
     workers: int = 2
     recordings_path: str = "var/recordings"
+    resume_wait_s: float = 10.0
     sizing: SizerRules = field(default_factory=SizerRules)
     targets: Targets = field(default_factory=Targets)

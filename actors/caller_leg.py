@@ -81,6 +81,10 @@ class CallerLeg:
         """
         return self._hear(self._frames.receive(payload, sequence, now_s), now_s, speaking)
 
+    def restart(self, now_s: float, *, speaking: bool) -> Heard:
+        """The caller has a new stream, which numbers its frames anew: what waited."""
+        return self._hear(self._frames.restart(), now_s, speaking)
+
     def tick(self, now_s: float, *, speaking: bool) -> Heard | None:
         """What waited for a lost frame long enough; None while nothing is due."""
         due_s = self._frames.next_deadline_s()
@@ -149,6 +153,9 @@ class _Packets:
 
     def handle_timer(self, now_s: float) -> list[bytes]:
         return self._decode(self._jitter.handle_timer(now_s))
+
+    def restart(self) -> list[bytes]:
+        return self._decode(self._jitter.restart())
 
     @property
     def counts(self) -> JitterCounts:

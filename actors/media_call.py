@@ -20,10 +20,11 @@ from actors.provider_leg import ProviderLeg
 from actors.recording import Recorder, Recording
 from protos.link.v1 import link_pb2 as lk
 from protos.reception.v1 import reception_pb2 as rv
+from reception.backlog import Backlog
 from reception.call.journal import TAKEOVER_S, Journal
 from reception.call.validation import LegGuard
 from reception.errors import ReceptionError
-from reception.framing import Kind, split_audio
+from reception.framing import AUDIO_TAG, Kind, split_audio
 from reception.media.adaptation import Plan
 from reception.media.codecs import AudioFormat
 from reception.media.leg import LegConfig
@@ -43,7 +44,9 @@ from reception.provider.base import (
 
 log = structlog.get_logger()
 
-INVALID_ARGUMENT, INTERNAL = 3, 13
+INVALID_ARGUMENT, ABORTED, INTERNAL = 3, 10, 13
+VANISHED = "caller_vanished"
+MAX_UNTOLD_AUDIO, MAX_UNTOLD = 100, 1_000
 SAVE_TIMEOUT_S = 2.0
 
 
@@ -52,7 +55,9 @@ class MediaCall:
 
     Everything that happens per frame happens here, in callbacks of the links;
     what to say and do is the session's business. When the session dies, audio goes on
-    both ways and its events are kept, until another one takes its place (`adopt`).
+    both ways and its events are kept, until another one takes its place (`adopt`). When
+    the caller's stream breaks, the receptionist is silent and what there is to tell the
+    caller waits, until the caller is back at a door (`adopt_door`) or the wait is over.
     """
 
     def __init__(
@@ -63,7 +68,11 @@ class MediaCall:
         on_end: Callable[[MediaCall], None],
         recorder: Recorder,
         effort: Effort,
+        resume_wait_s: float,
     ) -> None:
+        self._resume_wait_s = resume_wait_s
+        self._away: asyncio.TimerHandle | None = None  # the caller may come back until then
+        self._untold: Backlog[bytes] = Backlog(MAX_UNTOLD_AUDIO, MAX_UNTOLD)
         self.call_id, self.lease_id = attach.call_id, attach.lease_id
         self._door, self._session, self._on_end = door, session, on_end
         config = LegConfig.of(json.loads(attach.leg_config))
@@ -98,7 +107,7 @@ class MediaCall:
         self._over = False
         self._orphaned: asyncio.TimerHandle | None = None
         self._drained = asyncio.Event()
-        self._ended = False
+        self._ended = self._left = False
         self._up_us = 0
         self._turn_up_us = 0
 
@@ -109,7 +118,26 @@ class MediaCall:
         self._door.send(lk.WorkerToDoor(attached=attached))
         self._provider.dial(self._first_plan)
         self._serve(self._session)
-        self._door.handle(self._on_door_frame, self._on_door_end)
+        self._serve_door(self._door)
+
+    def adopt_door(self, door: Link) -> None:
+        """The caller is back, at this door; where the stream before is still there, it
+        ends."""
+        before, self._door = self._door, door
+        if self._away is None:
+            moved = lk.Abort(code=ABORTED, message="the call goes on at another stream")
+            before.send(lk.WorkerToDoor(abort=moved))
+        else:
+            self._away.cancel()
+            self._away = None
+        self._closing = asyncio.ensure_future(before.close())
+        self._guard = self._guard.anew()
+        now_s = time.monotonic()
+        self._on_heard(self._caller.restart(now_s, speaking=self._playout.busy), now_s)
+        door.send(lk.WorkerToDoor(attached=lk.Attached()))
+        while self._untold:
+            door.send_audio(0, self._untold.take())
+        self._serve_door(door)
 
     def adopt(self, session: Link) -> None:
         """Another session goes on where the one before it was; that is cut off."""
@@ -126,6 +154,18 @@ class MediaCall:
 
     def _serve(self, session: Link) -> None:
         session.handle(self._on_session_frame, lambda: self._on_session_end(session))
+
+    def _serve_door(self, door: Link) -> None:
+        door.handle(self._on_door_frame, lambda: self._on_door_end(door))
+
+    def _to_caller(self, message: rv.ReceptionMessage | bytes, stamp_ns: int = 0) -> None:
+        raw = message if isinstance(message, bytes) else message.SerializeToString()
+        if self._away is None:
+            self._door.send_audio(stamp_ns, raw)
+            return
+        self._untold.add(raw, raw[:1] == AUDIO_TAG)
+        if self._untold.overfull:
+            self._fail("too much waits for a caller who is away")
 
     def _tell(self, **event: Any) -> None:
         """An event for the session, or for the one after it."""
@@ -200,7 +240,7 @@ class MediaCall:
             return
         abort = lk.Abort(code=INVALID_ARGUMENT, field=field, message=message)
         self._door.send(lk.WorkerToDoor(abort=abort))
-        self._listening = False
+        self._listening, self._left = False, True
         refused = lk.LegRefused(field=field, message=message)
         self._tell(leg_refused=refused)
 
@@ -209,16 +249,26 @@ class MediaCall:
             gateway_us = self._turn_up_us + message.first_audio_sent.down_us
             self._tell_playout(lk.Playout.MEASURED, gateway_us=gateway_us)
         elif message.HasField("leg_gone"):
-            self._listening = False
-            self._silence(time.monotonic())
-            self._drained.set()
-            self._tell(leg_gone=message.leg_gone)
+            if message.leg_gone.may_return:
+                self._wait_for_caller()
+            else:
+                self._gone(message.leg_gone.reason)
 
-    def _on_door_end(self) -> None:
+    def _on_door_end(self, door: Link) -> None:
+        if door is self._door and not self._ended:
+            self._wait_for_caller()
+
+    def _wait_for_caller(self) -> None:
+        if self._away is None and not self._left:
+            loop = asyncio.get_running_loop()
+            self._away = loop.call_later(self._resume_wait_s, self._gone, VANISHED)
+
+    def _gone(self, reason: str) -> None:
+        """The caller does not come back."""
+        self._listening, self._left = False, True
+        self._silence(time.monotonic())
         self._drained.set()
-        if not self._ended:
-            gone = lk.LegGone(reason="caller_vanished")
-            self._tell(leg_gone=gone)
+        self._tell(leg_gone=lk.LegGone(reason=reason))
 
     # ------------------------------------------------------------- the session
 
@@ -235,7 +285,7 @@ class MediaCall:
             case "provider_event":
                 self._provider.pass_on(message.provider_event.decode())
             case "to_caller":
-                self._door.send_audio(0, message.to_caller)
+                self._to_caller(message.to_caller)
             case "stop_playout":
                 self._cut()
             case "listen":
@@ -354,7 +404,7 @@ class MediaCall:
 
     def pace(self, now_s: float) -> None:
         """Sends the frames whose time has come; called every frame time."""
-        if self._playout.overdue(now_s):
+        if self._away is None and self._playout.overdue(now_s):
             self._effort.missed()
         self.tick(now_s)
 
@@ -365,12 +415,11 @@ class MediaCall:
         heard = self._caller.tick(now_s, speaking=self._playout.busy)
         if heard is not None:
             self._on_heard(heard, now_s)
-        for out in self._playout.due(now_s):
+        for out in self._playout.due(now_s) if self._away is None else ():
             if isinstance(out, FrameOut):
                 self._send_frame(out, now_s)
             else:
-                mark = rv.ReceptionMessage(mark=rv.Mark(name=out.name))
-                self._door.send_audio(0, mark.SerializeToString())
+                self._to_caller(rv.ReceptionMessage(mark=rv.Mark(name=out.name)))
         if self._playout.take_drained(now_s):
             self._drained.set()
             self._tell_playout(lk.Playout.DRAINED)
@@ -384,7 +433,7 @@ class MediaCall:
         )
         # A stamp asks the door to measure; only the first frame of an answer has one.
         stamp_ns = self._provider.received_ns if frame.first else 0
-        self._door.send_audio(stamp_ns, rv.ReceptionMessage(audio=audio).SerializeToString())
+        self._to_caller(rv.ReceptionMessage(audio=audio), stamp_ns)
         self._caller.played(frame)
         self._effort.sent()
         if self._recording is not None:
@@ -398,7 +447,7 @@ class MediaCall:
         if not cut:
             return
         clear = rv.ClearAudio(item_id=cut[0].item_id, heard_ms=cut[0].heard_ms)
-        self._door.send_audio(0, rv.ReceptionMessage(clear_audio=clear).SerializeToString())
+        self._to_caller(rv.ReceptionMessage(clear_audio=clear))
         for item in cut:
             self._provider.tell(_forget_unheard(item))
         first = cut[0]
@@ -439,8 +488,9 @@ class MediaCall:
     async def close(self) -> None:
         """Frees everything: sockets, tasks, links."""
         self._ended = True
-        if self._orphaned is not None:
-            self._orphaned.cancel()
+        for timer in (self._orphaned, self._away):
+            if timer is not None:
+                timer.cancel()
         if self._recording is not None:
             self._recording.end(time.monotonic())
         await self._provider.hang_up()

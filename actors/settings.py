@@ -93,6 +93,9 @@ class Settings(BaseSettings):
     workers: int = Field(2, ge=1, le=256, description="audio workers")
     idle_timeout_s: float = Field(20.0, ge=1.0, le=600.0)
     attach_timeout_s: float = Field(5.0, ge=0.5, le=60.0)
+    resume_wait_s: float = Field(
+        10.0, ge=0.0, le=60.0, description="for a caller whose stream broke to come back"
+    )
     max_call_s: int = Field(3_600, ge=10, le=86_400)
     drain_grace_s: float = Field(60.0, ge=0.0, le=86_400.0)
     node_report_s: float = Field(2.0, ge=0.1, le=60.0)

@@ -39,6 +39,9 @@ class AudioWorker:
     A call begins when its door and its session have both attached with the
     same lease id (a secret of the node agent); whoever waits longer than
     `ATTACH_TIMEOUT_S` for the other is sent away.
+
+    Args:
+        resume_wait_s: how long a caller whose stream broke may take to come back.
     """
 
     def __init__(
@@ -47,8 +50,10 @@ class AudioWorker:
         path: str,
         recordings_path: str = "var/recordings",
         targets: Targets | None = None,
+        resume_wait_s: float = 0.0,
     ) -> None:
         self._worker_id, self._path = worker_id, path
+        self._resume_wait_s = resume_wait_s
         self._effort = Effort(targets or Targets())
         self._recorder = Recorder(Path(recordings_path))
         self._calls: dict[str, MediaCall] = {}  # by their leases
@@ -119,6 +124,9 @@ class AudioWorker:
         if not attach.lease_id:
             link.abort()
             return
+        if attach.lease_id in self._calls:
+            self._calls[attach.lease_id].adopt_door(link)
+            return
         waiting = self._door_future(attach.lease_id)
         if waiting.done():
             link.abort()
@@ -145,7 +153,15 @@ class AudioWorker:
             return
         finally:
             self._doors.pop(attach.lease_id, None)
-        call = MediaCall(door_link, link, attach, self._on_call_end, self._recorder, self._effort)
+        call = MediaCall(
+            door_link,
+            link,
+            attach,
+            self._on_call_end,
+            self._recorder,
+            self._effort,
+            self._resume_wait_s,
+        )
         self._calls[attach.lease_id] = call
         self._served += 1
         call.begin()

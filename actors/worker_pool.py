@@ -109,6 +109,7 @@ class WorkerPool:
             path,
             config.recordings_path,
             config.targets,
+            config.resume_wait_s,
             rests=True,
         )
         async with asyncio.timeout(START_TIMEOUT_S):

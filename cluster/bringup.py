@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 import ray
+import structlog
 from ray.exceptions import RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
@@ -42,11 +43,14 @@ START_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 10.0
 JOIN_TIMEOUT_S = 30.0
 AFTER_RAY_S = 1.0
+DOOR_AGAIN_S = 0.2
 
 if TYPE_CHECKING:
     from voice.engine import Engine
 
 Progress = Callable[[str], None]
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +104,7 @@ class Deployment:
     _joined: bool = False
     _raylet: subprocess.Popen[bytes] | None = None
     _socket_dir: str = ""
+    _stopping: threading.Event = field(default_factory=threading.Event)
 
     def create_key(self, name: str, scopes: list[str]) -> str:
         """A new API key; shown here and never again."""
@@ -133,6 +138,7 @@ class Deployment:
 
     def stop(self) -> None:
         """Ends everything this node started and leaves nothing behind."""
+        self._stopping.set()
         for name in ("http", "door", "agent"):
             with contextlib.suppress(RayError, TimeoutError, Unavailable):
                 self._call(name, "stop", timeout_s=STOP_TIMEOUT_S)
@@ -311,6 +317,7 @@ def _spawn_agent(deployment: Deployment) -> None:
         sizing=settings.sizer_rules(),
         targets=settings.targets(),
         workers=settings.workers,
+        resume_wait_s=settings.resume_wait_s,
         recordings_path=str(settings.recordings_path.resolve()),
     )
     deployment._handles["agent"] = _spawn_here(
@@ -329,7 +336,7 @@ def _start_doors(deployment: Deployment) -> None:
     settings, node_id = deployment.settings, deployment.node_id
     door = DoorConfig(host=settings.grpc_host, port=settings.grpc_port, node_id=node_id)
     deployment._handles["door"] = _spawn_here(
-        "cluster.front_door:FrontDoor", door, name=f"door:{node_id}"
+        "cluster.front_door:FrontDoor", door, name=f"door:{node_id}", restarts=-1
     )
     deployment._handles["http"] = _spawn_here(
         "cluster.management:ManagementApi",
@@ -337,12 +344,29 @@ def _start_doors(deployment: Deployment) -> None:
     )  # fmt: skip
     starting = [deployment._handles[name].start.remote() for name in ("door", "http")]
     deployment.grpc_address, deployment.http_url = ray.get(starting, timeout=START_TIMEOUT_S)
+    threading.Thread(target=_keep_door, args=(deployment,), name="keep-door", daemon=True).start()
 
 
-def _spawn_here(path: str, *args: Any, name: str) -> Remote:
+def _keep_door(deployment: Deployment) -> None:
+    """Opens the front door again, at the same port, whenever its process died: callers
+    come back with their resume tokens."""
+    door, port = deployment._handles["door"], int(deployment.grpc_address.rpartition(":")[2])
+    while True:
+        with contextlib.suppress(RayError):
+            ray.get(door.until_stopped.remote())
+        if deployment._stopping.wait(DOOR_AGAIN_S):
+            return
+        log.warning("front door lost", port=port)
+        try:
+            ray.get(door.start.remote(port), timeout=START_TIMEOUT_S)
+        except RayError:
+            log.exception("front door not opened", port=port)
+
+
+def _spawn_here(path: str, *args: Any, name: str, restarts: int = 0) -> Remote:
     """An actor on this very node, named, outliving nobody."""
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-    return spawn(path, *args, name=name, strategy=here)
+    return spawn(path, *args, name=name, strategy=here, restarts=restarts)
 
 
 def _actors(agent: dict[str, Any], named: set[str]) -> list[dict[str, Any]]:

@@ -73,6 +73,10 @@ class CallerAudio:
         """The audio that waited for a gap long enough."""
         return [self._play(each) for each in self._jitter.handle_timer(now_s)]
 
+    def restart(self) -> list[bytes]:
+        """A new stream of the same caller, with numbers of its own."""
+        return [self._play(each) for each in self._jitter.restart()]
+
     def flush(self) -> list[bytes]:
         """The audio that still waits: the leg sends no more."""
         return [self._play(each) for each in self._jitter.flush()]

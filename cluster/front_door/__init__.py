@@ -58,16 +58,22 @@ class FrontDoor:
         self._accepted = self._dropped_audio = 0
         self._refused: Counter[str] = Counter()
         self._setups_ms: deque[float] = deque(maxlen=SETUPS_KEPT)
+        self._stopped = asyncio.Event()
 
-    async def start(self) -> str:
-        """Listens; returns the bound address."""
+    async def start(self, port: int | None = None) -> str:
+        """Listens; returns the bound address.
+
+        Args:
+            port: instead of the configured one.
+        """
         config = self._config
+        port = config.port if port is None else port
         self._server = grpc.aio.server(
             options=[
                 ("grpc.so_reuseport", 1),
                 ("grpc.max_receive_message_length", config.max_message_bytes),
-                ("grpc.keepalive_time_ms", 10_000),
-                ("grpc.keepalive_timeout_ms", 10_000),
+                ("grpc.keepalive_time_ms", 5_000),
+                ("grpc.keepalive_timeout_ms", 5_000),
                 ("grpc.http2.min_recv_ping_interval_without_data_ms", 5_000),
             ]
         )
@@ -77,7 +83,7 @@ class FrontDoor:
             (SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME), self._server
         )
         await self._backends.warm_up()
-        port = self._server.add_insecure_port(f"{config.host}:{config.port}")
+        port = self._server.add_insecure_port(f"{config.host}:{port}")
         await self._server.start()
         await self._advertise(health_pb2.HealthCheckResponse.SERVING)
         return f"{config.host}:{port}"
@@ -179,6 +185,11 @@ class FrontDoor:
             await self._server.stop(1.0)
         if self._afterwards:
             await asyncio.wait(self._afterwards, timeout=1.0)
+        self._stopped.set()
+
+    async def until_stopped(self) -> None:
+        """Comes back after `stop`; fails when the process dies."""
+        await self._stopped.wait()
 
     async def stats(self) -> dict[str, Any]:
         """Live streams, calls accepted and refused (by status), setup times in ms."""

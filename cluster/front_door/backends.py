@@ -35,6 +35,8 @@ class Backends(Protocol):
 
     async def lease(self, spec: CallSpec) -> Placement: ...
 
+    async def resume(self, token: str, key_id: str) -> tuple[CallSpec, Placement]: ...
+
     async def abandon_wait(self, session_id: str) -> None: ...
 
     async def place_in_line(self, session_id: str) -> tuple[int, float] | None: ...
@@ -97,6 +99,10 @@ class RayBackends:
     async def lease(self, spec: CallSpec) -> Placement:
         placement: Placement = await self._call("agent", "lease", spec)
         return placement
+
+    async def resume(self, token: str, key_id: str) -> tuple[CallSpec, Placement]:
+        found: tuple[CallSpec, Placement] = await self._call("agent", "resume", token, key_id)
+        return found
 
     async def abandon_wait(self, session_id: str) -> None:
         await self._call("agent", "abandon_wait", session_id)

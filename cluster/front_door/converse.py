@@ -24,7 +24,7 @@ from cluster.grpc_errors import abort
 from protos.link.v1 import link_pb2 as lk
 from protos.reception.v1 import reception_pb2 as rv
 from reception.call.record import CallSpec
-from reception.call.validation import StartRequest, check_start
+from reception.call.validation import StartRequest, check_start, check_token
 from reception.errors import (
     IdleTimeout,
     InvalidRequest,
@@ -118,8 +118,6 @@ class Stream:
             with suppress(asyncio.CancelledError, Exception):
                 await up
             self.dropped_audio = relay.dropped_audio
-            if not relay.link.ended:
-                relay.link.send(lk.DoorToWorker(leg_gone=lk.LegGone(reason="caller_vanished")))
             await relay.link.close()
         if status is not None:
             await self._context.abort(status.code, status.details, status.trailing_metadata)
@@ -134,9 +132,12 @@ class Stream:
     # ------------------------------------------------------------- setting up
 
     async def _set_up(self) -> tuple[CallSpec, Placement]:
-        request = _checked(await self._first_message())
+        start = await self._first_message()
+        request = None if start.resume_token else _checked(start)
         try:
             async with asyncio.timeout(SETUP_TIMEOUT_S):
+                if request is None:
+                    return await self._resume(start.resume_token)
                 return await self._place(request)
         except TimeoutError:
             message = f"this node is too busy: no line within {SETUP_TIMEOUT_S:g} s"
@@ -159,6 +160,14 @@ class Stream:
             # The session settles the call's account when it finds it abandoned.
             self._later(self._backends.abandon(placement.lease_id, "caller_vanished"))
             raise
+        return spec, placement
+
+    async def _resume(self, token: str) -> tuple[CallSpec, Placement]:
+        """A caller whose stream broke is back: the call goes on here."""
+        check_token(token)
+        admission = await admitted(self._backends, self._context, "call")
+        spec, placement = await self._backends.resume(token, admission.key_id)
+        self._link = await self._attach(spec.call_id, placement)
         return spec, placement
 
     async def _admit(self, request: StartRequest) -> CallSpec:
@@ -283,7 +292,7 @@ class Stream:
                 rate_hz=spec.rate_hz,
                 ptime_ms=spec.ptime_ms,
             ),
-            resume_token=secrets.token_urlsafe(24),
+            resume_token=placement.resume_token,
             node_id=spec.node_id,
             profile=placement.profile,
         )
@@ -292,8 +301,6 @@ class Stream:
 
 
 def _checked(start: rv.CallStart) -> StartRequest:
-    if start.resume_token:
-        raise NotFound("resume_token is not that of a waiting call", field="start.resume_token")
     if start.direction not in _DIRECTIONS:
         raise InvalidRequest(f"direction {start.direction} is not 0 to 2", field="start.direction")
     return check_start(
@@ -307,7 +314,6 @@ def _checked(start: rv.CallStart) -> StartRequest:
             ptime_ms=start.format.ptime_ms,
             profile=start.profile,
             metadata=dict(start.metadata),
-            resume_token=start.resume_token,
             sends_marks=start.sends_marks,
         )
     )

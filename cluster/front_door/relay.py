@@ -54,7 +54,8 @@ class Relay:
         self._relink = relink
         self._moving: asyncio.Task[None] | None = None
         self._held: Backlog[tuple[int, bytes]] = Backlog(MAX_WAITING_AUDIO, MAX_WAITING_OTHER)
-        self._gone = ""  # why the caller's side is over
+        self._gone: lk.LegGone | None = None  # why the caller's side is over
+        self._sent_away = False
         self._dropped_before = 0  # by links that are no more
         self._heard_ns = time.monotonic_ns()
         self._on_hold = False
@@ -96,8 +97,10 @@ class Relay:
             reason = "caller_hangup"
         finally:
             if not self._caller_ended:
-                self._gone = reason
-                self.link.send(lk.DoorToWorker(leg_gone=lk.LegGone(reason=reason)))
+                # Who was sent away need not come back; a broken stream may be replaced.
+                may_return = reason == "caller_vanished" and not self._sent_away
+                self._gone = lk.LegGone(reason=reason, may_return=may_return)
+                self.link.send(lk.DoorToWorker(leg_gone=self._gone))
 
     def _look_at(self, raw: bytes) -> None:
         """What the door must know of the messages that are not audio."""
@@ -190,14 +193,15 @@ class Relay:
         self.link, self._moving = link, None
         while self._held:
             link.send_audio(*self._held.take())
-        if self._gone:
-            link.send(lk.DoorToWorker(leg_gone=lk.LegGone(reason=self._gone)))
+        if self._gone is not None:
+            link.send(lk.DoorToWorker(leg_gone=self._gone))
         link.handle(self._on_frame, self._on_link_end)
 
     def _end(self, status: grpc.Status | None, *, at_once: bool = False) -> None:
         """The call is over, as soon as what waits is written."""
         if not self._over:
             self._over, self._status = True, status
+            self._sent_away = True
             wait_s = 0.0 if at_once else LAST_WORDS_S
             self._deadline.reschedule(asyncio.get_running_loop().time() + wait_s)
             self._wake()

@@ -51,8 +51,12 @@ class StartRequest:
     ptime_ms: int = 0
     profile: str = ""
     metadata: Mapping[str, str] = field(default_factory=dict)
-    resume_token: str = ""
     sends_marks: bool = False
+
+
+def check_token(token: str) -> None:
+    """Of a CallStart that goes on with a call. Raises InvalidRequest."""
+    _bound("start.resume_token", token, MAX_TOKEN_BYTES)
 
 
 def check_start(start: StartRequest) -> StartRequest:
@@ -69,7 +73,6 @@ def check_start(start: StartRequest) -> StartRequest:
     _bound("start.from", start.from_uri, MAX_URI_BYTES)
     _bound("start.to", start.to_uri, MAX_URI_BYTES)
     _bound("start.profile", start.profile, MAX_METADATA_KEY_BYTES)
-    _bound("start.resume_token", start.resume_token, MAX_TOKEN_BYTES)
     if start.direction not in DIRECTIONS:
         raise InvalidRequest(
             f"direction {_shown(start.direction)} is not one of {', '.join(DIRECTIONS)}",
@@ -141,6 +144,11 @@ class LegGuard:
         if codec == "opus":
             self._max_bytes, self._long = MAX_OPUS_BYTES, "120 ms of Opus"
         self._over = False
+        self._leg = codec, rate_hz
+
+    def anew(self) -> LegGuard:
+        """For another stream of the same leg."""
+        return LegGuard(*self._leg)
 
     def audio(self, payload_bytes: int) -> None:
         """Checks a frame's size; its number is the jitter buffer's business."""

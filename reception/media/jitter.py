@@ -152,6 +152,14 @@ class JitterBuffer(Generic[Frame]):
         """What can be played because a gap has waited long enough."""
         return self._release(now_s)
 
+    def restart(self) -> list[Frame | Lost]:
+        """The numbers begin anew, with any: the stream broke, and there is another.
+        Gives all that waits."""
+        out = self.flush()
+        self._first = self._next = self._newest = 0
+        self._came = _ALL
+        return out
+
     def flush(self) -> list[Frame | Lost]:
         """All that waits, its gaps given up: no more frames will come."""
         return self._release(math.inf)

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 @dataclass(frozen=True, slots=True)
 class Placement:
     """A call's place: the worker's socket, the lease that opens it, the profile
-    and model that answer."""
+    and model that answer; resume_token lets the caller come back to it, once."""
 
     worker_socket: str
     lease_id: str
     worker_id: str
     profile: str
     model: str
+    resume_token: str = ""

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 import wave
 from dataclasses import asdict
 from pathlib import Path
@@ -431,6 +432,97 @@ async def test_a_stream_that_is_over_is_told_to_the_session(connect):
     call = await connect()
     call.door.send(lk.DoorToWorker(leg_gone=lk.LegGone(reason="caller_hangup")))
     assert (await call.from_worker("leg_gone")).reason == "caller_hangup"
+
+
+@pytest.fixture
+def patient(worker):
+    """A worker that waits for callers whose streams broke."""
+    worker._resume_wait_s = 5.0
+    return worker
+
+
+async def test_a_caller_whose_stream_broke_is_back_in_the_middle_of_the_answer(
+    connect, link_to, provider, patient
+):
+    call = await connect()
+    call.say(audio=rv.Audio(payload=FRAME, sequence=900))
+    await speak(call.connection, "i1", FRAME * 40)
+    heard = [(await call.to_caller("audio"))[1].sequence for _ in range(10)]
+    call.door.abort()
+    await asyncio.sleep(0.1)
+    said = rv.ReceptionMessage(transcript=rv.Transcript(text="while you were away"))
+    call.session.send(lk.SessionToWorker(to_caller=said.SerializeToString()))
+    await asyncio.sleep(1.0)  # longer than what was left of the answer
+    call.door = await link_to()
+    call.door.send(lk.DoorToWorker(attach=lk.DoorAttach(call_id="c1", lease_id="lease")))
+    await call.door_control("attached")
+    assert (await call.to_caller("transcript"))[1].text == "while you were away"
+    later = [(await call.to_caller("audio"))[1].sequence for _ in range(15)]
+    assert later == list(range(later[0], later[0] + 15))
+    assert later[0] - heard[-1] < 12  # at most what was on its way is lost
+    await send(call.connection, "response.output_audio.done", response_id="r1", item_id="i1")
+    before = len(provider.audio)
+    call.say(audio=rv.Audio(payload=FRAME, sequence=1))  # numbered anew
+    async with asyncio.timeout(5):
+        while len(provider.audio) == before:
+            await asyncio.sleep(0.01)
+    await call.playout(lk.Playout.DRAINED)
+    assert (await patient.stats())["live"] == 1
+
+
+async def test_a_caller_who_does_not_come_back_is_told_to_the_session(connect, worker):
+    worker._resume_wait_s = 0.3
+    call = await connect()
+    call.door.send(lk.DoorToWorker(leg_gone=lk.LegGone(reason="caller_vanished", may_return=True)))
+    await call.door.close()
+    began_s = time.monotonic()
+    assert (await call.from_worker("leg_gone")).reason == "caller_vanished"
+    assert time.monotonic() - began_s > 0.2
+
+
+async def test_who_was_sent_away_is_not_waited_for(connect, patient):
+    call = await connect()
+    call.door.send(lk.DoorToWorker(leg_gone=lk.LegGone(reason="caller_vanished")))
+    async with asyncio.timeout(1):
+        assert (await call.from_worker("leg_gone")).reason == "caller_vanished"
+
+
+async def test_a_stream_that_is_not_yet_known_to_be_broken_ends(connect, link_to, patient):
+    call = await connect()
+    old, call.door = call.door, await link_to()
+    call.door.send(lk.DoorToWorker(attach=lk.DoorAttach(call_id="c1", lease_id="lease")))
+    await call.door_control("attached")
+    call.door, new = old, call.door
+    assert (await call.door_control("abort")).code == 10
+    call.door = new
+    await speak(call.connection, "i1", FRAME * 5)
+    await call.to_caller("audio")
+
+
+async def test_a_call_that_ends_while_its_caller_is_away_is_over(connect, patient):
+    call = await connect()
+    call.door.abort()
+    await call.from_worker("provider_state")
+    call.session.send(lk.SessionToWorker(finish=lk.Finish()))
+    await call.from_worker("stats")
+    call.session.send(lk.SessionToWorker(over=lk.Over()))
+    await call.session.close()
+    async with asyncio.timeout(2):
+        while (await patient.stats())["live"]:
+            await asyncio.sleep(0.01)
+
+
+async def test_what_waits_for_a_caller_who_is_away_is_bounded(connect, patient, monkeypatch):
+    monkeypatch.setattr("actors.media_call.MAX_UNTOLD", 10)
+    call = await connect()
+    call.door.abort()
+    await asyncio.sleep(0.1)
+    said = rv.ReceptionMessage(transcript=rv.Transcript(text="x")).SerializeToString()
+    for _ in range(20):
+        call.session.send(lk.SessionToWorker(to_caller=said))
+    async with asyncio.timeout(2):
+        while (await patient.stats())["live"]:
+            await asyncio.sleep(0.01)
 
 
 async def test_a_lost_provider_is_told_and_can_be_dialled_again(connect, provider):

@@ -77,6 +77,7 @@ def node(
         http_port=0,
         pool_size=2,
         workers=2,
+        resume_wait_s=3.0,
         rate_limit_per_minute=10_000,
         rate_limit_per_hour=100_000,
         database_url=f"sqlite:///{folder}/reception.db",
@@ -336,6 +337,47 @@ def test_a_call_outlives_every_audio_worker(node: Deployment, key: str) -> None:
     record = _ended(node, "outlives")
     assert (record.end_reason, record.stats["moves"]) == ("caller_hangup", 1)
     assert ("reception", "Certainly.") in outcome.transcript
+
+
+def test_a_call_outlives_its_front_door(node: Deployment, key: str) -> None:
+    """Killed with the call's stream; the caller comes back with the resume token."""
+
+    async def until(stream: Any, kind: str) -> Any:
+        while (message := await stream.read()) is not grpc.aio.EOF:
+            if message.HasField(kind):
+                return getattr(message, kind)
+        raise AssertionError(f"the stream ended before {kind}")
+
+    async def back(token: str) -> tuple[Any, Any]:
+        while True:
+            channel = grpc.aio.insecure_channel(node.grpc_address)
+            stream = rpc.ReceptionStub(channel).Converse(metadata=[("x-api-key", key)])
+            with contextlib.suppress(grpc.aio.AioRpcError, asyncio.InvalidStateError):
+                await stream.write(rv.CallerMessage(start=rv.CallStart(resume_token=token)))
+                return stream, await until(stream, "accepted")
+            await channel.close()
+            await asyncio.sleep(0.1)
+
+    async def scene() -> None:
+        channel = grpc.aio.insecure_channel(node.grpc_address)
+        stream = rpc.ReceptionStub(channel).Converse(metadata=[("x-api-key", key)])
+        begin = rv.CallStart(call_id="at-any-door", format=rv.LegFormat(codec=rv.CODEC_PCMU))
+        await stream.write(rv.CallerMessage(start=begin))
+        accepted = await until(stream, "accepted")
+        before = await until(stream, "audio")
+        for process in psutil.process_iter(["cmdline"]):
+            if process.info["cmdline"] and process.info["cmdline"][0].startswith("ray::FrontDoor"):
+                process.kill()
+        again, resumed = await back(accepted.resume_token)
+        assert resumed.session_id == accepted.session_id
+        after = await until(again, "audio")
+        assert 0 < after.sequence - before.sequence < 60
+        await again.write(rv.CallerMessage(end=rv.CallEnd(reason="normal_clearing")))
+        assert (await until(again, "summary")).call.call_id == "at-any-door"
+
+    asyncio.run(asyncio.wait_for(scene(), 60))
+    assert _ended(node, "at-any-door").end_reason == "caller_hangup"
+    assert place(node, key, Listen(), HangUp()).status == "OK"
 
 
 def test_http_says_what_is_going_on(node: Deployment, key: str) -> None:

@@ -34,6 +34,7 @@ class FakeBackends:
         self.with_session = True
         self.next_worker = ""
         self.waits_abandoned: list[str] = []
+        self.tokens: list[str] = [""]
         self.places: list[tuple[int, float]] = []  # told in this order, the last again
         self.line_moves = asyncio.Event()
         self.line_moves.set()
@@ -84,7 +85,18 @@ class FakeBackends:
             task = asyncio.create_task(self._session(spec))
             self._sessions.add(task)
             task.add_done_callback(self._sessions.discard)
-        return Placement(self._worker_path, lease_id, "w0", "p", "m")
+        return self._placement(lease_id)
+
+    def _placement(self, lease_id: str) -> Placement:
+        self.tokens.append(f"n.{secrets.token_hex(24)}")
+        return Placement(self._worker_path, lease_id, "w0", "p", "m", self.tokens[-1])
+
+    async def resume(self, token: str, key_id: str) -> tuple[CallSpec, Placement]:
+        assert key_id == "k"
+        if token != self.tokens[-1] or not self.live:
+            raise NotFound("resume_token is not that of a live call", field="start.resume_token")
+        spec = next(reversed(self.live.values())).spec
+        return spec, self._placement(spec.lease_id)
 
     async def place_in_line(self, session_id: str) -> tuple[int, float] | None:
         del session_id
@@ -159,6 +171,7 @@ class FakeBackends:
                     call = rv.Call(call_id=spec.call_id, end_reason="done")
                     summary = rv.ReceptionMessage(summary=rv.CallSummary(call=call))
                     link.send(lk.SessionToWorker(to_caller=summary.SerializeToString()))
+                    link.send(lk.SessionToWorker(over=lk.Over()))
                     break
         await link.close()
         ended = replace(self.live.pop(spec.call_id), state="ended", ended_at_s=time.time())

@@ -93,6 +93,16 @@ async def failure(stream: Any) -> tuple[grpc.StatusCode, str, list[Any]]:
     return details_of(caught.value)
 
 
+async def until(stream: Any, kind: str) -> Any:
+    """The next message of this kind."""
+    async with asyncio.timeout(5):
+        while True:
+            message = await stream.read()
+            assert message is not grpc.aio.EOF
+            if message.HasField(kind):
+                return getattr(message, kind)
+
+
 async def _to_the_end(stream: Any) -> None:
     while await stream.read() is not grpc.aio.EOF:
         pass
@@ -211,6 +221,36 @@ async def test_an_unknown_resume_token_is_not_found(house: House) -> None:
     code, _, details = await failure(await house.converse(start(resume_token="x")))
     assert code is grpc.StatusCode.NOT_FOUND
     assert field_of(details) == "start.resume_token"
+
+
+async def test_a_caller_whose_stream_broke_goes_on_with_the_call(house: House) -> None:
+    house.worker._resume_wait_s = 5.0
+    stream = await house.converse(start(call_id="back"))
+    accepted = await until(stream, "accepted")
+    connection = await asyncio.wait_for(house.provider.connections.get(), 5)
+    await speak(connection, "i1", FRAME * 100)
+    first = await until(stream, "audio")
+    stream.cancel()
+    await asyncio.sleep(0.5)
+    again = await house.converse(caller(start=rv.CallStart(resume_token=accepted.resume_token)))
+    resumed = await until(again, "accepted")
+    assert (resumed.call_id, resumed.session_id) == ("back", accepted.session_id)
+    assert resumed.format == accepted.format
+    assert resumed.resume_token not in ("", accepted.resume_token)
+    assert 0 < (await until(again, "audio")).sequence - first.sequence < 30
+    assert len(house.backends.opened) == 1  # the money is held already
+    used = await house.converse(caller(start=rv.CallStart(resume_token=accepted.resume_token)))
+    code, _, details = await failure(used)
+    assert (code, field_of(details)) == (grpc.StatusCode.NOT_FOUND, "start.resume_token")
+    await again.write(caller(end=rv.CallEnd(reason="normal_clearing")))
+    await until(again, "summary")
+    await house.backends.until_quiet()
+
+
+async def test_a_resume_token_that_is_too_long_is_refused(house: House) -> None:
+    stream = await house.converse(caller(start=rv.CallStart(resume_token="x" * 513)))
+    code, _, details = await failure(stream)
+    assert (code, field_of(details)) == (grpc.StatusCode.INVALID_ARGUMENT, "start.resume_token")
 
 
 async def test_bytes_that_are_no_message_are_refused(house: House) -> None:

@@ -32,10 +32,12 @@ class FirstAudioSent(_message.Message):
     def __init__(self, down_us: _Optional[int] = ...) -> None: ...
 
 class LegGone(_message.Message):
-    __slots__ = ("reason",)
+    __slots__ = ("reason", "may_return")
     REASON_FIELD_NUMBER: _ClassVar[int]
+    MAY_RETURN_FIELD_NUMBER: _ClassVar[int]
     reason: str
-    def __init__(self, reason: _Optional[str] = ...) -> None: ...
+    may_return: bool
+    def __init__(self, reason: _Optional[str] = ..., may_return: _Optional[bool] = ...) -> None: ...
 
 class WorkerToDoor(_message.Message):
     __slots__ = ("attached", "abort", "finished")

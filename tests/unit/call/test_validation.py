@@ -2,7 +2,7 @@
 
 import pytest
 
-from reception.call.validation import LegGuard, StartRequest, check_start
+from reception.call.validation import LegGuard, StartRequest, check_start, check_token
 from reception.errors import InvalidRequest
 
 
@@ -24,7 +24,6 @@ def test_defaults_are_filled_in():
         ({"from_uri": "x" * 257}, "start.from", "from has 257 bytes, over 256"),
         ({"to_uri": "é" * 129}, "start.to", "to has 258 bytes, over 256"),
         ({"profile": "x" * 129}, "start.profile", "over 128"),
-        ({"resume_token": "x" * 513}, "start.resume_token", "over 512"),
         ({"direction": "sideways"}, "start.direction", "'sideways' is not one of inbound"),
         ({"codec": ""}, "start.format.codec", "not one of PCMU, PCMA, L16"),
         ({"codec": "g729"}, "start.format.codec", "'g729'"),
@@ -111,3 +110,19 @@ def test_nothing_follows_the_end(method, arguments):
     guard.end("")
     with pytest.raises(InvalidRequest, match="nothing may follow"):
         getattr(guard, method)(*arguments)
+
+
+def test_a_resume_token_is_short():
+    check_token("x" * 512)
+    with pytest.raises(InvalidRequest, match="over 512") as caught:
+        check_token("x" * 513)
+    assert caught.value.field == "start.resume_token"
+
+
+def test_a_new_stream_of_a_leg_has_the_same_bounds():
+    guard = LegGuard("l16", 8_000)
+    guard.end("")
+    anew = guard.anew()
+    anew.audio(320)
+    with pytest.raises(InvalidRequest, match="odd"):
+        anew.audio(321)

@@ -169,3 +169,15 @@ def test_order_is_kept_and_every_number_is_accounted_for(network):
 def test_whatever_is_shuffled_within_the_window_comes_out_whole(order, blocks):
     numbers = [1] + [2 + 4 * block + each for block in range(blocks) for each in order]
     assert play(numbers) == list(range(1, 4 * blocks + 2))
+
+
+def test_after_a_restart_any_number_may_be_the_first():
+    buffer: JitterBuffer[str] = JitterBuffer()
+    buffer.add("a", 100, 0.0)
+    buffer.add("c", 102, 0.02)
+    assert buffer.restart() == [Lost(1), "c"]
+    assert buffer.next_deadline_s() is None
+    assert [buffer.add(frame, number, 1.0) for frame, number in (("d", 1), ("e", 2))] == [
+        ["d"], ["e"],
+    ]  # fmt: skip
+    assert buffer.counts.received == 4
