@@ -8,7 +8,7 @@ import secrets
 import time
 from collections import deque
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -17,6 +17,7 @@ from ray.exceptions import RayError
 
 from actors.assignment import Assignment, NodeConfig, ProviderConfig
 from actors.gossip import Listener
+from actors.memory import node_memory
 from actors.profiles import load_profiles
 from actors.spawn import Remote
 from actors.storage.calls import CallStore
@@ -27,14 +28,25 @@ from reception.call import progress
 from reception.call.journal import TAKEOVER_S
 from reception.call.profile import Profile, ProfileBook
 from reception.call.record import CallRecord, CallSpec, TakenMessage
-from reception.errors import CallIdInUse, InvalidRequest, NotFound, ReceptionError, Unavailable
+from reception.errors import (
+    CallIdInUse,
+    InvalidRequest,
+    LimitReached,
+    NotFound,
+    ReceptionError,
+    Unavailable,
+)
 from reception.media.codecs import AudioFormat
+from reception.placement.admission.admission import Admission
+from reception.placement.admission.answer import Refused
+from reception.placement.admission.priority import priority_of
 from reception.placement.lease import Placement
 from reception.placement.pool import least_loaded
 
 log = structlog.get_logger()
 
 EVENTS_KEPT = 10_000
+LOOK_S = 1.0
 TAKEOVERS = 2  # of a call whose sessions die; then it may be the call's fault
 FIRST_SESSIONS = 4  # ready at once; the rest of the pool is filled while calls are taken
 
@@ -84,6 +96,7 @@ class NodeAgent:
         self._config = config
         self._pool = WarmPool(config.node_id, config.pool, config.sizing, self._rehearsal)
         self._workers = WorkerPool(config)
+        self._admission = Admission(config.admission_rules())
         self._progress_path = f"{config.socket_dir}/agent.sock"
         self._progress: Listener | None = None
         self._live: dict[str, _Live] = {}
@@ -112,6 +125,7 @@ class NodeAgent:
         self._provider = provider
         await self._workers.serve(provider)
         await self._pool.serve()
+        self._background(self._look())
 
     async def stop(self) -> None:
         """Ends every call and every actor of this node."""
@@ -138,6 +152,7 @@ class NodeAgent:
             How many were still live after `grace_s`.
         """
         self._draining = True
+        self._admission.drain()
         self._pool.close()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(grace_s):
@@ -165,6 +180,13 @@ class NodeAgent:
         if not (self._provider.provider and workers):
             return None
         return self._assignment(_REHEARSAL, self._profile("", ""), workers[0])
+
+    async def _look(self) -> None:
+        """Once a second: what the node measures, for admission."""
+        while True:
+            load = await self._workers.load()
+            self._admission.observe(load, node_memory(), time.monotonic())
+            await asyncio.sleep(LOOK_S)
 
     def _background(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.ensure_future(work)
@@ -200,8 +222,9 @@ class NodeAgent:
         Raises:
             CallIdInUse: a live call of this node has the id.
             InvalidRequest: there is no such profile.
-            LimitReached: the wait for a session is, or would be, longer than the
-                pool's rules allow; says when to ask again.
+            LimitReached: the node takes no call of this priority now, or the wait
+                for a session is, or would be, longer than the pool's rules allow;
+                says when to ask again.
             Unavailable: the node is draining or has no worker, or the caller gave
                 up (`abandon_wait`).
         """
@@ -210,11 +233,19 @@ class NodeAgent:
         if spec.call_id in self._live:
             raise CallIdInUse(f"call_id {spec.call_id!r} is a live call's", field="call_id")
         profile = self._profile(spec.profile, spec.to_uri)
-        session_id = await self._pool.lease(spec.session_id)
+        priority = priority_of(spec.metadata)
+        answer = self._admission.ask(spec.session_id, priority, time.monotonic())
+        if isinstance(answer, Refused):
+            raise LimitReached(answer.reason, retry_after_s=answer.retry_after_s)
         try:
-            return self._begin(spec, profile, session_id)
+            session_id = await self._pool.lease(spec.session_id)
+            try:
+                return self._begin(spec, profile, session_id)
+            except BaseException:
+                self._pool.unused(session_id)
+                raise
         except BaseException:
-            self._pool.unused(session_id)
+            self._admission.ended(spec.session_id)
             raise
 
     def _begin(self, spec: CallSpec, profile: Profile, session_id: str) -> Placement:
@@ -224,6 +255,8 @@ class NodeAgent:
         worker_id = least_loaded(self._load_by_worker())
         if worker_id is None:
             raise Unavailable("this node has no audio worker", retry_after_s=2.0)
+        if not self._admission.began(spec.session_id, time.monotonic()):
+            raise Unavailable("the call waited for too long", retry_after_s=1.0)
         lease_id = secrets.token_urlsafe(16)
         spec = replace(spec, lease_id=lease_id, profile=profile.name, node_id=self._config.node_id)
         assignment = self._assignment(spec, profile, worker_id)
@@ -318,6 +351,7 @@ class NodeAgent:
             )
         await self._keep(record)
         self._live.pop(record.spec.call_id, None)
+        self._admission.ended(record.spec.session_id)
         self._ended += 1
         self._note("ended", record)
 
@@ -457,6 +491,16 @@ class NodeAgent:
         async with self._changed:
             self._changed.notify_all()
 
+    def _admission_stats(self) -> dict[str, Any]:
+        tally = self._admission.tally()
+        return asdict(self._admission.occupancy(time.monotonic())) | {
+            "admitted": {str(priority): count for priority, count in tally.admitted.items()},
+            "refused": [
+                {"cause": str(cause), "priority": str(priority), "count": count}
+                for (cause, priority), count in sorted(tally.refused.items())
+            ],
+        }
+
     async def stats(self) -> dict[str, Any]:
         """Pools, calls and workers of this node."""
         return {
@@ -466,6 +510,7 @@ class NodeAgent:
             "takeovers": self._takeovers,
             "pool": self._pool.counts(),
             "sizing": self._pool.stats(),
+            "admission": self._admission_stats(),
             "workers": self._load_by_worker(),
             "sessions": {
                 name: next(

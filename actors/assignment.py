@@ -7,8 +7,12 @@ from dataclasses import dataclass, field
 from reception.call.profile import Profile
 from reception.call.record import CallSpec
 from reception.media.adaptation import Targets
+from reception.placement.admission.admission import AdmissionRules
+from reception.placement.admission.concurrency import LimitRules
 from reception.placement.pool import PoolRules
 from reception.placement.sizer import SizerRules
+
+CALL_MB = 3.0  # what a live call adds to its session, its worker and its door
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,3 +56,13 @@ class NodeConfig:
     resume_wait_s: float = 10.0
     sizing: SizerRules = field(default_factory=SizerRules)
     targets: Targets = field(default_factory=Targets)
+
+    def admission_rules(self) -> AdmissionRules:
+        """Whom this node takes. Sessions are there before their calls, so that a call
+        adds little memory; bounds are those past which callers hear it."""
+        return AdmissionRules(
+            capacity=self.pool.ceiling,
+            limit=LimitRules(misses_per_s=5.0, lag_p95_ms=40.0, cpu_percent=95.0),
+            memory_percent=self.targets.memory_percent,
+            call_mb=CALL_MB,
+        )

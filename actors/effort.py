@@ -45,6 +45,7 @@ class Effort:
 
     def __init__(self, targets: Targets) -> None:
         self.load = Load()  # as it was measured last
+        self.misses_per_s = 0.0  # by then
         self._adaptation = Adaptation(targets)
         self._uplink = UplinkChooser(UplinkRules())
         self._changes: deque[tuple[int, Change]] = deque(maxlen=CHANGES_KEPT)
@@ -80,7 +81,9 @@ class Effort:
     def observe(self, link: LinkSample, now_s: float) -> bool:
         """Looks at what was measured since the last time. True: the plan changed."""
         cpu_s = time.process_time()
-        busy = (cpu_s - self._cpu_s) / max(now_s - self._seen_s, 1e-3)
+        passed_s = max(now_s - self._seen_s, 1e-3)
+        busy = (cpu_s - self._cpu_s) / passed_s
+        self.misses_per_s = self._missed / passed_s
         self._seen_s, self._cpu_s = now_s, cpu_s
         memory = node_memory()
         self.load = Load(

@@ -115,7 +115,13 @@ class AudioWorker:
 
     async def stats(self) -> dict[str, float]:
         """Live calls, calls served, and what was measured in the last second."""
-        return {"live": len(self._calls), "served": self._served, **asdict(self._effort.load)}
+        effort = self._effort
+        return {
+            "live": len(self._calls),
+            "served": self._served,
+            "misses_per_s": effort.misses_per_s,
+            **asdict(effort.load),
+        }
 
     # ------------------------------------------------------------- attaching
 

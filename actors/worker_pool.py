@@ -19,6 +19,7 @@ from actors.spawn import Remote, spawn
 from reception.media.adaptation import Level
 from reception.media.codecs import AudioFormat
 from reception.media.uplink import choose
+from reception.placement.admission.concurrency import NodeLoad
 
 log = structlog.get_logger()
 
@@ -86,6 +87,19 @@ class WorkerPool:
             Level.of(level)
         self._level = level
         await asyncio.gather(*(worker.set_level(level, by) for worker in self._workers.values()))
+
+    async def load(self) -> NodeLoad:
+        """What all of them measured in the last second: CPU is the share of one core
+        that the busiest took. A worker that is dying counts for nothing."""
+        found = await asyncio.gather(
+            *(worker.stats() for worker in self._workers.values()), return_exceptions=True
+        )
+        measured = [each for each in found if isinstance(each, dict)]
+        return NodeLoad(
+            sum(each["misses_per_s"] for each in measured),
+            max((each["lag_p95_ms"] for each in measured), default=0.0),
+            max((each["cpu_percent"] for each in measured), default=0.0),
+        )
 
     async def report(self) -> dict[str, Any]:
         """What they do and measure, and what changed lately and why."""

@@ -199,6 +199,18 @@ class _Collector:
         )
         for code, count in door["refused"].items():
             refused.add_metric([code], count)
+        shed = CounterMetricFamily(
+            "reception_admission_refused",
+            "Calls that the node did not take, by cause.",
+            labels=["cause", "priority"],
+        )
+        for each in stats["admission"]["refused"]:
+            shed.add_metric([each["cause"], each["priority"]], each["count"])
+        limit = GaugeMetricFamily(
+            "reception_admission_limit",
+            "Calls that the node takes by what it measures.",
+            stats["admission"]["limit"],
+        )
         pool = GaugeMetricFamily("reception_sessions", "Call sessions.", labels=["state"])
         for state, count in stats["pool"].items():
             pool.add_metric([state], count)
@@ -208,7 +220,7 @@ class _Collector:
         dropped = CounterMetricFamily(
             "reception_audio_dropped_frames", "Audio dropped at the door.", door["dropped_audio"]
         )
-        return [live, ended, accepted, refused, pool, setup, dropped, *self._money()]
+        return [live, ended, accepted, refused, shed, limit, pool, setup, dropped, *self._money()]
 
     def _money(self) -> list[Metric]:
         spent = CounterMetricFamily(

@@ -1,0 +1,199 @@
+"""Whom a node agent takes: its own decisions, with a pool and workers that do as told."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ray.exceptions import RayActorError
+
+from actors.agent import NodeAgent
+from actors.assignment import NodeConfig, ProviderConfig
+from reception.call.profile import ProfileBook
+from reception.call.record import CallRecord, CallSpec
+from reception.errors import CallIdInUse, InvalidRequest, LimitReached, Unavailable
+from reception.placement.admission.concurrency import NodeLoad
+from reception.placement.pool import PoolRules
+from reception.placement.sizer import NodeMemory
+from tests.unit.call.example import PROFILE, SPEC
+
+
+class Session:
+    """Answers when the test says so, or dies."""
+
+    def __init__(self) -> None:
+        self.taken_over: list[CallRecord | None] = []
+        self.end: asyncio.Future[CallRecord] = asyncio.Future()
+
+    async def run_call(self, assignment: Any, taken_over: CallRecord | None) -> CallRecord:
+        del assignment
+        self.taken_over.append(taken_over)
+        return await self.end
+
+
+class Pool:
+    """Every session is ready; the last leased is the last of `sessions`."""
+
+    def __init__(self) -> None:
+        self.sessions: list[Session] = []
+        self.given_back: list[tuple[str, bool]] = []
+        self.refusal: Exception | None = None
+
+    async def lease(self, caller: str) -> str:
+        del caller
+        if self.refusal is not None:
+            raise self.refusal
+        self.sessions.append(Session())
+        return str(len(self.sessions) - 1)
+
+    def handle(self, session: str) -> Session:
+        return self.sessions[int(session)]
+
+    def unused(self, session: str) -> None:
+        self.given_back.append((session, False))
+
+    def give_back(self, session: str, *, dead: bool = False) -> None:
+        self.given_back.append((session, dead))
+
+
+class Workers:
+    def names(self) -> list[str]:
+        return ["w0"]
+
+    def socket(self, worker_id: str) -> str:
+        return f"/{worker_id}"
+
+    def provider_format(self, worker_id: str, leg: Any) -> str:
+        del worker_id, leg
+        return "pcmu"
+
+
+class House:
+    def __init__(self, folder: Path, capacity: int) -> None:
+        rules = PoolRules(floor=1, ceiling=capacity)
+        config = NodeConfig("n", str(folder), "sqlite:///none", "", rules)
+        self.agent, self.pool = NodeAgent(config), Pool()
+        self.saved: list[CallRecord] = []
+        agent: Any = self.agent
+        agent._pool, agent._workers, agent._keep = self.pool, Workers(), self._keep
+        agent._profiles = ProfileBook({PROFILE.name: PROFILE}, {}, PROFILE.name)
+        agent._provider = ProviderConfig("embedded", "", "m")
+        agent._admission.observe(NodeLoad(), NodeMemory(1_000, 100_000), 0.0)
+
+    async def _keep(self, record: CallRecord) -> None:
+        self.saved.append(record)
+
+    async def call(self, name: str, priority: str = "") -> CallSpec:
+        metadata = {"priority": priority} if priority else {}
+        spec = replace(SPEC, call_id=name, session_id=f"s-{name}", metadata=metadata, profile="")
+        await self.agent.lease(spec)
+        return spec
+
+    async def ended(self) -> CallRecord:
+        async with asyncio.timeout(5):
+            while not self.saved:
+                await asyncio.sleep(0)
+        return self.saved.pop()
+
+    @property
+    def occupancy(self) -> tuple[int, int]:
+        found = self.agent._admission_stats()
+        return found["live"], found["reserved"]
+
+
+@pytest.fixture
+async def house(tmp_path: Path) -> House:
+    return House(tmp_path, capacity=10)
+
+
+async def test_batch_calls_leave_room_for_normal_and_those_for_emergencies(house: House) -> None:
+    for number in range(7):
+        await house.call(f"b{number}", "batch")
+    with pytest.raises(LimitReached) as caught:
+        await house.call("b7", "batch")
+    assert caught.value.retry_after_s >= 1
+    await house.call("n0")
+    await house.call("n1")
+    with pytest.raises(LimitReached):
+        await house.call("n2", "normal")
+    await house.call("e0", "emergency")
+    with pytest.raises(LimitReached):
+        await house.call("e1", "emergency")
+    assert house.occupancy == (10, 0)
+    refused = house.agent._admission_stats()["refused"]
+    assert {(each["priority"], each["count"]) for each in refused} == {
+        ("batch", 1), ("normal", 1), ("emergency", 1),
+    }  # fmt: skip
+
+
+async def test_an_unknown_priority_names_the_known_ones(house: House) -> None:
+    with pytest.raises(InvalidRequest, match="emergency") as caught:
+        await house.call("x", "urgent")
+    assert caught.value.field == "start.metadata"
+    assert house.occupancy == (0, 0)
+
+
+async def test_no_place_is_kept_for_a_call_that_got_no_session(house: House) -> None:
+    house.pool.refusal = LimitReached("busy", retry_after_s=1.0)
+    for number in range(20):
+        with pytest.raises(LimitReached, match="busy"):
+            await house.call(f"c{number}")
+    assert house.occupancy == (0, 0)
+
+
+async def test_a_call_id_in_use_costs_the_live_call_nothing(house: House) -> None:
+    await house.call("same")
+    with pytest.raises(CallIdInUse):
+        await house.call("same")
+    assert house.occupancy == (1, 0)
+
+
+async def test_an_ended_call_gives_its_place_back(house: House) -> None:
+    await house.call("one")
+    house.pool.sessions[0].end.set_result(
+        CallRecord(replace(SPEC, call_id="one", session_id="s-one"), "ended", "ended", "m")
+    )
+    await house.ended()
+    assert house.occupancy == (0, 0)
+    assert house.pool.given_back == [("0", False)]
+
+
+async def test_a_call_goes_on_with_another_session_and_then_with_none(house: House) -> None:
+    await house.call("one")
+    for number in range(3):
+        async with asyncio.timeout(5):
+            while len(house.pool.sessions) <= number or not house.pool.sessions[number].taken_over:
+                await asyncio.sleep(0)
+        house.pool.sessions[number].end.set_exception(RayActorError())
+    record = await house.ended()
+    assert (record.state, record.end_reason) == ("ended", "internal")
+    told = [session.taken_over for session in house.pool.sessions[:3]]
+    assert told[0] == [None]
+    assert all(each and each[0] and each[0].spec.call_id == "one" for each in told[1:])
+    assert {dead for _, dead in house.pool.given_back[:3]} == {True}
+    assert house.occupancy == (0, 0)
+
+
+async def test_where_there_is_no_other_session_the_call_ends_with_a_record(house: House) -> None:
+    await house.call("one")
+    await asyncio.sleep(0)
+    house.pool.refusal = Unavailable("none")
+    house.pool.sessions[0].end.set_exception(RayActorError())
+    assert (await house.ended()).end_reason == "internal"
+
+
+async def test_a_caller_comes_back_once_and_with_its_own_key(house: House) -> None:
+    spec = replace(SPEC, call_id="one", session_id="s-one", profile="", key_id="mine")
+    placement = await house.agent.lease(spec)
+    for token, key in (("n.x", "mine"), (placement.resume_token, "theirs")):
+        with pytest.raises(Exception, match="not that of a live call") as caught:
+            await house.agent.resume(token, key)
+        assert caught.value.field == "start.resume_token"  # type: ignore[attr-defined]
+    found, again = await house.agent.resume(placement.resume_token, "mine")
+    assert (found.call_id, again.lease_id) == ("one", placement.lease_id)
+    with pytest.raises(Exception, match="not that of a live call"):
+        await house.agent.resume(placement.resume_token, "mine")
+    assert (await house.agent.resume(again.resume_token, "mine"))[0].call_id == "one"
