@@ -8,7 +8,7 @@ import secrets
 import time
 from collections import deque
 from collections.abc import Callable, Coroutine
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -25,7 +25,7 @@ from actors.storage.engine import Store
 from actors.warm_pool import WarmPool
 from actors.worker_pool import WorkerPool
 from reception.call import progress
-from reception.call.journal import TAKEOVER_S
+from reception.call.journal import TAKEOVER_S, lost_lease
 from reception.call.profile import Profile, ProfileBook
 from reception.call.record import CallRecord, CallSpec, TakenMessage
 from reception.errors import (
@@ -83,6 +83,7 @@ class _Live:
     session: Remote
     worker_id: str
     resume_token: str
+    lost: asyncio.Event = field(default_factory=asyncio.Event)  # its session
 
 
 class NodeAgent:
@@ -97,7 +98,6 @@ class NodeAgent:
         self._pool = WarmPool(config.node_id, config.pool, config.sizing, self._rehearsal)
         self._workers = WorkerPool(config)
         self._admission = Admission(config.admission_rules())
-        self._progress_path = f"{config.socket_dir}/agent.sock"
         self._progress: Listener | None = None
         self._live: dict[str, _Live] = {}
         self._changes: deque[tuple[int, CallChange]] = deque(maxlen=EVENTS_KEPT)
@@ -115,7 +115,7 @@ class NodeAgent:
         config = self._config
         self._profiles = load_profiles(Path(config.profile_path))
         self._store = await asyncio.to_thread(Store.open, config.database_url)
-        self._progress = Listener(self._progress_path, self._on_progress)
+        self._progress = Listener(config.agent_socket, self._on_news)
         await self._workers.start()
         await self._pool.start(FIRST_SESSIONS)
         return await self.stats()
@@ -213,7 +213,7 @@ class NodeAgent:
         audio_format = self._workers.provider_format(worker_id, leg)
         socket = self._workers.socket(worker_id)
         return Assignment(
-            spec, profile, model, socket, self._provider, audio_format, self._progress_path
+            spec, profile, model, socket, self._provider, audio_format, self._config.agent_socket
         )
 
     async def lease(self, spec: CallSpec) -> Placement:
@@ -332,19 +332,13 @@ class NodeAgent:
         record: CallRecord | None = None
         taken_over: CallRecord | None = None
         for _ in range(1 + TAKEOVERS):
-            try:
-                record = await live.session.run_call(assignment, taken_over)
-                self._pool.give_back(live.session_id)
+            record = await self._run_session(live, assignment, taken_over)
+            self._pool.give_back(live.session_id, dead=record is None)
+            if record is not None or not await self._another_session(live):
                 break
-            except RayError as error:
-                call_id = live.record.spec.call_id
-                log.warning("session lost", call_id=call_id, error=str(error)[:200])
-                self._pool.give_back(live.session_id, dead=True)
-                if not await self._another_session(live):
-                    break
-                taken_over = live.record
-                socket = self._workers.socket(live.worker_id)
-                assignment = replace(assignment, worker_socket=socket)
+            taken_over = live.record
+            socket = self._workers.socket(live.worker_id)
+            assignment = replace(assignment, worker_socket=socket)
         if record is None:
             record = replace(
                 live.record, state="ended", ended_at_s=time.time(), end_reason="internal"
@@ -354,6 +348,29 @@ class NodeAgent:
         self._admission.ended(record.spec.session_id)
         self._ended += 1
         self._note("ended", record)
+
+    async def _run_session(
+        self, live: _Live, assignment: Assignment, taken_over: CallRecord | None
+    ) -> CallRecord | None:
+        """The call's record; None when the session died, or stood still for so long
+        that its worker cut it off."""
+        live.lost.clear()
+        running: asyncio.Future[CallRecord] = asyncio.ensure_future(
+            live.session.run_call(assignment, taken_over)
+        )
+        lost = asyncio.ensure_future(live.lost.wait())
+        try:
+            await asyncio.wait((running, lost), return_when=asyncio.FIRST_COMPLETED)
+            if running.done():
+                return running.result()
+            error = "its audio worker hears nothing of it"
+        except RayError as failure:
+            error = str(failure)[:200]
+        finally:
+            lost.cancel()
+            running.cancel()
+        log.warning("session lost", call_id=live.record.spec.call_id, error=error)
+        return None
 
     async def _another_session(self, live: _Live) -> bool:
         """A session that goes on with a call; False when there is none in time."""
@@ -397,8 +414,14 @@ class NodeAgent:
 
     # ------------------------------------------------------------- from sessions
 
-    def _on_progress(self, data: bytes) -> None:
-        """A live call changed."""
+    def _on_news(self, data: bytes) -> None:
+        """A live call changed, or has lost its session."""
+        lease_id = lost_lease(data)
+        if lease_id:
+            for each in self._live.values():
+                if each.lease_id == lease_id:
+                    each.lost.set()
+            return
         try:
             news = progress.decode(data)
         except InvalidRequest as error:

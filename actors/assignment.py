@@ -57,6 +57,11 @@ class NodeConfig:
     sizing: SizerRules = field(default_factory=SizerRules)
     targets: Targets = field(default_factory=Targets)
 
+    @property
+    def agent_socket(self) -> str:
+        """Where the agent hears of its calls, by datagram."""
+        return f"{self.socket_dir}/agent.sock"
+
     def admission_rules(self) -> AdmissionRules:
         """Whom this node takes. Sessions are there before their calls, so that a call
         adds little memory; bounds are those past which callers hear it."""

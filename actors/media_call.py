@@ -15,13 +15,14 @@ from google.protobuf.message import DecodeError
 from actors.audio import leg_encoder
 from actors.caller_leg import CallerLeg, Heard
 from actors.effort import Effort
+from actors.gossip import tell
 from actors.link import Link
 from actors.provider_leg import ProviderLeg
 from actors.recording import Recorder, Recording
 from protos.link.v1 import link_pb2 as lk
 from protos.reception.v1 import reception_pb2 as rv
 from reception.backlog import Backlog
-from reception.call.journal import TAKEOVER_S, Journal
+from reception.call.journal import TAKEOVER_S, Journal, session_lost
 from reception.call.validation import LegGuard
 from reception.errors import ReceptionError
 from reception.framing import AUDIO_TAG, Kind, split_audio
@@ -69,7 +70,9 @@ class MediaCall:
         recorder: Recorder,
         effort: Effort,
         resume_wait_s: float,
+        agent_socket: str,
     ) -> None:
+        self._agent_socket = agent_socket
         self._resume_wait_s = resume_wait_s
         self._away: asyncio.TimerHandle | None = None  # the caller may come back until then
         self._untold: Backlog[bytes] = Backlog(MAX_UNTOLD_AUDIO, MAX_UNTOLD)
@@ -307,6 +310,7 @@ class MediaCall:
             self._end()
             return
         log.warning("call without its session", call_id=self.call_id)
+        tell(self._agent_socket, session_lost(self.lease_id))
         self._orphaned = asyncio.get_running_loop().call_later(
             TAKEOVER_S, self._fail, "the call's session ended unexpectedly"
         )

@@ -42,6 +42,7 @@ class AudioWorker:
 
     Args:
         resume_wait_s: how long a caller whose stream broke may take to come back.
+        agent_socket: where the node agent hears of sessions that are gone.
     """
 
     def __init__(
@@ -51,9 +52,10 @@ class AudioWorker:
         recordings_path: str = "var/recordings",
         targets: Targets | None = None,
         resume_wait_s: float = 0.0,
+        agent_socket: str = "",
     ) -> None:
         self._worker_id, self._path = worker_id, path
-        self._resume_wait_s = resume_wait_s
+        self._resume_wait_s, self._agent_socket = resume_wait_s, agent_socket
         self._effort = Effort(targets or Targets())
         self._recorder = Recorder(Path(recordings_path))
         self._calls: dict[str, MediaCall] = {}  # by their leases
@@ -167,6 +169,7 @@ class AudioWorker:
             self._recorder,
             self._effort,
             self._resume_wait_s,
+            self._agent_socket,
         )
         self._calls[attach.lease_id] = call
         self._served += 1

@@ -124,6 +124,7 @@ class WorkerPool:
             config.recordings_path,
             config.targets,
             config.resume_wait_s,
+            config.agent_socket,
             rests=True,
         )
         async with asyncio.timeout(START_TIMEOUT_S):

@@ -8,7 +8,19 @@ from typing import Generic, TypeVar
 MAX_EVENTS = 1_000
 TAKEOVER_S = 5.0  # for another session to go on where one has died
 
+_LOST = b"session lost "
+
 T = TypeVar("T")
+
+
+def session_lost(lease_id: str) -> bytes:
+    """What the node agent is told when a call's session is gone or stands still."""
+    return _LOST + lease_id.encode()
+
+
+def lost_lease(news: bytes) -> str:
+    """The lease of `session_lost`; "" when the news is of something else."""
+    return news.removeprefix(_LOST).decode() if news.startswith(_LOST) else ""
 
 
 class Journal(Generic[T]):

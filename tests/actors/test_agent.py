@@ -12,6 +12,7 @@ from ray.exceptions import RayActorError
 
 from actors.agent import NodeAgent
 from actors.assignment import NodeConfig, ProviderConfig
+from reception.call.journal import session_lost
 from reception.call.profile import ProfileBook
 from reception.call.record import CallRecord, CallSpec
 from reception.errors import CallIdInUse, InvalidRequest, LimitReached, Unavailable
@@ -197,3 +198,22 @@ async def test_a_caller_comes_back_once_and_with_its_own_key(house: House) -> No
     with pytest.raises(Exception, match="not that of a live call"):
         await house.agent.resume(placement.resume_token, "mine")
     assert (await house.agent.resume(again.resume_token, "mine"))[0].call_id == "one"
+
+
+async def test_a_session_that_stands_still_is_replaced_too(house: House) -> None:
+    await house.call("one")
+    async with asyncio.timeout(5):
+        while not house.pool.sessions[0].taken_over:
+            await asyncio.sleep(0)
+    live = house.agent._live["one"]
+    house.agent._on_news(session_lost("somebody else's"))
+    await asyncio.sleep(0)
+    assert len(house.pool.sessions) == 1
+    house.agent._on_news(session_lost(live.lease_id))
+    async with asyncio.timeout(5):
+        while len(house.pool.sessions) < 2 or not house.pool.sessions[1].taken_over:
+            await asyncio.sleep(0)
+    assert house.pool.given_back == [("0", True)]
+    ended = CallRecord(replace(SPEC, call_id="one", session_id="s-one"), "ended", "ended", "m")
+    house.pool.sessions[1].end.set_result(ended)
+    assert await house.ended() is ended

@@ -12,11 +12,13 @@ import opuslib_next
 import pytest
 
 from actors.audio import from_linear
+from actors.gossip import Listener
 from actors.link import SESSION_SUFFIX, Link
 from actors.provider import warm_up
 from actors.worker import AudioWorker
 from protos.link.v1 import link_pb2 as lk
 from protos.reception.v1 import reception_pb2 as rv
+from reception.call.journal import lost_lease
 from reception.errors import InvalidRequest
 from reception.framing import Kind, split_audio
 from reception.media.hearing import Hearing
@@ -377,6 +379,17 @@ async def test_where_no_session_goes_on_the_stream_ends_as_our_fault(
     assert abort.code == 13
     async with asyncio.timeout(2):
         await call.connection.wait_closed()
+
+
+async def test_the_agent_hears_of_a_session_that_is_gone(connect, worker, tmp_path):
+    heard: asyncio.Queue[bytes] = asyncio.Queue()
+    listener = Listener(str(tmp_path / "agent.sock"), heard.put_nowait)
+    worker._agent_socket = str(tmp_path / "agent.sock")
+    call = await connect()
+    call.session.abort()
+    async with asyncio.timeout(2):
+        assert lost_lease(await heard.get()) == "lease"
+    listener.close()
 
 
 async def test_another_session_gets_the_last_state_and_what_came_since(

@@ -279,6 +279,34 @@ def test_a_call_outlives_its_session(node: Deployment, key: str) -> None:
     assert node._call("cost", "check") == []
 
 
+def test_a_call_outlives_a_session_that_stands_still(node: Deployment, key: str) -> None:
+    async def scene() -> Any:
+        heard = asyncio.Event()
+        caller = Caller(
+            node.grpc_address,
+            [Listen(), Say(SPEECH), Listen(), HangUp()],
+            key=key,
+            start=rv.CallStart(call_id="frozen", format=rv.LegFormat(codec=rv.CODEC_PCMU)),
+            on_change=lambda outcome: heard.set() if outcome.turns else None,
+        )
+        call = asyncio.create_task(caller.call())
+        await heard.wait()
+        pids.append(await asyncio.to_thread(_pid_of_session, node, "frozen"))
+        os.kill(pids[0], signal.SIGSTOP)
+        return await call
+
+    pids: list[int] = []
+    try:
+        outcome = asyncio.run(asyncio.wait_for(scene(), 60))
+    finally:
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):  # it was replaced
+                os.kill(pid, signal.SIGCONT)
+    assert outcome.status == "OK", outcome.error
+    assert ("reception", "Certainly.") in outcome.transcript
+    assert _ended(node, "frozen").end_reason == "caller_hangup"
+
+
 def test_a_call_whose_sessions_all_die_ends_with_a_record(node: Deployment, key: str) -> None:
     async def scene() -> Any:
         accepted = asyncio.Event()
