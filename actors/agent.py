@@ -25,7 +25,7 @@ from actors.storage.engine import Store
 from actors.warm_pool import WarmPool
 from actors.worker_pool import WorkerPool
 from reception.call import progress
-from reception.call.journal import TAKEOVER_S, lost_lease
+from reception.call.journal import TAKEOVER_S, lost_session
 from reception.call.profile import Profile, ProfileBook
 from reception.call.record import CallRecord, CallSpec, TakenMessage
 from reception.errors import (
@@ -33,7 +33,6 @@ from reception.errors import (
     InvalidRequest,
     LimitReached,
     NotFound,
-    ReceptionError,
     Unavailable,
 )
 from reception.media.codecs import AudioFormat
@@ -47,6 +46,7 @@ log = structlog.get_logger()
 
 EVENTS_KEPT = 10_000
 LOOK_S = 1.0
+TAKEOVER_PAUSE_S = 0.1
 TAKEOVERS = 2  # of a call whose sessions die; then it may be the call's fault
 FIRST_SESSIONS = 4  # ready at once; the rest of the pool is filled while calls are taken
 
@@ -356,7 +356,7 @@ class NodeAgent:
         that its worker cut it off."""
         live.lost.clear()
         running: asyncio.Future[CallRecord] = asyncio.ensure_future(
-            live.session.run_call(assignment, taken_over)
+            live.session.run_call(replace(assignment, session=live.session_id), taken_over)
         )
         lost = asyncio.ensure_future(live.lost.wait())
         try:
@@ -373,16 +373,21 @@ class NodeAgent:
         return None
 
     async def _another_session(self, live: _Live) -> bool:
-        """A session that goes on with a call; False when there is none in time."""
+        """A session that goes on with a call; False when there is none in time. A live
+        call asks again where a new one would be sent away."""
         self._takeovers += 1
-        try:
+        caller = f"{live.record.spec.session_id}/{self._takeovers}"
+        with contextlib.suppress(TimeoutError, Unavailable):
             async with asyncio.timeout(TAKEOVER_S):
-                caller = f"{live.record.spec.session_id}/{self._takeovers}"
-                live.session_id = await self._pool.lease(caller)
-                live.session = self._pool.handle(live.session_id)
-        except (ReceptionError, TimeoutError):
-            return False
-        return True
+                while True:
+                    try:
+                        live.session_id = await self._pool.lease(caller)
+                    except LimitReached:
+                        await asyncio.sleep(TAKEOVER_PAUSE_S)
+                        continue
+                    live.session = self._pool.handle(live.session_id)
+                    return True
+        return False
 
     async def another_worker(self, lease_id: str, lost_socket: str) -> str:
         """The call's audio worker at `lost_socket` is gone: the socket of the one
@@ -416,10 +421,10 @@ class NodeAgent:
 
     def _on_news(self, data: bytes) -> None:
         """A live call changed, or has lost its session."""
-        lease_id = lost_lease(data)
-        if lease_id:
+        lost = lost_session(data)
+        if lost is not None:
             for each in self._live.values():
-                if each.lease_id == lease_id:
+                if (each.lease_id, each.session_id) == lost:
                     each.lost.set()
             return
         try:

@@ -30,7 +30,8 @@ class Assignment:
     """All that a session needs for one call.
 
     audio_format is what the provider gets and gives (`uplink.choose`);
-    progress_socket is where the node agent hears how the call gets on.
+    progress_socket is where the node agent hears how the call gets on; session is
+    the name of the session that it is given to.
     """
 
     spec: CallSpec
@@ -40,6 +41,7 @@ class Assignment:
     provider: ProviderConfig
     audio_format: str
     progress_socket: str
+    session: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -160,6 +160,7 @@ class CallRun:
             dial_plan=json.dumps(asdict(plan)).encode(),
             leg_config=json.dumps(asdict(leg)).encode(),
             checkpoint=self._checkpoint() if self._moves else b"",
+            session=self._assignment.session,
         )
 
     def _frames_before(self) -> int:

@@ -73,6 +73,7 @@ class MediaCall:
         agent_socket: str,
     ) -> None:
         self._agent_socket = agent_socket
+        self._session_name = attach.session
         self._resume_wait_s = resume_wait_s
         self._away: asyncio.TimerHandle | None = None  # the caller may come back until then
         self._untold: Backlog[bytes] = Backlog(MAX_UNTOLD_AUDIO, MAX_UNTOLD)
@@ -142,8 +143,9 @@ class MediaCall:
             door.send_audio(0, self._untold.take())
         self._serve_door(door)
 
-    def adopt(self, session: Link) -> None:
+    def adopt(self, session: Link, name: str) -> None:
         """Another session goes on where the one before it was; that is cut off."""
+        self._session_name = name
         if self._orphaned is not None:
             self._orphaned.cancel()
         before, self._session = self._session, session
@@ -310,7 +312,7 @@ class MediaCall:
             self._end()
             return
         log.warning("call without its session", call_id=self.call_id)
-        tell(self._agent_socket, session_lost(self.lease_id))
+        tell(self._agent_socket, session_lost(self.lease_id, self._session_name))
         self._orphaned = asyncio.get_running_loop().call_later(
             TAKEOVER_S, self._fail, "the call's session ended unexpectedly"
         )

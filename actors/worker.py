@@ -150,7 +150,7 @@ class AudioWorker:
             link.abort()
             return
         if attach.lease_id in self._calls:
-            self._calls[attach.lease_id].adopt(link)
+            self._calls[attach.lease_id].adopt(link, attach.session)
             return
         door = self._door_future(attach.lease_id)
         try:

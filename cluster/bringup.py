@@ -357,10 +357,18 @@ def _keep_door(deployment: Deployment) -> None:
         if deployment._stopping.wait(DOOR_AGAIN_S):
             return
         log.warning("front door lost", port=port)
-        try:
-            ray.get(door.start.remote(port), timeout=START_TIMEOUT_S)
-        except RayError:
-            log.exception("front door not opened", port=port)
+        while not _opened(door, port):  # its process may not be there yet
+            if deployment._stopping.wait(DOOR_AGAIN_S):
+                return
+
+
+def _opened(door: Remote, port: int) -> bool:
+    try:
+        ray.get(door.start.remote(port), timeout=START_TIMEOUT_S)
+    except RayError as error:
+        log.warning("front door not opened", port=port, error=str(error)[:200])
+        return False
+    return True
 
 
 def _spawn_here(path: str, *args: Any, name: str, restarts: int = 0) -> Remote:

@@ -6,21 +6,25 @@ from collections import deque
 from typing import Generic, TypeVar
 
 MAX_EVENTS = 1_000
-TAKEOVER_S = 5.0  # for another session to go on where one has died
+TAKEOVER_S = 10.0  # for another session to go on where one has died
 
 _LOST = b"session lost "
 
 T = TypeVar("T")
 
 
-def session_lost(lease_id: str) -> bytes:
+def session_lost(lease_id: str, session: str) -> bytes:
     """What the node agent is told when a call's session is gone or stands still."""
-    return _LOST + lease_id.encode()
+    return _LOST + f"{lease_id} {session}".encode()
 
 
-def lost_lease(news: bytes) -> str:
-    """The lease of `session_lost`; "" when the news is of something else."""
-    return news.removeprefix(_LOST).decode() if news.startswith(_LOST) else ""
+def lost_session(news: bytes) -> tuple[str, str] | None:
+    """The lease and the session of `session_lost`; None when the news is of something
+    else."""
+    if not news.startswith(_LOST):
+        return None
+    lease_id, _, session = news.removeprefix(_LOST).decode().partition(" ")
+    return lease_id, session
 
 
 class Journal(Generic[T]):

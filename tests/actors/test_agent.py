@@ -206,10 +206,11 @@ async def test_a_session_that_stands_still_is_replaced_too(house: House) -> None
         while not house.pool.sessions[0].taken_over:
             await asyncio.sleep(0)
     live = house.agent._live["one"]
-    house.agent._on_news(session_lost("somebody else's"))
+    house.agent._on_news(session_lost("somebody else's", "0"))
+    house.agent._on_news(session_lost(live.lease_id, "the one before"))
     await asyncio.sleep(0)
     assert len(house.pool.sessions) == 1
-    house.agent._on_news(session_lost(live.lease_id))
+    house.agent._on_news(session_lost(live.lease_id, live.session_id))
     async with asyncio.timeout(5):
         while len(house.pool.sessions) < 2 or not house.pool.sessions[1].taken_over:
             await asyncio.sleep(0)

@@ -18,7 +18,7 @@ from actors.provider import warm_up
 from actors.worker import AudioWorker
 from protos.link.v1 import link_pb2 as lk
 from protos.reception.v1 import reception_pb2 as rv
-from reception.call.journal import lost_lease
+from reception.call.journal import lost_session
 from reception.errors import InvalidRequest
 from reception.framing import Kind, split_audio
 from reception.media.hearing import Hearing
@@ -108,6 +108,7 @@ def attach(url, *, codec="pcmu", rate=8_000, marks=False, lease="lease", **leg_f
         attach=lk.SessionAttach(
             call_id="c1",
             lease_id=lease,
+            session="one",
             dial_plan=json.dumps(asdict(plan)).encode(),
             leg_config=json.dumps(asdict(leg)).encode(),
         )
@@ -388,7 +389,7 @@ async def test_the_agent_hears_of_a_session_that_is_gone(connect, worker, tmp_pa
     call = await connect()
     call.session.abort()
     async with asyncio.timeout(2):
-        assert lost_lease(await heard.get()) == "lease"
+        assert lost_session(await heard.get()) == ("lease", "one")
     listener.close()
 
 

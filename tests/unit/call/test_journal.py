@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reception.call.journal import MAX_EVENTS, Journal, lost_lease, session_lost
+from reception.call.journal import MAX_EVENTS, Journal, lost_session, session_lost
 
 
 def test_what_came_since_the_checkpoint_is_there_in_order():
@@ -51,5 +51,5 @@ def test_checkpoint_and_what_came_since_are_always_everything(steps):
 
 
 def test_news_of_a_lost_session_are_told_from_others():
-    assert lost_lease(session_lost("abc")) == "abc"
-    assert lost_lease(b'{"call_id": "x"}') == ""
+    assert lost_session(session_lost("abc", "session:n-1")) == ("abc", "session:n-1")
+    assert lost_session(b'{"call_id": "x"}') is None
