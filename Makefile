@@ -23,7 +23,8 @@ test: setup ## everything, with coverage
 	@VENV=$(VENV) scripts/test.sh $(ARGS)
 
 unit: setup ## unit tests alone: no Ray, no sockets, under 10 s
-	@$(PY) -m pytest -q tests/unit -m "not simulation" -n 2 $(ARGS)
+	@$(PY) -m pytest -q tests/unit -m "not simulation" -n 2 --dist worksteal \
+		--hypothesis-profile=quick -p no:anyio -p no:doctest -p no:junitxml $(ARGS)
 
 lint: setup ## ruff, mypy, import-linter, bandit, deptry
 	@VENV=$(VENV) scripts/lint.sh

@@ -356,4 +356,4 @@ class Sequences(RuleBasedStateMachine):
 
 
 TestSequences = Sequences.TestCase
-TestSequences.settings = settings(max_examples=100, stateful_step_count=50, deadline=None)
+TestSequences.settings = settings(max_examples=40, stateful_step_count=50, deadline=None)

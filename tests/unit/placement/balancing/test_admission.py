@@ -120,7 +120,7 @@ OFTEN = ["call", "call", "arrive", "answer", "measure", "deliver"]
 SELDOM = ["fail", "break", "give up", "lose", "end", "hear of the end"]
 
 
-@settings(max_examples=300)
+@settings(max_examples=100)
 @given(st.sampled_from(PICKERS), st.integers(0, 2**32))
 def test_no_node_ever_has_more_calls_than_its_capacity(name: str, seed: int) -> None:
     """A story is long (a shorter one is not much easier to read), so it is drawn by
