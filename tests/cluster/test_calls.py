@@ -77,7 +77,7 @@ def node(
         http_port=0,
         pool_size=2,
         workers=2,
-        resume_wait_s=3.0,
+        resume_wait_s=8.0,
         rate_limit_per_minute=10_000,
         rate_limit_per_hour=100_000,
         database_url=f"sqlite:///{folder}/reception.db",
@@ -154,7 +154,7 @@ def test_a_caller_who_cancels_is_settled_and_the_session_serves_the_next(
 
 def _ended(node: Deployment, call_id: str) -> Any:
     """The record of a call, once it has ended."""
-    for _ in range(200):
+    for _ in range(400):
         record = node.call_record(call_id)
         if record is not None and record.state == "ended":
             return record
