@@ -61,5 +61,12 @@ SPEC = CallSpec(
 )
 
 
-def conversation(profile: Profile = PROFILE) -> Conversation:
-    return Conversation(SPEC, profile, "m", "pcmu", rng=random.Random(1))
+class NoJitter(random.Random):
+    """Back-off is always as long."""
+
+    def uniform(self, a: float, b: float) -> float:
+        return (a + b) / 2
+
+
+def conversation(profile: Profile = PROFILE, rng: random.Random | None = None) -> Conversation:
+    return Conversation(SPEC, profile, "m", "pcmu", rng=rng or random.Random(1))
