@@ -464,7 +464,12 @@ def test_a_singleton_that_is_killed_comes_back_and_has_lost_nothing(
         except ray.exceptions.RayActorError:
             threading.Event().wait(0.1)
     assert after == before > 0
-    assert place(node, key, Listen(), HangUp()).status == "OK"
+    # A door may still meet the process that is dying: the caller is told to come back.
+    for _ in range(10):
+        outcome = place(node, key, Listen(), HangUp())
+        if outcome.status != "UNAVAILABLE":
+            break
+    assert outcome.status == "OK", outcome.error
 
 
 def test_a_drained_node_takes_no_more_calls_and_says_so(node: Deployment, key: str) -> None:
