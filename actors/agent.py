@@ -329,17 +329,15 @@ class NodeAgent:
     async def _run(self, live: _Live, assignment: Assignment) -> None:
         """One call on its session, or when that dies on another, to the end; then the
         record and the pool."""
-        record: CallRecord | None = None
-        taken_over: CallRecord | None = None
-        for _ in range(1 + TAKEOVERS):
-            record = await self._run_session(live, assignment, taken_over)
-            self._pool.give_back(live.session_id, dead=record is None)
+        record = await self._run_session(live, assignment, None)
+        for _ in range(TAKEOVERS):
             if record is not None or not await self._another_session(live):
                 break
-            taken_over = live.record
             socket = self._workers.socket(live.worker_id)
             assignment = replace(assignment, worker_socket=socket)
+            record = await self._run_session(live, assignment, live.record)
         if record is None:
+            self._background(self._workers.give_up(live.worker_id, live.lease_id))
             record = replace(
                 live.record, state="ended", ended_at_s=time.time(), end_reason="internal"
             )
@@ -353,7 +351,7 @@ class NodeAgent:
         self, live: _Live, assignment: Assignment, taken_over: CallRecord | None
     ) -> CallRecord | None:
         """The call's record; None when the session died, or stood still for so long
-        that its worker cut it off."""
+        that its worker cut it off. The session goes back to the pool."""
         live.lost.clear()
         running: asyncio.Future[CallRecord] = asyncio.ensure_future(
             live.session.run_call(replace(assignment, session=live.session_id), taken_over)
@@ -362,7 +360,9 @@ class NodeAgent:
         try:
             await asyncio.wait((running, lost), return_when=asyncio.FIRST_COMPLETED)
             if running.done():
-                return running.result()
+                record = running.result()
+                self._pool.give_back(live.session_id)
+                return record
             error = "its audio worker hears nothing of it"
         except RayError as failure:
             error = str(failure)[:200]
@@ -370,6 +370,7 @@ class NodeAgent:
             lost.cancel()
             running.cancel()
         log.warning("session lost", call_id=live.record.spec.call_id, error=error)
+        self._pool.give_back(live.session_id, dead=True)
         return None
 
     async def _another_session(self, live: _Live) -> bool:

@@ -69,7 +69,7 @@ class NodeConfig:
         adds little memory; bounds are those past which callers hear it."""
         return AdmissionRules(
             capacity=self.pool.ceiling,
-            limit=LimitRules(misses_per_s=50.0, lag_p95_ms=40.0, cpu_percent=95.0),
+            limit=LimitRules(misses_per_s=5.0, lag_p95_ms=40.0, cpu_percent=95.0),
             memory_percent=self.targets.memory_percent,
             call_mb=CALL_MB,
         )

@@ -170,13 +170,13 @@ class MediaCall:
             return
         self._untold.add(raw, raw[:1] == AUDIO_TAG)
         if self._untold.overfull:
-            self._fail("too much waits for a caller who is away")
+            self.fail("too much waits for a caller who is away")
 
     def _tell(self, **event: Any) -> None:
         """An event for the session, or for the one after it."""
         message = lk.WorkerToSession(**event)
         if not self._journal.add(message):
-            self._fail("the call's session does not answer")
+            self.fail("the call's session does not answer")
         self._session.send(message)
 
     # ------------------------------------------------------------- the caller
@@ -314,10 +314,10 @@ class MediaCall:
         log.warning("call without its session", call_id=self.call_id)
         tell(self._agent_socket, session_lost(self.lease_id, self._session_name))
         self._orphaned = asyncio.get_running_loop().call_later(
-            TAKEOVER_S, self._fail, "the call's session ended unexpectedly"
+            TAKEOVER_S, self.fail, "the call's session ended unexpectedly"
         )
 
-    def _fail(self, message: str) -> None:
+    def fail(self, message: str) -> None:
         """Nobody is there to say what comes next."""
         if not self._ended:
             self._door.send(lk.WorkerToDoor(abort=lk.Abort(code=INTERNAL, message=message)))

@@ -110,6 +110,12 @@ class AudioWorker:
         if self._effort.set_level(level, by, time.monotonic()):
             self._adapt()
 
+    async def give_up(self, lease_id: str) -> None:
+        """No session goes on with this call: its stream ends with our fault."""
+        call = self._calls.get(lease_id)
+        if call is not None:
+            call.fail("the call's session ended unexpectedly")
+
     async def news(self, after: int, timeout_s: float) -> News:
         """How much the worker does for its calls, and what changed in that after
         number `after`; waits for a change up to `timeout_s`."""

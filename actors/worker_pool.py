@@ -88,6 +88,11 @@ class WorkerPool:
         self._level = level
         await asyncio.gather(*(worker.set_level(level, by) for worker in self._workers.values()))
 
+    async def give_up(self, worker_id: str, lease_id: str) -> None:
+        """No session goes on with a call: its worker need not wait for one."""
+        with contextlib.suppress(RayError, KeyError):
+            await self._workers[worker_id].give_up(lease_id)
+
     async def load(self) -> NodeLoad:
         """What all of them measured in the last second: CPU is the share of one core
         that the busiest took. A worker that is dying counts for nothing."""

@@ -57,6 +57,18 @@ def test_a_leg_that_has_run_dry_beside_audio_for_it_is_overdue():
     assert not player.overdue(9.0)  # nothing is left
 
 
+@given(st.lists(st.floats(0.0, 0.06), min_size=1, max_size=50))
+def test_audio_that_comes_as_it_is_spoken_is_never_overdue(lates):
+    """However late: it goes out as it comes, and nothing waits."""
+    player, now_s = playout(lead_ms=120), 1.0
+    for late_s in lates:
+        now_s += 0.02 + late_s
+        assert not player.overdue(now_s)
+        player.add("a", 0, FRAME)
+        player.due(now_s)
+        assert not player.overdue(now_s + late_s)
+
+
 def test_frames_are_numbered_timed_and_the_first_is_known():
     leg = playout()
     leg.add("a", 0, FRAME * 2)
