@@ -61,6 +61,12 @@ class Pool:
 
 
 class Workers:
+    def __init__(self) -> None:
+        self.given_up: list[tuple[str, str]] = []
+
+    async def give_up(self, worker_id: str, lease_id: str) -> None:
+        self.given_up.append((worker_id, lease_id))
+
     def names(self) -> list[str]:
         return ["w0"]
 
@@ -79,7 +85,8 @@ class House:
         self.agent, self.pool = NodeAgent(config), Pool()
         self.saved: list[CallRecord] = []
         agent: Any = self.agent
-        agent._pool, agent._workers, agent._keep = self.pool, Workers(), self._keep
+        self.workers, self.lease_id = Workers(), ""
+        agent._pool, agent._workers, agent._keep = self.pool, self.workers, self._keep
         agent._profiles = ProfileBook({PROFILE.name: PROFILE}, {}, PROFILE.name)
         agent._provider = ProviderConfig("embedded", "", "m")
         agent._admission.observe(NodeLoad(), NodeMemory(1_000, 100_000), 0.0)
@@ -90,7 +97,7 @@ class House:
     async def call(self, name: str, priority: str = "") -> CallSpec:
         metadata = {"priority": priority} if priority else {}
         spec = replace(SPEC, call_id=name, session_id=f"s-{name}", metadata=metadata, profile="")
-        await self.agent.lease(spec)
+        self.lease_id = (await self.agent.lease(spec)).lease_id
         return spec
 
     async def ended(self) -> CallRecord:
@@ -174,7 +181,10 @@ async def test_a_call_goes_on_with_another_session_and_then_with_none(house: Hou
     told = [session.taken_over for session in house.pool.sessions[:3]]
     assert told[0] == [None]
     assert all(each and each[0] and each[0].spec.call_id == "one" for each in told[1:])
-    assert {dead for _, dead in house.pool.given_back[:3]} == {True}
+    assert house.pool.given_back == [("0", True), ("1", True), ("2", True)]
+    assert len(house.pool.sessions) == 3  # none is leased that nobody uses
+    await asyncio.sleep(0)
+    assert house.workers.given_up == [("w0", house.lease_id)]
     assert house.occupancy == (0, 0)
 
 

@@ -382,6 +382,15 @@ async def test_where_no_session_goes_on_the_stream_ends_as_our_fault(
         await call.connection.wait_closed()
 
 
+async def test_a_call_that_is_given_up_does_not_wait_for_a_session(connect, worker):
+    call = await connect()
+    await worker.give_up("somebody else's")
+    call.session.abort()
+    await asyncio.sleep(0.1)
+    await worker.give_up("lease")
+    assert (await call.door_control("abort")).code == 13
+
+
 async def test_the_agent_hears_of_a_session_that_is_gone(connect, worker, tmp_path):
     heard: asyncio.Queue[bytes] = asyncio.Queue()
     listener = Listener(str(tmp_path / "agent.sock"), heard.put_nowait)
