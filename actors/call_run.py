@@ -127,7 +127,7 @@ class CallRun:
         """Everything up to attaching: the link, the opening, the record."""
         link = await Link.connect(self._assignment.worker_socket + SESSION_SUFFIX, LINK_TIMEOUT_S)
         self._attach(self._opening()).SerializeToString()
-        pickle.loads(self._checkpoint())  # noqa: S301  # nosec B301
+        pickle.loads(self._checkpoint())  # noqa: S301  # nosec B301 - what it wrote itself
         caller_messages.call_of(self._record("")).SerializeToString()
         await link.close()
 
@@ -195,7 +195,7 @@ class CallRun:
         self._came = self._handled = self._told_events = first.resume.events
         if not first.resume.checkpoint:
             return False
-        conversation, shell = pickle.loads(first.resume.checkpoint)  # noqa: S301  # nosec B301
+        conversation, shell = pickle.loads(first.resume.checkpoint)  # noqa: S301  # nosec B301 - what a session of this node wrote
         self._conversation.resume(conversation)
         pending, self._cost_micros, self._moves, self._listening, self._began_s = shell
         for command, since_s in pending.values():

@@ -53,7 +53,7 @@ async def _read(reader: asyncio.StreamReader) -> Any:
     (size,) = _LENGTH.unpack(await reader.readexactly(_LENGTH.size))
     if size > MAX_BYTES:
         raise EOFError(f"a message of {size} bytes is over {MAX_BYTES}")
-    return pickle.loads(await reader.readexactly(size))  # noqa: S301  # nosec B301
+    return pickle.loads(await reader.readexactly(size))  # noqa: S301  # nosec B301 - as above: of this user only
 
 
 def _packed(message: Any) -> bytes:

@@ -302,7 +302,7 @@ class _SoundFile:
     def __init__(self, fd: int, rate_hz: int, format: str, subtype: str) -> None:
         # Here and not above: 6 MB and 50 ms that a process without such
         # recordings need not spend.
-        import soundfile  # noqa: PLC0415
+        import soundfile  # noqa: PLC0415 - only where something is recorded
 
         self._fd = fd
         options = {"subtype": subtype, "format": format, "closefd": False}

@@ -107,7 +107,7 @@ async def _worker(path: str) -> str:
 
 async def _door(worker: str) -> str:
     config = DoorConfig("127.0.0.1", 0, "n", idle_timeout_s=30.0)
-    door = FrontDoor(config, Backends(worker))  # type: ignore[arg-type]
+    door = FrontDoor(config, Backends(worker))  # type: ignore[arg-type]  # wider than declared
     KEPT.append(door)
     return await door.start()
 

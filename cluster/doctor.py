@@ -179,9 +179,9 @@ def receptionist(settings: Settings) -> Finding:
 
 def prices(settings: Settings) -> Finding:
     """The price table, and whether the model is in it."""
-    import time  # noqa: PLC0415
+    import time  # noqa: PLC0415 - checked one by one
 
-    from actors.cost import load_prices  # noqa: PLC0415
+    from actors.cost import load_prices  # noqa: PLC0415 - checked one by one
 
     try:
         load_prices(settings).price(settings.model, time.time())
@@ -192,7 +192,7 @@ def prices(settings: Settings) -> Finding:
 
 def database(settings: Settings) -> Finding:
     """Opens the database, with its migrations, and reads from it."""
-    from actors.storage.engine import Store  # noqa: PLC0415
+    from actors.storage.engine import Store  # noqa: PLC0415 - checked one by one
 
     url = settings.database_url
     shown = re.sub("//[^@/]*@", "//***@", url)
@@ -249,7 +249,7 @@ def _port(what: str, host: str, port: int, variable: str) -> Finding:
 
 def _answers(host: str, port: int) -> bool:
     """Whether a gRPC server there says that it is a receptionist and serves."""
-    import grpc  # noqa: PLC0415
+    import grpc  # noqa: PLC0415 - checked one by one
     from grpc_health.v1 import health_pb2, health_pb2_grpc  # noqa: PLC0415
 
     with grpc.insecure_channel(f"{host}:{port}") as channel:
@@ -268,7 +268,7 @@ def models(settings: Settings) -> list[Finding]:
     """The embedded engine's packages and model, where it is used."""
     if settings.provider != "embedded" or settings.provider_base_url:
         return [Finding("models", "ok", "not needed: the voice is elsewhere")]
-    from voice.speech import models as speech  # noqa: PLC0415
+    from voice.speech import models as speech  # noqa: PLC0415 - checked one by one
 
     missing = [(part, advice) for part, there, advice in speech.check() if not there]
     if missing:
@@ -293,7 +293,7 @@ def provider_key(settings: Settings, key: str, *, online: bool) -> Finding:
         )
     if not online:
         return Finding(what, "ok", "set; --online tries it")
-    import httpx  # noqa: PLC0415
+    import httpx  # noqa: PLC0415 - checked one by one
 
     base_url = settings.provider_base_url or "https://api.openai.com/v1"
     try:

@@ -16,6 +16,6 @@ ONE_THREAD = "-event_engine_listener"
 
 if _NAME not in os.environ:
     os.environ[_NAME] = ONE_THREAD
-    import grpc  # noqa: F401
+    import grpc  # noqa: F401 - the import is what counts
 
     del os.environ[_NAME]

@@ -254,7 +254,7 @@ class Connection:
             return
         mouth = Mouth(response.audio_format)
         sound = self._synthesizer.stream(piece.text, work.voice, work.speed, work.language)
-        async with aclosing(sound) as chunks:  # type: ignore[type-var]
+        async with aclosing(sound) as chunks:  # type: ignore[type-var]  # generators do have aclose
             async for chunk in chunks:
                 response.sound(mouth.speak(chunk))
                 self._flush()

@@ -100,7 +100,7 @@ class Store:
         if self._version() == HEAD:
             return
         from alembic import command  # noqa: PLC0415 - slow to import, seldom needed
-        from alembic.config import Config  # noqa: PLC0415
+        from alembic.config import Config  # noqa: PLC0415 - as above
 
         config = Config()
         config.set_main_option("script_location", str(_MIGRATIONS))
@@ -189,10 +189,10 @@ def _insert_if_new(dialect: str, table: sa.Table) -> Any:
 
 def _insert(dialect: str) -> Any:
     if dialect == "postgresql":
-        from sqlalchemy.dialects.postgresql import insert as postgresql  # noqa: PLC0415
+        from sqlalchemy.dialects.postgresql import insert as postgresql  # noqa: PLC0415 - the dialect in use only
 
         return postgresql
-    from sqlalchemy.dialects.sqlite import insert as sqlite  # noqa: PLC0415
+    from sqlalchemy.dialects.sqlite import insert as sqlite  # noqa: PLC0415 - the dialect in use only
 
     return sqlite
 

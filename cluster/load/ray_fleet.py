@@ -80,7 +80,7 @@ class RayFleet:
         with suppress(RayError):
             self._all("close")
         for fleet in self._fleets:
-            ray.kill(fleet)  # type: ignore[arg-type]
+            ray.kill(fleet)  # type: ignore[arg-type]  # wider than declared
         ray.shutdown()
 
     def _all(self, method: str, *args: object, timeout_s: float = ANSWER_S) -> list[Any]:
@@ -97,5 +97,5 @@ def _look_for(address: str) -> None:
 
 
 def _nodes() -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
+    found: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]  # no types there
     return found

@@ -77,7 +77,7 @@ def schedule(plan: Plan, share: int = 0, shares: int = 1) -> Iterator[Call]:
         return
     # A stream of chance for each question, so that none disturbs another.
     when, who, how_long = (  # of no use to an attacker
-        Random(f"{plan.seed} {purpose}")  # noqa: S311
+        Random(f"{plan.seed} {purpose}")  # noqa: S311 - made-up callers, no secret
         for purpose in ("arrivals", "callers", "holding")
     )
     by_name = {cast.name: cast for cast in plan.casts}

@@ -25,7 +25,7 @@ class Unary:
 
     def __init__(self, plan: Plan, measures: Measures, channel: grpc.aio.Channel) -> None:
         self._plan, self._measures = plan, measures
-        self._stub = rpc.ReceptionStub(channel)  # type: ignore[no-untyped-call]
+        self._stub = rpc.ReceptionStub(channel)  # type: ignore[no-untyped-call]  # no types there
         self._metadata = credentials(plan.key)
         self._known: deque[str] = deque(maxlen=_KNOWN_CALLS)
         self._asking: set[asyncio.Task[None]] = set()

@@ -15,7 +15,7 @@ from actors.assignment import NodeConfig, ProviderConfig
 from reception.call.journal import session_lost
 from reception.call.profile import ProfileBook
 from reception.call.record import CallRecord, CallSpec
-from reception.errors import CallIdInUse, InvalidRequest, LimitReached, Unavailable
+from reception.errors import CallIdInUse, InvalidRequest, LimitReached, NotFound, Unavailable
 from reception.placement.admission.concurrency import NodeLoad
 from reception.placement.pool import PoolRules
 from reception.placement.sizer import NodeMemory
@@ -200,12 +200,12 @@ async def test_a_caller_comes_back_once_and_with_its_own_key(house: House) -> No
     spec = replace(SPEC, call_id="one", session_id="s-one", profile="", key_id="mine")
     placement = await house.agent.lease(spec)
     for token, key in (("n.x", "mine"), (placement.resume_token, "theirs")):
-        with pytest.raises(Exception, match="not that of a live call") as caught:
+        with pytest.raises(NotFound, match="not that of a live call") as caught:
             await house.agent.resume(token, key)
-        assert caught.value.field == "start.resume_token"  # type: ignore[attr-defined]
+        assert caught.value.field == "start.resume_token"
     found, again = await house.agent.resume(placement.resume_token, "mine")
     assert (found.call_id, again.lease_id) == ("one", placement.lease_id)
-    with pytest.raises(Exception, match="not that of a live call"):
+    with pytest.raises(NotFound, match="not that of a live call"):
         await house.agent.resume(placement.resume_token, "mine")
     assert (await house.agent.resume(again.resume_token, "mine"))[0].call_id == "one"
 

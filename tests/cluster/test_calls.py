@@ -58,7 +58,7 @@ class ScriptedProvider:
 @pytest.fixture(scope="module")
 def provider() -> Iterator[ScriptedProvider]:
     scripted = ScriptedProvider()
-    scripted.url = scripted.start()  # type: ignore[attr-defined]
+    scripted.url = scripted.start()  # type: ignore[attr-defined]  # set by the test
     yield scripted
     scripted.stop()
 
@@ -71,7 +71,7 @@ def node(
     options = ServeOptions(dashboard=False)
     settings = load_settings(
         provider="embedded",
-        provider_base_url=provider.url,  # type: ignore[attr-defined]
+        provider_base_url=provider.url,  # type: ignore[attr-defined]  # set by the test
         model=SCRIPTED_MODEL,
         grpc_port=0,
         http_port=0,

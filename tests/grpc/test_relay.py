@@ -102,7 +102,7 @@ async def lines(tmp_path: Path) -> AsyncIterator[Any]:
         await line.until(lambda: line.relay._wakeup is not None)
         return line
 
-    make.links = links  # type: ignore[attr-defined]
+    make.links = links  # type: ignore[attr-defined]  # set by the test
     yield make
     for line in all_:
         line.up.cancel()

@@ -108,7 +108,7 @@ async def test_a_half_open_tcp_connection_is_noticed(where: Where) -> None:
     near = await Link.connect(server.address, 5.0, near_tls)
     far = await made
     far._pulse.forget(far)
-    far._transport.pause_reading()  # type: ignore[union-attr]
+    far._transport.pause_reading()  # type: ignore[union-attr]  # it is connected
     near.send(GONE)
     await the_end(near)
     assert near.end_reason == "silent"
@@ -131,7 +131,7 @@ async def test_a_busy_peer_that_does_not_read_is_not_dead_and_says_so(
         asked.append(near.ended)
         give_up()
 
-    far.give_up = gives_up  # type: ignore[method-assign]
+    far.give_up = gives_up  # type: ignore[method-assign]  # the test listens in
     async with asyncio.timeout(10):
         while len(asked) < 3:
             await asyncio.sleep(0.002)
