@@ -112,6 +112,7 @@ class MediaCall:
         self._orphaned: asyncio.TimerHandle | None = None
         self._drained = asyncio.Event()
         self._ended = self._left = False
+        self._farewell: asyncio.Future[None] | None = None  # to a door before
         self._up_us = 0
         self._turn_up_us = 0
 
@@ -134,7 +135,8 @@ class MediaCall:
         else:
             self._away.cancel()
             self._away = None
-        self._closing = asyncio.ensure_future(before.close())
+        before.handle(lambda _kind, _body: None, lambda: None)  # it speaks for nobody now
+        self._farewell = asyncio.ensure_future(before.close())
         self._guard = self._guard.anew()
         now_s = time.monotonic()
         self._on_heard(self._caller.restart(now_s, speaking=self._playout.busy), now_s)

@@ -510,16 +510,24 @@ async def test_who_was_sent_away_is_not_waited_for(connect, patient):
         assert (await call.from_worker("leg_gone")).reason == "caller_vanished"
 
 
-async def test_a_stream_that_is_not_yet_known_to_be_broken_ends(connect, link_to, patient):
+async def test_a_stream_that_is_not_yet_known_to_be_broken_ends(
+    connect, link_to, provider, patient
+):
     call = await connect()
     old, call.door = call.door, await link_to()
     call.door.send(lk.DoorToWorker(attach=lk.DoorAttach(call_id="c1", lease_id="lease")))
     await call.door_control("attached")
     call.door, new = old, call.door
     assert (await call.door_control("abort")).code == 10
+    # What a door says that ends its stream: no longer of this call's caller.
+    old.send(lk.DoorToWorker(leg_gone=lk.LegGone(reason="caller_vanished")))
     call.door = new
     await speak(call.connection, "i1", FRAME * 5)
     await call.to_caller("audio")
+    call.say(audio=rv.Audio(payload=FRAME, sequence=1))
+    async with asyncio.timeout(2):
+        while not provider.audio:
+            await asyncio.sleep(0.01)
 
 
 async def test_a_call_that_ends_while_its_caller_is_away_is_over(connect, patient):
