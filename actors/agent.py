@@ -12,15 +12,17 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
+import psutil
 import structlog
 from ray.exceptions import RayError
 
 from actors.assignment import Assignment, NodeConfig, ProviderConfig
 from actors.gossip import Listener
+from actors.membership import Cluster, Membership
 from actors.memory import node_memory
 from actors.profiles import load_profiles
 from actors.spawn import Remote
-from actors.storage.calls import CallStore
+from actors.storage.calls import ENDED, CallStore
 from actors.storage.engine import Store
 from actors.warm_pool import WarmPool
 from actors.worker_pool import WorkerPool
@@ -38,14 +40,18 @@ from reception.errors import (
 from reception.media.codecs import AudioFormat
 from reception.placement.admission.admission import Admission
 from reception.placement.admission.answer import Refused
+from reception.placement.admission.concurrency import NodeLoad
 from reception.placement.admission.priority import priority_of
+from reception.placement.balancing.rate import Rate
+from reception.placement.balancing.report import REPORT_S, NodeReport
 from reception.placement.lease import Placement
 from reception.placement.pool import least_loaded
+from reception.placement.sizer import NodeMemory
+from reception.version import VERSION
 
 log = structlog.get_logger()
 
 EVENTS_KEPT = 10_000
-LOOK_S = 1.0
 TAKEOVER_PAUSE_S = 0.1
 TAKEOVERS = 2  # of a call whose sessions die; then it may be the call's fault
 FIRST_SESSIONS = 4  # ready at once; the rest of the pool is filled while calls are taken
@@ -83,6 +89,7 @@ class _Live:
     session: Remote
     worker_id: str
     resume_token: str
+    door_node: str  # where its front door is
     lost: asyncio.Event = field(default_factory=asyncio.Event)  # its session
 
 
@@ -98,6 +105,9 @@ class NodeAgent:
         self._pool = WarmPool(config.node_id, config.pool, config.sizing, self._rehearsal)
         self._workers = WorkerPool(config)
         self._admission = Admission(config.admission_rules())
+        self._membership = Membership(config.node_id, config.host, self._workers.open)
+        self._calls_rate, self._errors_rate = Rate(), Rate()
+        self._grpc_address = ""
         self._progress: Listener | None = None
         self._live: dict[str, _Live] = {}
         self._changes: deque[tuple[int, CallChange]] = deque(maxlen=EVENTS_KEPT)
@@ -125,17 +135,24 @@ class NodeAgent:
         self._provider = provider
         await self._workers.serve(provider)
         await self._pool.serve()
+        self._background(self._membership.open())
         self._background(self._look())
+
+    async def open_door(self, grpc_address: str) -> None:
+        """The node's front door is open: other nodes may send callers there."""
+        self._grpc_address = grpc_address
 
     async def stop(self) -> None:
         """Ends every call and every actor of this node."""
         self._draining = True
+        await self._membership.leave()
         self._pool.close()
         for live in list(self._live.values()):
             live.session.end_call.remote(live.lease_id, "shutdown", False)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(3.0):
                 await self._until_empty()
+        self._membership.close()
         await self._workers.stop()
         self._pool.kill()
         if self._progress is not None:
@@ -182,11 +199,40 @@ class NodeAgent:
         return self._assignment(_REHEARSAL, self._profile("", ""), workers[0])
 
     async def _look(self) -> None:
-        """Once a second: what the node measures, for admission."""
+        """Once a second: what the node measures, for admission and the other nodes."""
+        next_s = time.monotonic()
         while True:
-            load = await self._workers.load()
-            self._admission.observe(load, node_memory(), time.monotonic())
-            await asyncio.sleep(LOOK_S)
+            load, memory = await self._workers.load(), node_memory()
+            self._admission.observe(load, memory, time.monotonic())
+            await self._membership.tell(self._report(load, memory))
+            next_s = max(next_s + REPORT_S, time.monotonic() + REPORT_S / 2)
+            await asyncio.sleep(next_s - time.monotonic())
+
+    def _report(self, load: NodeLoad, memory: NodeMemory) -> NodeReport:
+        config, now_s = self._config, time.monotonic()
+        occupancy = self._admission.occupancy(now_s)
+        return NodeReport(
+            node_id=config.node_id,
+            zone=config.zone,
+            at_s=now_s,
+            capacity=min(config.pool.ceiling, occupancy.limit),
+            live=occupancy.live,
+            reserved=occupancy.reserved,
+            cpu=min(1.0, psutil.cpu_percent() / 100),
+            memory=min(1.0, memory.used_mb / memory.total_mb),
+            lag_ms=load.lag_p95_ms,
+            misses_per_s=load.misses_per_s,
+            calls_per_s=self._calls_rate.at(now_s),
+            errors_per_s=self._errors_rate.at(now_s),
+            ready=not self._draining,
+            version=VERSION,
+            link_address=self._membership.address,
+            grpc_address=self._grpc_address,
+        )
+
+    async def cluster(self) -> Cluster:
+        """The nodes as this one knows them, for its front door."""
+        return self._membership.cluster()
 
     def _background(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.ensure_future(work)
@@ -237,6 +283,7 @@ class NodeAgent:
         answer = self._admission.ask(spec.session_id, priority, time.monotonic())
         if isinstance(answer, Refused):
             raise LimitReached(answer.reason, retry_after_s=answer.retry_after_s)
+        self._calls_rate.add(time.monotonic())
         try:
             session_id = await self._pool.lease(spec.session_id)
             try:
@@ -244,8 +291,10 @@ class NodeAgent:
             except BaseException:
                 self._pool.unused(session_id)
                 raise
-        except BaseException:
+        except BaseException as error:
             self._admission.ended(spec.session_id)
+            if not isinstance(error, LimitReached | CallIdInUse):
+                self._errors_rate.add(time.monotonic())
             raise
 
     def _begin(self, spec: CallSpec, profile: Profile, session_id: str) -> Placement:
@@ -257,7 +306,7 @@ class NodeAgent:
             raise Unavailable("this node has no audio worker", retry_after_s=2.0)
         if not self._admission.began(spec.session_id, time.monotonic()):
             raise Unavailable("the call waited for too long", retry_after_s=1.0)
-        lease_id = secrets.token_urlsafe(16)
+        lease_id, door_node = secrets.token_urlsafe(16), spec.node_id
         spec = replace(spec, lease_id=lease_id, profile=profile.name, node_id=self._config.node_id)
         assignment = self._assignment(spec, profile, worker_id)
         live = _Live(
@@ -267,6 +316,7 @@ class NodeAgent:
             self._pool.handle(session_id),
             worker_id,
             self._resume_token(),
+            door_node,
         )
         self._live[spec.call_id] = live
         self._background(self._run(live, assignment))
@@ -274,9 +324,11 @@ class NodeAgent:
         return self._placement(live)
 
     def _placement(self, live: _Live) -> Placement:
-        record, socket = live.record, self._workers.socket(live.worker_id)
+        record, near = live.record, live.door_node == self._config.node_id
+        find = self._workers.socket if near else self._workers.address
         return Placement(
-            socket,
+            self._config.node_id,
+            find(live.worker_id),
             live.lease_id,
             live.worker_id,
             record.spec.profile,
@@ -287,8 +339,11 @@ class NodeAgent:
     def _resume_token(self) -> str:
         return f"{self._config.node_id}.{secrets.token_urlsafe(24)}"
 
-    async def resume(self, token: str, key_id: str) -> tuple[CallSpec, Placement]:
+    async def resume(self, token: str, key_id: str, door_node: str) -> tuple[CallSpec, Placement]:
         """The place of a live call, for its caller who comes back, with a new token.
+
+        Args:
+            door_node: to whose front door the caller came.
 
         Raises:
             NotFound: no live call of this key has the token.
@@ -297,7 +352,7 @@ class NodeAgent:
             if secrets.compare_digest(live.resume_token.encode(), token.encode()):
                 if live.record.spec.key_id != key_id:
                     break
-                live.resume_token = self._resume_token()
+                live.resume_token, live.door_node = self._resume_token(), door_node
                 log.info("caller is back", call_id=live.record.spec.call_id)
                 return live.record.spec, self._placement(live)
         raise NotFound(
@@ -390,9 +445,9 @@ class NodeAgent:
                     return True
         return False
 
-    async def another_worker(self, lease_id: str, lost_socket: str) -> str:
-        """The call's audio worker at `lost_socket` is gone: the socket of the one
-        that has the call now. Idempotent.
+    async def another_worker(self, lease_id: str, lost: str) -> str:
+        """The call's audio worker at `lost` is gone: where the one is that has the
+        call now, in the same way (socket or TLS). Idempotent.
 
         Raises:
             NotFound: no live call has the lease.
@@ -401,8 +456,9 @@ class NodeAgent:
         live = next((each for each in self._live.values() if each.lease_id == lease_id), None)
         if live is None:
             raise NotFound("no live call has this lease", field="lease_id")
-        if self._workers.socket(live.worker_id) != lost_socket:
-            return self._workers.socket(live.worker_id)
+        find = self._workers.address if lost.startswith("tls:") else self._workers.socket
+        if find(live.worker_id) != lost:
+            return find(live.worker_id)
         load = self._load_by_worker()
         load.pop(live.worker_id, None)
         worker_id = least_loaded(load)
@@ -410,7 +466,7 @@ class NodeAgent:
             raise Unavailable("this node has no other audio worker", retry_after_s=1.0)
         log.warning("call moved to another worker", call_id=live.record.spec.call_id)
         live.worker_id = worker_id
-        return self._workers.socket(worker_id)
+        return find(worker_id)
 
     async def abandon(self, lease_id: str, reason: str) -> None:
         """The front door gave the call up; its session stops. Idempotent."""
@@ -455,35 +511,25 @@ class NodeAgent:
     # ------------------------------------------------------------- looking at calls
 
     async def get_call(self, call_id: str) -> CallRecord | None:
-        """A live call, or an ended one from the store."""
-        live = self._live.get(call_id)
+        """A call that is live here, or an ended one of any node."""
+        live = await self.live_call(call_id)
         if live is not None:
-            return live.record
+            return live
         return await self._with_calls(lambda calls: calls.get_call(call_id))
+
+    async def live_call(self, call_id: str) -> CallRecord | None:
+        """A call that is live here."""
+        live = self._live.get(call_id)
+        return None if live is None else live.record
 
     async def live_calls(self) -> tuple[CallRecord, ...]:
         return tuple(live.record for live in self._live.values())
 
-    async def list_calls(
-        self, state: str, page_size: int, page_token: str
+    async def ended_calls(
+        self, page_size: int, page_token: str
     ) -> tuple[tuple[CallRecord, ...], str]:
-        """Live calls first (on the first page), then ended ones, newest first.
-
-        Args:
-            state: "" for all, else a CallRecord state.
-        """
-        live: list[CallRecord] = []
-        if not page_token and state != "ended":
-            live = [each.record for each in self._live.values()]
-            live = [record for record in live if state in ("", record.state)]
-            live.sort(key=lambda record: -record.spec.accepted_at_s)
-        if state not in ("", "ended"):
-            return tuple(live[:page_size]), ""
-        room = max(1, page_size - len(live))
-        ended, token = await self._with_calls(
-            lambda calls: calls.list_calls(state, room, page_token)
-        )
-        return (*live[:page_size], *ended), token
+        """Of all nodes, newest first (`CallStore.list_calls`)."""
+        return await self._with_calls(lambda calls: calls.list_calls(ENDED, page_size, page_token))
 
     async def messages(self) -> tuple[TakenMessage, ...]:
         return tuple(await self._with_calls(lambda calls: calls.messages()))

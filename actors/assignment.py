@@ -46,7 +46,10 @@ class Assignment:
 
 @dataclass(frozen=True, slots=True)
 class NodeConfig:
-    """What a node agent needs to know."""
+    """What a node agent needs to know.
+
+    host: where other nodes reach this one; zone: where it stands.
+    """
 
     node_id: str
     socket_dir: str
@@ -58,6 +61,8 @@ class NodeConfig:
     resume_wait_s: float = 10.0
     sizing: SizerRules = field(default_factory=SizerRules)
     targets: Targets = field(default_factory=Targets)
+    host: str = "127.0.0.1"
+    zone: str = ""
 
     @property
     def agent_socket(self) -> str:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import sqlalchemy as sa
@@ -14,19 +13,29 @@ from sqlalchemy.engine import Connection
 
 from actors.settings import Settings
 from actors.storage.engine import Store, upsert
-from actors.storage.reader import Reader
-from actors.storage.schema import node_health, provider_health
+from actors.storage.schema import provider_health
 from actors.storage.writer import Writer
 from reception.errors import InvalidRequest
 from reception.health.breaker import Breaker, BreakerRules, Permit, State
 from reception.health.liveness import NodeState, node_state, rules_for
+from reception.placement.balancing.report import REPORT_S, NodeReport, decode
 
 log = structlog.get_logger()
 
 SINGLETON = "health"
 FORGET_AFTER_S = 86_400.0
-MAX_LOAD_CHARS = 65_536
+MAX_REPORT_BYTES = 4_096
+MAX_NODES = 10_000
 MAX_ERROR_CHARS = 300
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """A node's last report, and when it came."""
+
+    at_s: float
+    node: NodeReport
+    report: bytes
 
 
 @dataclass(slots=True)
@@ -38,11 +47,11 @@ class _Provider:
 
 
 class HealthMonitor:
-    """What the nodes report is kept in the database, and so is each change of
-    the provider's breaker; counts since the start are not.
+    """Each change of the provider's breaker is kept in the database; what nodes tell
+    each second is not, nor are counts since the start.
 
     Args:
-        settings: how often nodes report, which provider, and the database.
+        settings: which provider, and the database.
         clock: UNIX time in seconds.
         rules: of the provider's breaker.
     """
@@ -55,7 +64,7 @@ class HealthMonitor:
     ) -> None:
         self._clock = clock
         self._rules = rules or BreakerRules()
-        self._liveness = rules_for(settings.node_report_s)
+        self._liveness = rules_for(REPORT_S)
         self._provider_name = settings.provider
         self._provider = _Provider()
         self._store = Store.open(settings.database_url)
@@ -63,39 +72,45 @@ class HealthMonitor:
             self._breaker = self._restore(connection)
         self._saved = self._breaker_row()
         self._writer = Writer(self._store, SINGLETON)
-        self._reader = Reader(self._store)
+        self._nodes: dict[str, _Told] = {}
 
-    async def report_node(self, node_id: str, load: dict[str, Any]) -> None:
-        """A node is alive and carries this load (JSON-able).
+    async def exchange(self, report: bytes) -> list[tuple[float, bytes]]:
+        """A node is alive and tells how it is.
+
+        Args:
+            report: a NodeReport, encoded.
+
+        Returns:
+            What each node that is not down told last, and how many seconds ago.
 
         Raises:
-            InvalidRequest: no node id, or a load of over MAX_LOAD_CHARS.
+            InvalidRequest: it is no report, or that of one node too many.
         """
-        text = json.dumps(load, sort_keys=True)
-        if not 1 <= len(node_id) <= 128 or len(text) > MAX_LOAD_CHARS:
-            raise InvalidRequest(
-                f"node_id has {len(node_id)} characters, load has {len(text)}: "
-                f"must have 1 to 128, and at most {MAX_LOAD_CHARS}",
-                field="node_id",
-            )
-        now_s = self._clock()
-        row = {"node_id": node_id, "reported_at_s": now_s, "load": text}
-
-        def save(connection: Connection) -> None:
-            upsert(connection, node_health, row)
-            old = node_health.c.reported_at_s < now_s - FORGET_AFTER_S
-            connection.execute(sa.delete(node_health).where(old))
-
-        await self._writer.run(save)
+        if len(report) > MAX_REPORT_BYTES:
+            text = f"report has {len(report)} bytes: must have at most {MAX_REPORT_BYTES}"
+            raise InvalidRequest(text, field="report")
+        node, now_s = decode(report), self._clock()
+        for node_id in [each for each, told in self._nodes.items() if self._forgotten(told, now_s)]:
+            del self._nodes[node_id]
+        if node.node_id not in self._nodes and len(self._nodes) >= MAX_NODES:
+            raise InvalidRequest(f"there are {MAX_NODES} nodes already", field="node_id")
+        self._nodes[node.node_id] = _Told(now_s, node, report)
+        return [
+            (max(0.0, now_s - told.at_s), told.report)
+            for told in self._nodes.values()
+            if self._state(told, now_s) is not NodeState.DOWN
+        ]
 
     async def forget_node(self, node_id: str) -> None:
         """A node left in good order. Idempotent."""
-        gone = sa.delete(node_health).where(node_health.c.node_id == node_id)
+        self._nodes.pop(node_id, None)
 
-        def forget(connection: Connection) -> None:
-            connection.execute(gone)
+    def _state(self, told: _Told, now_s: float) -> NodeState:
+        return node_state(self._liveness, told.at_s, now_s)
 
-        await self._writer.run(forget)
+    @staticmethod
+    def _forgotten(told: _Told, now_s: float) -> bool:
+        return now_s - told.at_s > FORGET_AFTER_S
 
     async def acquire_provider(self) -> Permit | None:
         """Leave to ask the provider; None while the breaker is open. The permit
@@ -130,15 +145,14 @@ class HealthMonitor:
 
     async def status(self) -> dict[str, Any]:
         """Nodes by id and the provider, as they are now."""
-        rows = await self._reader.run(lambda c: c.execute(sa.select(node_health)).all())
         now_s = self._clock()
         nodes = {
-            row.node_id: {
-                "state": node_state(self._liveness, row.reported_at_s, now_s).value,
-                "age_s": max(0.0, now_s - row.reported_at_s),
-                "load": json.loads(row.load),
+            node_id: {
+                "state": self._state(each, now_s).value,
+                "age_s": max(0.0, now_s - each.at_s),
+                "load": asdict(each.node),
             }
-            for row in rows
+            for node_id, each in self._nodes.items()
         }
         state, told = self._breaker.state(now_s), self._provider
         healthy = any(node["state"] == NodeState.HEALTHY for node in nodes.values())

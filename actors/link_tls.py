@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import ssl
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
-
-CA_FILE, CERTIFICATE_FILE, KEY_FILE = "ca.pem", "node.pem", "node.key"
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,25 +16,6 @@ class Credentials:
     certificate_pem: bytes
     key_pem: bytes = field(repr=False)
     ca_pem: bytes
-
-    @classmethod
-    def load(cls, folder: Path) -> Credentials:
-        """Reads what `save` wrote."""
-        return cls(
-            (folder / CERTIFICATE_FILE).read_bytes(),
-            (folder / KEY_FILE).read_bytes(),
-            (folder / CA_FILE).read_bytes(),
-        )
-
-    def save(self, folder: Path) -> None:
-        """Writes three files that only this user can read."""
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        for name, text in (
-            (CERTIFICATE_FILE, self.certificate_pem),
-            (KEY_FILE, self.key_pem),
-            (CA_FILE, self.ca_pem),
-        ):
-            write_private(folder / name, text)
 
 
 class NodeTls:
@@ -72,18 +50,6 @@ def peer_node_id(transport: asyncio.BaseTransport) -> str:
     return next((str(value) for kind, value in names if kind == "DNS"), "")
 
 
-def write_private(path: Path, text: bytes) -> None:
-    """Writes a file that only this user can read, whole or not at all."""
-    handle, name = tempfile.mkstemp(dir=path.parent)  # made with mode 0600
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(text)
-        os.replace(name, path)
-    except BaseException:
-        os.unlink(name)
-        raise
-
-
 def _context(protocol: int, credentials: Credentials) -> ssl.SSLContext:
     context = ssl.SSLContext(protocol)
     context.minimum_version = ssl.TLSVersion.TLSv1_3
@@ -96,6 +62,8 @@ def _context(protocol: int, credentials: Credentials) -> ssl.SSLContext:
 
 def _show(context: ssl.SSLContext, credentials: Credentials) -> None:
     # The ssl module takes a certificate and its key from files only.
-    with tempfile.TemporaryDirectory() as folder:
-        credentials.save(Path(folder))
-        context.load_cert_chain(Path(folder) / CERTIFICATE_FILE, Path(folder) / KEY_FILE)
+    with tempfile.TemporaryDirectory() as name:  # made with mode 0700
+        certificate, key = Path(name) / "node.pem", Path(name) / "node.key"
+        certificate.write_bytes(credentials.certificate_pem)
+        key.write_bytes(credentials.key_pem)
+        context.load_cert_chain(certificate, key)

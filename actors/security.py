@@ -10,12 +10,15 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from actors.cluster_ca import ClusterCa
 from actors.settings import Settings
 from actors.storage import audit, keys
-from actors.storage.engine import Store, check_epoch
+from actors.storage.engine import Store, check_epoch, insert_if_new
 from actors.storage.reader import Reader
+from actors.storage.schema import cluster_ca
 from actors.storage.writer import Writer
 from reception.errors import InvalidRequest, NotFound
 from reception.security import keys as key_form
@@ -84,9 +87,40 @@ class SecurityGuard:
             Rate("minute", settings.rate_limit_per_minute, _MINUTE_NS),
             Rate("hour", settings.rate_limit_per_hour, 60 * _MINUTE_NS),
         )
+        self._ca: ClusterCa | None = None
         self._store = Store.open(settings.database_url)
         self._writer = Writer(self._store, SINGLETON)
         self._reader = Reader(self._store)
+
+    # ------------------------------------------------------------- nodes
+
+    async def certify(self, node_id: str, request_pem: bytes) -> tuple[bytes, bytes]:
+        """A node's certificate for links with others, and that of the cluster's CA,
+        which is made when the first node asks.
+
+        Raises:
+            InvalidRequest: as `ClusterCa.sign`.
+        """
+        if self._ca is None:
+            self._ca = await self._writer.run(self._open_ca)
+        now_ns, certificate = self._clock_ns(), self._ca.sign(node_id, request_pem)
+
+        def note(connection: Connection) -> None:
+            self._note(connection, AuditEvent(f"node:{node_id}", "certify", {}), now_ns)
+
+        await self._writer.run(note)
+        return certificate, self._ca.ca_pem
+
+    def _open_ca(self, connection: Connection) -> ClusterCa:
+        made = ClusterCa.create()
+        row = {
+            "number": 1,
+            "certificate_pem": made.ca_pem.decode("ascii"),
+            "key_pem": made.key_pem(self._pepper).decode("ascii"),
+        }
+        insert_if_new(connection, cluster_ca, row)
+        kept = connection.execute(sa.select(cluster_ca)).one()
+        return ClusterCa.load(kept.certificate_pem.encode(), kept.key_pem.encode(), self._pepper)
 
     # ------------------------------------------------------------- admission
 

@@ -65,6 +65,12 @@ class Settings(BaseSettings):
     insecure_dev: bool = False
     key_pepper: SecretStr = SecretStr("")
 
+    # the cluster: where this node stands, and how calls are spread over nodes
+    zone: str = Field("", max_length=128)
+    balancing: Literal["utilisation", "smooth_weighted", "least_request", "peak_ewma"] = (
+        "utilisation"
+    )
+
     # storage
     database_url: str = Field("sqlite:///var/reception.db", repr=False)
     recordings_path: Path = Path("var/recordings")
@@ -72,6 +78,9 @@ class Settings(BaseSettings):
     # where it listens; port 0 is any free one
     grpc_host: str = Field("127.0.0.1", min_length=1, max_length=255)
     grpc_port: Port = 50_051
+    grpc_advertised: str = Field(
+        "", max_length=255, description="host or host:port where callers reach this node"
+    )
     http_host: str = Field("127.0.0.1", min_length=1, max_length=255)
     http_port: Port = 8_080
 
@@ -98,7 +107,6 @@ class Settings(BaseSettings):
     )
     max_call_s: int = Field(3_600, ge=10, le=86_400)
     drain_grace_s: float = Field(60.0, ge=0.0, le=86_400.0)
-    node_report_s: float = Field(2.0, ge=0.1, le=60.0)
 
     @field_validator("prices_path", "receptionist_path", "recordings_path")
     @classmethod

@@ -65,11 +65,16 @@ class Host:
         if self._nearby is None:
             with contextlib.suppress(OSError):  # a predecessor still has the address
                 actor_id = ray.get_runtime_context().get_actor_id() or ""
-                self._nearby = await serve(actor_id, self._call)
+                self._nearby = await serve(_near(actor_id), self._call)
         return await self._call(method, args)
 
     async def _call(self, method: str, args: tuple[Any, ...]) -> Any:
         return await getattr(self._actor, method)(*args)
+
+
+def _near(actor_id: str) -> str:
+    """What an actor is called on this node; a machine may have several nodes."""
+    return f"{actor_id}@{ray.get_runtime_context().get_node_id()[:12]}"
 
 
 def _set_niceness(niceness: int) -> None:
@@ -155,7 +160,7 @@ class Remote:
         if self._near is None or self._near.lost:
             async with self._connecting:
                 if self._near is None or self._near.lost:
-                    self._near = await Nearby.connect(self._known()._actor_id.hex())
+                    self._near = await Nearby.connect(_near(self._known()._actor_id.hex()))
         return self._near
 
     def kill(self) -> None:

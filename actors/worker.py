@@ -15,10 +15,12 @@ import structlog
 from actors.effort import Effort, News
 from actors.link import SESSION_SUFFIX, Link
 from actors.link_server import LinkServer, serve
+from actors.link_tls import Credentials, NodeTls
 from actors.media_call import MediaCall
 from actors.provider import ProviderRefused, ProviderSocket, warm_up
 from actors.recording import Recorder
 from protos.link.v1 import link_pb2 as lk
+from reception.address import TlsAddress
 from reception.framing import Kind
 from reception.media.adaptation import Targets
 from reception.media.uplink import worst
@@ -61,6 +63,8 @@ class AudioWorker:
         self._calls: dict[str, MediaCall] = {}  # by their leases
         self._doors: dict[str, asyncio.Future[Link]] = {}
         self._servers: list[LinkServer] = []
+        self._far: LinkServer
+        self._tls: NodeTls | None = None
         self._clocks: list[asyncio.Task[None]] = []
         self._closing: set[asyncio.Task[None]] = set()
         self._served = 0
@@ -84,6 +88,17 @@ class AudioWorker:
         ]
         self._clocks = [asyncio.create_task(work) for work in (self._tick(), self._look())]
         return self._path
+
+    async def open(self, host: str, credentials: Credentials) -> str:
+        """Serves front doors of other nodes too, and shows them this certificate from
+        now on; where they reach this worker."""
+        if self._tls is None:
+            self._tls = NodeTls(credentials)
+            self._far = await serve(str(TlsAddress(host, 0)), self._on_door, self._tls)
+            self._servers.append(self._far)
+        else:
+            self._tls.renew(credentials)
+        return self._far.address
 
     async def stop(self) -> None:
         """Ends every call and stops serving."""

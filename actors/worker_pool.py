@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import time
 from collections import deque
+from collections.abc import Coroutine
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,9 @@ from ray.exceptions import RayError
 
 from actors.assignment import NodeConfig, ProviderConfig
 from actors.effort import AUTO, CHANGES_KEPT, Change, News
+from actors.link_tls import Credentials
 from actors.spawn import Remote, spawn
+from reception.errors import Unavailable
 from reception.media.adaptation import Level
 from reception.media.codecs import AudioFormat
 from reception.media.uplink import choose
@@ -36,6 +39,8 @@ class WorkerPool:
         self._config = config
         self._workers: dict[str, Remote] = {}
         self._sockets: dict[str, str] = {}  # of dead ones too: who asks has to know
+        self._addresses: dict[str, str] = {}  # likewise
+        self._credentials: Credentials | None = None
         self._news: dict[str, News] = {}
         self._changes: deque[dict[str, Any]] = deque(maxlen=CHANGES_KEPT)
         self._level = AUTO
@@ -71,6 +76,31 @@ class WorkerPool:
     def socket(self, worker_id: str) -> str:
         """Of one that lives or lived."""
         return self._sockets[worker_id]
+
+    def address(self, worker_id: str) -> str:
+        """Where front doors of other nodes reach one that lives or lived.
+
+        Raises:
+            Unavailable: they can't (yet).
+        """
+        if worker_id not in self._addresses:
+            raise Unavailable("this node is not open to others yet", retry_after_s=1.0)
+        return self._addresses[worker_id]
+
+    def open(self, credentials: Credentials) -> None:
+        """Lets front doors of other nodes in, or shows them a newer certificate."""
+        self._credentials = credentials
+        for worker_id, worker in self._workers.items():
+            self._later(self._open(worker_id, worker, credentials))
+
+    async def _open(self, worker_id: str, worker: Remote, credentials: Credentials) -> None:
+        with contextlib.suppress(RayError):  # it is dying, and watched
+            self._addresses[worker_id] = await worker.open(self._config.host, credentials)
+
+    def _later(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     def provider_format(self, worker_id: str, leg: AudioFormat) -> str:
         """What the provider gets for a leg at this worker."""
@@ -139,10 +169,10 @@ class WorkerPool:
                 await worker.set_level(self._level, "the node's setting")
             news = await worker.news(NOTHING, 0.0)
         self._sockets[worker_id], self._news[worker_id] = socket, news
+        if self._credentials is not None:
+            await self._open(worker_id, worker, self._credentials)
         self._workers[worker_id] = worker
-        task = asyncio.create_task(self._watch(number, worker_id, worker))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._later(self._watch(number, worker_id, worker))
 
     async def _warm_up(self, worker: Remote) -> None:
         if self._provider is not None:

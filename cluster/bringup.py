@@ -58,6 +58,8 @@ class ServeOptions:
     """What the command line decides; None takes the setting's value.
 
     address: of a Ray cluster to join; None starts a local one.
+    node_ip: by which other nodes reach this one; None leaves that to Ray. A machine
+        may have several nodes, each with an address of its own.
     grpc_port, http_port: 0 takes any free port.
     """
 
@@ -65,6 +67,7 @@ class ServeOptions:
     grpc_port: int | None = None
     http_port: int | None = None
     address: str | None = None
+    node_ip: str | None = None
     insecure_dev: bool = False
     database_url: str | None = None
     recordings_dir: str | None = None
@@ -212,18 +215,19 @@ def _start_ray(options: ServeOptions, settings: Settings) -> Deployment:
     raylet = None
     common: dict[str, Any] = {"namespace": NAMESPACE, "log_to_driver": False}
     common["logging_level"] = "ERROR"
+    if options.node_ip is not None:
+        common["_node_ip_address"] = options.node_ip
     if options.address is None:
         local: dict[str, Any] = {
             "include_dashboard": options.dashboard,
             "dashboard_host": "127.0.0.1",
         }
         with _signals_held():
-            context = ray.init(**common, **local)
+            context = ray.init(address="local", **common, **local)
     else:
-        try:
-            context = ray.init(address=options.address, **common)
-        except (ConnectionError, RuntimeError, ValueError):
-            context, raylet = _join(options.address, common)
+        if not _has_raylet(options.node_ip):
+            raylet = _start_raylet(options.address, options.node_ip)
+        context = _join(options.address, common, raylet)
     node_id = ray.get_runtime_context().get_node_id()[:12]
     dashboard = context.dashboard_url or ""
     return Deployment(
@@ -266,34 +270,62 @@ def _stop_ray() -> None:
             process.kill()
 
 
-def _join(address: str, options: dict[str, Any]) -> tuple[Any, subprocess.Popen[bytes]]:
+def _has_raylet(node_ip: str | None) -> bool:
+    """Whether this machine is a node of a cluster already, at that address."""
+    wanted = None if node_ip is None else f"--node_ip_address={node_ip}"
+    return any(
+        wanted is None or wanted in (process.info["cmdline"] or ())
+        for process in psutil.process_iter(["name", "cmdline"])
+        if process.info["name"] == "raylet"
+    )
+
+
+def _start_raylet(address: str, node_ip: str | None) -> subprocess.Popen[bytes]:
     """This machine becomes a node of the cluster at `address`."""
     command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--block"]
-    raylet = subprocess.Popen(  # noqa: S603 - our own interpreter
-        [*command, f"--address={address}"],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
+    command += [f"--address={address}", "--disable-usage-stats"]
+    if node_ip is not None:
+        command.append(f"--node-ip-address={node_ip}")
+    return subprocess.Popen(  # noqa: S603 - our own interpreter
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
+
+
+def _join(address: str, options: dict[str, Any], raylet: subprocess.Popen[bytes] | None) -> Any:
+    """Connects to this machine's node of the cluster.
+
+    Raises:
+        Unavailable: there is no such cluster, or no node of it here in time.
+    """
     until_s = time.monotonic() + JOIN_TIMEOUT_S
     try:
         while True:  # ray start has no ready signal while it blocks
             try:
-                return ray.init(address=address, **options), raylet
+                with _signals_held():
+                    return ray.init(address=address, **options)
             except (ConnectionError, RuntimeError, ValueError) as error:
-                if raylet.poll() is not None or time.monotonic() > until_s:
+                ended = raylet is None or raylet.poll() is not None
+                if ended or time.monotonic() > until_s:
                     raise Unavailable(f"there is no Ray cluster to join at {address}") from error
                 time.sleep(0.2)
     except BaseException:
-        raylet.terminate()
+        if raylet is not None:
+            raylet.terminate()
         raise
 
 
 def _start_singletons(deployment: Deployment) -> None:
+    """On this node if there are none yet: for ever if their database is a file here."""
+    node_id = ray.get_runtime_context().get_node_id()
+    on_disk = deployment.settings.database_url.startswith("sqlite")
+    where = NodeAffinitySchedulingStrategy(node_id, soft=not on_disk)
     for name, path in SINGLETONS.items():
         deployment._handles[name] = (
             find(name)
             if exists(name)
-            else spawn(path, deployment.settings, name=name, detached=True, restarts=-1)
+            else spawn(
+                path, deployment.settings, name=name, detached=True, restarts=-1, strategy=where
+            )
         )
 
 
@@ -319,6 +351,8 @@ def _spawn_agent(deployment: Deployment) -> None:
         workers=settings.workers,
         resume_wait_s=settings.resume_wait_s,
         recordings_path=str(settings.recordings_path.resolve()),
+        host=_node_ip(),
+        zone=settings.zone,
     )
     deployment._handles["agent"] = _spawn_here(
         "actors.agent:NodeAgent", config, name=f"agent:{deployment.node_id}"
@@ -334,7 +368,16 @@ def _serve_provider(deployment: Deployment, base_url: str) -> None:
 
 def _start_doors(deployment: Deployment) -> None:
     settings, node_id = deployment.settings, deployment.node_id
-    door = DoorConfig(host=settings.grpc_host, port=settings.grpc_port, node_id=node_id)
+    door = DoorConfig(
+        host=settings.grpc_host,
+        port=settings.grpc_port,
+        node_id=node_id,
+        idle_timeout_s=settings.idle_timeout_s,
+        attach_timeout_s=settings.attach_timeout_s,
+        advertised=settings.grpc_advertised or _reachable(settings.grpc_host),
+        balancing=settings.balancing,
+        zone=settings.zone,
+    )
     deployment._handles["door"] = _spawn_here(
         "cluster.front_door:FrontDoor", door, name=f"door:{node_id}", restarts=-1
     )
@@ -345,6 +388,17 @@ def _start_doors(deployment: Deployment) -> None:
     starting = [deployment._handles[name].start.remote() for name in ("door", "http")]
     deployment.grpc_address, deployment.http_url = ray.get(starting, timeout=START_TIMEOUT_S)
     threading.Thread(target=_keep_door, args=(deployment,), name="keep-door", daemon=True).start()
+
+
+def _node_ip() -> str:
+    """By which other nodes reach this one."""
+    return str(ray.util.get_node_ip_address())  # type: ignore[no-untyped-call]  # Ray's own
+
+
+def _reachable(host: str) -> str:
+    """By which others reach what listens there."""
+    everywhere = host in ("0.0.0.0", "::", "[::]")  # noqa: S104  # nosec B104 - compared only
+    return _node_ip() if everywhere else host
 
 
 def _keep_door(deployment: Deployment) -> None:

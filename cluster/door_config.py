@@ -7,11 +7,18 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class DoorConfig:
-    """host and port it listens on (0: any free one); times in seconds."""
+    """host and port it listens on (0: any free one); times in seconds.
+
+    advertised: where callers reach it (host or host:port); "" for where it listens.
+    balancing: how calls are spread over nodes (`Settings.balancing`); zone: of this node.
+    """
 
     host: str
     port: int
     node_id: str
     idle_timeout_s: float = 20.0
     attach_timeout_s: float = 5.0
+    advertised: str = ""
+    balancing: str = "utilisation"
+    zone: str = ""
     max_message_bytes: int = 4 * 1024 * 1024

@@ -9,6 +9,7 @@ ReceptionError
 ├── NotFound              no such call, key, profile              NOT_FOUND
 ├── LimitReached          money, rate or capacity                 RESOURCE_EXHAUSTED
 ├── Unavailable           draining, a part is down                UNAVAILABLE
+│   └── NodeLost          a node can't be reached any more        UNAVAILABLE
 ├── IdleTimeout           nothing received for too long           DEADLINE_EXCEEDED
 ├── LinkError             bytes on the link make no sense         INTERNAL
 ├── Fenced                a write with an old epoch               INTERNAL
@@ -73,6 +74,10 @@ class Unavailable(ReceptionError):
     """A part that is needed is draining or down."""
 
     retryable = True
+
+
+class NodeLost(Unavailable):
+    """A node of the cluster died, stands still, or can't be reached."""
 
 
 class IdleTimeout(ReceptionError):

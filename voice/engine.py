@@ -12,6 +12,7 @@ from typing import Any
 import ray
 from ray.actor import ActorHandle
 from ray.exceptions import RayError
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from voice.brain import ChatBrain, ReceptionBrain
 from voice.interfaces import Brain
@@ -111,10 +112,12 @@ def deploy(settings: EngineSettings) -> Engine:
 
 
 def _actor(cls: type[Any], *args: Any, name: str, threads: int = 1) -> ActorHandle[Any]:
-    """The engine's one place for Ray options."""
+    """The engine's one place for Ray options: each node has an engine of its own."""
+    here = ray.get_runtime_context().get_node_id()
     env = {"OMP_NUM_THREADS": str(threads), "OPENBLAS_NUM_THREADS": "1"}
     options: dict[str, Any] = {
-        "num_cpus": 0, "name": name, "namespace": "reception",
+        "num_cpus": 0, "name": f"{name}:{here[:12]}", "namespace": "reception",
         "runtime_env": {"env_vars": env},
+        "scheduling_strategy": NodeAffinitySchedulingStrategy(here, soft=False),
     }  # fmt: skip
     return ray.remote(cls).options(**options).remote(*args)  # type: ignore[no-any-return]

@@ -204,15 +204,35 @@ messages = Table(
     Index("messages_newest", "at_s"),
 )
 
-# ------------------------------------------------------------------ health
+# ------------------------------------------------------------------ the cluster
 
-node_health = Table(
-    "node_health",
+cluster_ca = Table(
+    "cluster_ca",
     metadata,
-    Column("node_id", String(128), primary_key=True),
-    Column("reported_at_s", Double, nullable=False),
-    Column("load", Text, nullable=False),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("certificate_pem", Text, nullable=False),
+    Column("key_pem", Text, nullable=False),
 )
+"""One row: the certificate authority of the links between nodes."""
+
+live_calls = Table(
+    "live_calls",
+    metadata,
+    Column("session_id", String(256), primary_key=True),
+    Column("call_id", String(256), nullable=False),
+    Column("key_id", String(64), nullable=False),
+    Column("node_id", String(128), nullable=False),
+    Column("generation", Integer, nullable=False),
+    Column("token_hash", String(64), nullable=False),
+    Column("record", Text, nullable=False),
+    Column("checkpoint", LargeBinary, nullable=False),
+    Column("told_at_s", Double, nullable=False),
+    Index("live_calls_by_token", "token_hash"),
+)
+"""Where each live call is, for those who go on with it when its node is lost. Whoever
+takes it raises its generation; what an older one writes is refused."""
+
+# ------------------------------------------------------------------ health
 
 provider_health = Table(
     "provider_health",

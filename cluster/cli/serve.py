@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cluster import ray_token
 from cluster.cli.app import AsJson, app, console, print_json
 from cluster.cli.demo import Provider
 
@@ -28,6 +29,9 @@ class Stopped(BaseException):
 def serve(
     address: Annotated[
         str | None, typer.Option(help="Ray cluster to join (host:port); a local one if not given.")
+    ] = None,
+    node_ip: Annotated[
+        str | None, typer.Option(help="Where other nodes reach this one; Ray finds it itself.")
     ] = None,
     provider: Annotated[Provider | None, typer.Option(help="The voice.")] = None,
     grpc_port: Annotated[int | None, typer.Option(min=0, max=65_535, help="0: any.")] = None,
@@ -48,6 +52,8 @@ def serve(
     A second Ctrl-C does not wait for them.
     """
     began_s = time.monotonic()
+    if address is not None:
+        ray_token.bring()
     from cluster.bringup import ServeOptions, start
 
     options = ServeOptions(
@@ -55,6 +61,7 @@ def serve(
         grpc_port=grpc_port,
         http_port=http_port,
         address=address,
+        node_ip=node_ip,
         insecure_dev=insecure_dev or os.environ.get("REALTIME_INSECURE_DEV", "") in ("1", "true"),
         database_url=database_url,
         recordings_dir=str(recordings_dir) if recordings_dir else None,

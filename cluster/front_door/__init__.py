@@ -24,6 +24,7 @@ from cluster.front_door.converse import Stream
 from cluster.grpc_errors import abort
 from protos.reception.v1 import reception_pb2 as rv
 from reception.errors import ReceptionError, Unavailable
+from reception.placement.balancing.balancer import NodeView
 
 __all__ = ["DoorConfig", "FrontDoor"]
 
@@ -46,7 +47,7 @@ class FrontDoor:
 
     def __init__(self, config: DoorConfig, backends: Backends | None = None) -> None:
         self._config = config
-        self._backends = backends or RayBackends(config.node_id)
+        self._backends = backends or RayBackends(config)
         self._streams: set[Stream] = set()
         self._server: grpc.aio.Server | None = None
         self._health = health.aio.HealthServicer()
@@ -82,11 +83,13 @@ class FrontDoor:
         reflection.enable_server_reflection(
             (SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME), self._server
         )
-        await self._backends.warm_up()
+        await self._backends.start()
         port = self._server.add_insecure_port(f"{config.host}:{port}")
         await self._server.start()
         await self._advertise(health_pb2.HealthCheckResponse.SERVING)
-        return f"{config.host}:{port}"
+        address = f"{config.host}:{port}"
+        await self._backends.serves_at(_advertised(config, port))
+        return address
 
     def _handlers(self) -> grpc.GenericRpcHandler:
         calls = Calls(self._backends)
@@ -109,6 +112,11 @@ class FrontDoor:
                 ),
                 "EndCall": unary(
                     calls.end_call, rv.EndCallRequest.FromString, rv.Call.SerializeToString
+                ),
+                "Locate": unary(
+                    calls.locate,
+                    rv.LocateRequest.FromString,
+                    rv.LocateResponse.SerializeToString,
                 ),
                 "WatchCalls": out_stream(
                     calls.watch_calls,
@@ -185,11 +193,16 @@ class FrontDoor:
             await self._server.stop(1.0)
         if self._afterwards:
             await asyncio.wait(self._afterwards, timeout=1.0)
+        self._backends.close()
         self._stopped.set()
 
     async def until_stopped(self) -> None:
         """Comes back after `stop`; fails when the process dies."""
         await self._stopped.wait()
+
+    async def nodes(self) -> list[NodeView]:
+        """The nodes of the cluster, as this door shares calls out to them."""
+        return self._backends.nodes()
 
     async def stats(self) -> dict[str, Any]:
         """Live streams, calls accepted and refused (by status), setup times in ms."""
@@ -204,6 +217,12 @@ class FrontDoor:
             "setup_p50_ms": _quantile(setups, 0.50),
             "setup_p95_ms": _quantile(setups, 0.95),
         }
+
+
+def _advertised(config: DoorConfig, port: int) -> str:
+    """Where callers reach the door; the configured port is not told twice."""
+    host = config.advertised or config.host
+    return host if ":" in host else f"{host}:{port}"
 
 
 def _quantile(values: list[float], share: float) -> float:

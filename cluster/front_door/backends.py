@@ -1,27 +1,38 @@
-"""Whom the front door asks: security, cost and the node agent."""
+"""Whom the front door asks: security, cost, and the agents of the nodes."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncGenerator
 from typing import Any, Protocol
 
-from ray.exceptions import RayActorError, RayError, RayTaskError
-
+from actors.link_tls import NodeTls
 from actors.spawn import find
+from cluster.door_config import DoorConfig
+from cluster.front_door.feed import CallChange, changes
+from cluster.front_door.nodes import Nodes, ask
 from reception.call.profile import ProfileBook
 from reception.call.record import CallRecord, CallSpec
-from reception.errors import ReceptionError, Unavailable
+from reception.errors import NotFound, Unavailable
 from reception.money.account import Hold
+from reception.placement.balancing.balancer import NodeView
 from reception.placement.lease import Placement
 from reception.security.admission import Admission
 
-CallChange = tuple[str, CallRecord, float]
+Page = tuple[tuple[CallRecord, ...], str]
 
 
 class Backends(Protocol):
     """What the front door needs of the rest. Methods raise ReceptionError."""
 
-    async def warm_up(self) -> None: ...
+    async def start(self) -> None: ...
+
+    async def serves_at(self, grpc_address: str) -> None: ...
+
+    def close(self) -> None: ...
+
+    @property
+    def tls(self) -> NodeTls | None: ...
 
     async def admit(self, credential: str | None, peer: str, scope: str) -> Admission: ...
 
@@ -33,7 +44,11 @@ class Backends(Protocol):
 
     def model(self, profile: str, to_uri: str) -> str: ...
 
-    async def lease(self, spec: CallSpec) -> Placement: ...
+    def locate(self) -> tuple[str, str]: ...
+
+    def nodes(self) -> list[NodeView]: ...
+
+    async def lease(self, spec: CallSpec, *, here: bool) -> Placement: ...
 
     async def resume(self, token: str, key_id: str) -> tuple[CallSpec, Placement]: ...
 
@@ -41,54 +56,72 @@ class Backends(Protocol):
 
     async def place_in_line(self, session_id: str) -> tuple[int, float] | None: ...
 
-    async def another_worker(self, lease_id: str, lost_socket: str) -> str: ...
+    async def another_worker(self, placement: Placement) -> str: ...
 
-    async def abandon(self, lease_id: str, reason: str) -> None: ...
+    async def abandon(self, placement: Placement, reason: str) -> None: ...
+
+    def over(self, placement: Placement) -> None: ...
 
     async def get_call(self, call_id: str) -> CallRecord | None: ...
 
     async def live_calls(self) -> tuple[CallRecord, ...]: ...
 
-    async def list_calls(
-        self, state: str, page_size: int, page_token: str
-    ) -> tuple[tuple[CallRecord, ...], str]: ...
+    async def list_calls(self, state: str, page_size: int, page_token: str) -> Page: ...
 
     async def end_call(self, call_id: str, reason: str, by: str) -> CallRecord: ...
 
-    async def watch(self, after: int, timeout_s: float) -> tuple[int, tuple[CallChange, ...]]: ...
+    async def changes(self) -> AsyncGenerator[CallChange]: ...
 
 
 class RayBackends:
-    """The named actors of the cluster and this node's agent."""
+    """The named actors of the cluster and its nodes."""
 
-    def __init__(self, node_id: str, timeout_s: float = 5.0) -> None:
-        self._timeout_s = timeout_s
-        self._actors = {
-            "security": find("security"),
-            "cost": find("cost"),
-            "agent": find(f"agent:{node_id}"),
-        }
+    def __init__(self, config: DoorConfig, timeout_s: float = 5.0) -> None:
+        self._node_id, self._timeout_s = config.node_id, timeout_s
+        self._singletons = {"security": find("security"), "cost": find("cost")}
+        self._nodes = Nodes(config.node_id, config.balancing, config.zone, timeout_s)
+        self._following: asyncio.Task[None] | None = None
         self._profiles: tuple[ProfileBook, str] | None = None
+        self._grpc_address = ""
 
-    async def warm_up(self) -> None:
+    async def start(self) -> None:
         """Connects to every actor, so that the first call does not wait for it."""
         for name in ("security", "cost"):
-            await self._call(name, "warm_up", patience_s=30.0)
-        self._profiles = await self._call("agent", "profiles", patience_s=30.0)
+            await self._ask(name, "warm_up", patience_s=30.0)
+        self._profiles = await self._own("profiles", patience_s=30.0)
+        self._following = asyncio.ensure_future(self._nodes.follow())
+
+    async def serves_at(self, grpc_address: str) -> None:
+        """The door is open there."""
+        self._grpc_address = grpc_address
+        await self._own("open_door", grpc_address)
+
+    def close(self) -> None:
+        if self._following is not None:
+            self._following.cancel()
+        self._nodes.close()
+
+    @property
+    def tls(self) -> NodeTls | None:
+        return self._nodes.tls
+
+    # ------------------------------------------------------------- singletons
 
     async def admit(self, credential: str | None, peer: str, scope: str) -> Admission:
-        admission: Admission = await self._call("security", "admit", credential, peer, scope)
+        admission: Admission = await self._ask("security", "admit", credential, peer, scope)
         return admission
 
     async def open_call(
         self, session_id: str, call_id: str, tenant: str, key_id: str, model: str
     ) -> Hold:
         args = (session_id, call_id, tenant, key_id, model)
-        hold: Hold = await self._call("cost", "open_call", *args)
+        hold: Hold = await self._ask("cost", "open_call", *args)
         return hold
 
     async def close_call(self, session_id: str) -> None:
-        await self._call("cost", "close_call", session_id)
+        await self._ask("cost", "close_call", session_id)
+
+    # ------------------------------------------------------------- placing
 
     def model(self, profile: str, to_uri: str) -> str:
         if self._profiles is None:
@@ -96,65 +129,100 @@ class RayBackends:
         book, model = self._profiles
         return book.choose(profile, to_uri).model or model
 
-    async def lease(self, spec: CallSpec) -> Placement:
-        placement: Placement = await self._call("agent", "lease", spec)
-        return placement
+    def locate(self) -> tuple[str, str]:
+        """The node that the next call is best brought to, and its front door's address."""
+        node_id = self._nodes.locate()
+        return node_id, self._nodes.grpc_address(node_id) or self._grpc_address
+
+    def nodes(self) -> list[NodeView]:
+        return self._nodes.view()
+
+    async def lease(self, spec: CallSpec, *, here: bool) -> Placement:
+        return await self._nodes.lease(spec, here=here)
 
     async def resume(self, token: str, key_id: str) -> tuple[CallSpec, Placement]:
-        found: tuple[CallSpec, Placement] = await self._call("agent", "resume", token, key_id)
+        node_id = token.partition(".")[0]
+        if node_id not in self._nodes.reachable:
+            raise NotFound("resume_token is of no node that lives", field="start.resume_token")
+        args = (token, key_id, self._node_id)
+        found: tuple[CallSpec, Placement] = await self._nodes.agent(node_id, "resume", *args)
         return found
 
     async def abandon_wait(self, session_id: str) -> None:
-        await self._call("agent", "abandon_wait", session_id)
+        """Also called when the lease that waits there has been cancelled already."""
+        for node_id in self._nodes.reachable:
+            if await self._nodes.agent(node_id, "abandon_wait", session_id):
+                return
 
     async def place_in_line(self, session_id: str) -> tuple[int, float] | None:
-        place: tuple[int, float] | None = await self._call("agent", "place_in_line", session_id)
+        node_id = self._nodes.waits_at(session_id)
+        if not node_id:
+            return None
+        place: tuple[int, float] | None = await self._nodes.agent(
+            node_id, "place_in_line", session_id
+        )
         return place
 
-    async def another_worker(self, lease_id: str, lost_socket: str) -> str:
-        socket: str = await self._call("agent", "another_worker", lease_id, lost_socket)
-        return socket
+    async def another_worker(self, placement: Placement) -> str:
+        args = (placement.lease_id, placement.worker_address)
+        address: str = await self._nodes.agent(placement.node_id, "another_worker", *args)
+        return address
 
-    async def abandon(self, lease_id: str, reason: str) -> None:
-        await self._call("agent", "abandon", lease_id, reason)
+    async def abandon(self, placement: Placement, reason: str) -> None:
+        await self._nodes.agent(placement.node_id, "abandon", placement.lease_id, reason)
+
+    def over(self, placement: Placement) -> None:
+        self._nodes.over(placement)
+
+    # ------------------------------------------------------------- looking at calls
 
     async def get_call(self, call_id: str) -> CallRecord | None:
-        record: CallRecord | None = await self._call("agent", "get_call", call_id)
+        """A live call wherever it is, else an ended one."""
+        live = await self._live(call_id)
+        if live is not None:
+            return live
+        record: CallRecord | None = await self._own("get_call", call_id)
         return record
 
     async def live_calls(self) -> tuple[CallRecord, ...]:
-        records: tuple[CallRecord, ...] = await self._call("agent", "live_calls")
-        return records
+        found = await self._nodes.everywhere("live_calls")
+        return tuple(record for records in found for record in records)
 
-    async def list_calls(
-        self, state: str, page_size: int, page_token: str
-    ) -> tuple[tuple[CallRecord, ...], str]:
-        page: tuple[tuple[CallRecord, ...], str] = await self._call(
-            "agent", "list_calls", state, page_size, page_token
-        )
-        return page
+    async def list_calls(self, state: str, page_size: int, page_token: str) -> Page:
+        """Live calls first (on the first page), then ended ones, newest first."""
+        live: list[CallRecord] = []
+        if not page_token and state != "ended":
+            found = await self.live_calls()
+            live = [record for record in found if state in ("", record.state)]
+            live.sort(key=lambda record: -record.spec.accepted_at_s)
+        if state not in ("", "ended"):
+            return tuple(live[:page_size]), ""
+        room = max(1, page_size - len(live))
+        page: Page = await self._own("ended_calls", room, page_token)
+        return (*live[:page_size], *page[0]), page[1]
 
     async def end_call(self, call_id: str, reason: str, by: str) -> CallRecord:
-        record: CallRecord = await self._call("agent", "end_call", call_id, reason, by)
+        live = await self._live(call_id)
+        if live is None:
+            raise NotFound(f"there is no live call {call_id!r}", field="call_id")
+        record: CallRecord = await self._nodes.agent(
+            live.spec.node_id, "end_call", call_id, reason, by
+        )
         return record
 
-    async def watch(self, after: int, timeout_s: float) -> tuple[int, tuple[CallChange, ...]]:
-        changes: tuple[int, tuple[CallChange, ...]] = await self._call(
-            "agent", "watch", after, timeout_s, patience_s=timeout_s
-        )
-        return changes
+    async def changes(self) -> AsyncGenerator[CallChange]:
+        """What happens to calls of all nodes, from now on."""
+        return await changes(self._nodes)
 
-    async def _call(self, name: str, method: str, *args: Any, patience_s: float = 0.0) -> Any:
-        """One actor call with a deadline; errors of the core come back as
-        themselves, everything else as Unavailable."""
-        try:
-            async with asyncio.timeout(self._timeout_s + patience_s):
-                return await getattr(self._actors[name], method)(*args)
-        except RayTaskError as error:
-            if isinstance(error.cause, ReceptionError):
-                raise error.cause from None
-            raise
-        except RayActorError as error:
-            raise Unavailable(f"{name} is restarting", retry_after_s=2.0) from error
-        except (RayError, TimeoutError) as error:
-            raise Unavailable(f"{name} did not answer in time", retry_after_s=2.0) from error
+    async def _live(self, call_id: str) -> CallRecord | None:
+        found = await self._nodes.everywhere("live_call", call_id)
+        return next((record for record in found if record is not None), None)
+
+    # ------------------------------------------------------------- asking
+
+    async def _own(self, method: str, *args: Any, patience_s: float = 0.0) -> Any:
+        return await self._nodes.agent(self._node_id, method, *args, patience_s=patience_s)
+
+    async def _ask(self, name: str, method: str, *args: Any, patience_s: float = 0.0) -> Any:
+        timeout_s = self._timeout_s + patience_s
+        return await ask(self._singletons[name], name, method, *args, timeout_s=timeout_s)

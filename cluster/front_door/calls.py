@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from typing import Any
 
 import grpc
@@ -18,7 +19,6 @@ from reception.errors import InvalidRequest, NotFound
 MAX_PAGE = 1_000
 DEFAULT_PAGE = 100
 MAX_REASON_BYTES = 256
-WATCH_POLL_S = 10.0
 
 _STATES = {
     rv.CALL_STATE_UNSPECIFIED: "",
@@ -87,19 +87,27 @@ class Calls:
             await abort(context, error)
             raise
 
+    async def locate(self, request: rv.LocateRequest, context: Context) -> rv.LocateResponse:
+        try:
+            await admitted(self._backends, context, "call")
+            node_id, address = self._backends.locate()
+            return rv.LocateResponse(node_id=node_id, address=address)
+        except Exception as error:
+            await abort(context, error)
+            raise
+
     async def watch_calls(
         self, request: rv.WatchCallsRequest, context: Context
     ) -> AsyncIterator[rv.CallUpdate]:
         try:
             await admitted(self._backends, context, "read")
-            after, _ = await self._backends.watch(-1, 0.0)
-            if request.include_current:
-                for record in await self._backends.live_calls():
-                    if request.call_id in ("", record.spec.call_id):
-                        yield _update(rv.CallUpdate.KIND_CURRENT, record, record.spec.accepted_at_s)
-            while True:
-                after, changes = await self._backends.watch(after, WATCH_POLL_S)
-                for kind, record, at_s in changes:
+            async with aclosing(await self._backends.changes()) as feed:
+                if request.include_current:
+                    for record in await self._backends.live_calls():
+                        if request.call_id in ("", record.spec.call_id):
+                            began_s = record.spec.accepted_at_s
+                            yield _update(rv.CallUpdate.KIND_CURRENT, record, began_s)
+                async for kind, record, at_s in feed:
                     if request.call_id in ("", record.spec.call_id):
                         yield _update(_KINDS[kind], record, at_s)
         except Exception as error:

@@ -118,6 +118,7 @@ class Stream:
             with suppress(asyncio.CancelledError, Exception):
                 await up
             self.dropped_audio = relay.dropped_audio
+            self._backends.over(placement)
             await relay.link.close()
         if status is not None:
             await self._context.abort(status.code, status.details, status.trailing_metadata)
@@ -138,17 +139,17 @@ class Stream:
             async with asyncio.timeout(SETUP_TIMEOUT_S):
                 if request is None:
                     return await self._resume(start.resume_token)
-                return await self._place(request)
+                return await self._place(request, here=start.here)
         except TimeoutError:
             message = f"this node is too busy: no line within {SETUP_TIMEOUT_S:g} s"
             raise LimitReached(message, retry_after_s=RETRY_AFTER_S) from None
 
-    async def _place(self, request: StartRequest) -> tuple[CallSpec, Placement]:
+    async def _place(self, request: StartRequest, *, here: bool) -> tuple[CallSpec, Placement]:
         """Admits the call and gives it a session and a worker."""
         async with self._turnstile:
             spec = await self._admit(request)
         try:
-            placement = await self._lease(spec)
+            placement = await self._lease(spec, here=here)
         except BaseException as error:
             if not isinstance(error, ReceptionError):  # the caller may wait in line
                 self._later(self._backends.abandon_wait(spec.session_id))
@@ -158,9 +159,9 @@ class Stream:
             self._link = await self._attach(spec.call_id, placement)
         except BaseException:
             # The session settles the call's account when it finds it abandoned.
-            self._later(self._backends.abandon(placement.lease_id, "caller_vanished"))
+            self._later(self._backends.abandon(placement, "caller_vanished"))
             raise
-        return spec, placement
+        return replace(spec, node_id=placement.node_id), placement
 
     async def _resume(self, token: str) -> tuple[CallSpec, Placement]:
         """A caller whose stream broke is back: the call goes on here."""
@@ -205,9 +206,9 @@ class Stream:
             raise LimitReached(hold.message, retry_after_s=hold.retry_after_s)
         return spec
 
-    async def _lease(self, spec: CallSpec) -> Placement:
+    async def _lease(self, spec: CallSpec, *, here: bool) -> Placement:
         """Tells a caller who has to wait its place in the line."""
-        lease = asyncio.ensure_future(self._backends.lease(spec))
+        lease = asyncio.ensure_future(self._backends.lease(spec, here=here))
         told = 0
         try:
             while not (await asyncio.wait((lease,), timeout=TELL_PLACE_S))[0]:
@@ -251,11 +252,12 @@ class Stream:
 
     async def _attach(self, call_id: str, placement: Placement) -> Link:
         """A link to the call's worker, once its session is there too."""
-        link = await Link.connect(placement.worker_socket, self._config.attach_timeout_s)
+        timeout_s, tls = self._config.attach_timeout_s, self._backends.tls
+        link = await Link.connect(placement.worker_address, timeout_s, tls)
         try:
             attach = lk.DoorAttach(call_id=call_id, lease_id=placement.lease_id)
             link.send(lk.DoorToWorker(attach=attach))
-            async with asyncio.timeout(self._config.attach_timeout_s):
+            async with asyncio.timeout(timeout_s):
                 frame = await link.receive()
         except BaseException as error:
             link.abort()
@@ -272,11 +274,10 @@ class Stream:
         """A link to the worker that takes the call over from the one of
         `placement`, which is gone; None when none does in time."""
         until_s = time.monotonic() + RELINK_TIMEOUT_S
-        lease_id, lost = placement.lease_id, placement.worker_socket
         while time.monotonic() < until_s:
             try:
-                socket = await self._backends.another_worker(lease_id, lost)
-                return await self._attach(call_id, replace(placement, worker_socket=socket))
+                address = await self._backends.another_worker(placement)
+                return await self._attach(call_id, replace(placement, worker_address=address))
             except NotFound:
                 return None
             except ReceptionError:

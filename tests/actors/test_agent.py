@@ -201,13 +201,13 @@ async def test_a_caller_comes_back_once_and_with_its_own_key(house: House) -> No
     placement = await house.agent.lease(spec)
     for token, key in (("n.x", "mine"), (placement.resume_token, "theirs")):
         with pytest.raises(NotFound, match="not that of a live call") as caught:
-            await house.agent.resume(token, key)
+            await house.agent.resume(token, key, "n")
         assert caught.value.field == "start.resume_token"
-    found, again = await house.agent.resume(placement.resume_token, "mine")
+    found, again = await house.agent.resume(placement.resume_token, "mine", "n")
     assert (found.call_id, again.lease_id) == ("one", placement.lease_id)
     with pytest.raises(NotFound, match="not that of a live call"):
-        await house.agent.resume(placement.resume_token, "mine")
-    assert (await house.agent.resume(again.resume_token, "mine"))[0].call_id == "one"
+        await house.agent.resume(placement.resume_token, "mine", "n")
+    assert (await house.agent.resume(again.resume_token, "mine", "n"))[0].call_id == "one"
 
 
 async def test_a_session_that_stands_still_is_replaced_too(house: House) -> None:

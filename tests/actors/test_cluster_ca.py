@@ -1,15 +1,18 @@
 """The cluster's certificate authority, by what OpenSSL and `cryptography` make of it."""
 
-import stat
+import ssl
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.x509.verification import PolicyBuilder, Store
 
-from actors.cluster_ca import CLOCK_SKEW, ClusterCa, renew_after_s
-from actors.link_tls import Credentials, NodeTls
+from actors.cluster_ca import CLOCK_SKEW, ClusterCa, Request, renew_after_s
+from actors.link_tls import NodeTls
 from reception.errors import InvalidRequest
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
@@ -49,43 +52,73 @@ def test_a_bad_node_id_gets_no_certificate(node_id):
     assert caught.value.field == "node_id"
 
 
-def test_a_ca_in_a_folder_stays_the_same_and_is_private(tmp_path):
-    folder = tmp_path / "pki" / "ca"
-    made, opened = ClusterCa.open(folder), ClusterCa.open(folder)
-    assert made.ca_pem == opened.ca_pem
-    NodeTls(opened.issue("n"))
-    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
-    assert {stat.S_IMODE(file.stat().st_mode) for file in folder.iterdir()} == {0o600}
-    assert {file.name for file in folder.iterdir()} == {"ca.pem", "ca.key"}
-
-
-def test_a_folder_with_another_kind_of_key_is_refused(tmp_path):
-    from cryptography.hazmat.primitives import serialization
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-
-    ClusterCa.open(tmp_path)
-    (tmp_path / "ca.key").write_bytes(
-        Ed25519PrivateKey.generate().private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        )
-    )
-    with pytest.raises(InvalidRequest, match="holds no EC key"):
-        ClusterCa.open(tmp_path)
-
-
-def test_a_nodes_credentials_are_kept_private_and_never_shown(tmp_path):
-    credentials = ClusterCa.create().issue("n")
-    credentials.save(tmp_path / "node")
-    assert Credentials.load(tmp_path / "node") == credentials
+def test_a_node_keeps_its_key_and_gets_a_certificate_for_it():
+    ca, wanted = ClusterCa.create(), Request.make("node-1")
+    assert b"PRIVATE" not in wanted.pem
+    assert "PRIVATE" not in repr(wanted)
+    credentials = wanted.granted(ca.sign("node-1", wanted.pem), ca.ca_pem)
     assert "PRIVATE" not in repr(credentials)
-    files = list((tmp_path / "node").iterdir())
-    assert {stat.S_IMODE(file.stat().st_mode) for file in files} == {0o600}
+    NodeTls(credentials)  # key and certificate belong together
+    with pytest.raises(ssl.SSLError, match="mismatch"):
+        NodeTls(Request.make("node-1").granted(credentials.certificate_pem, ca.ca_pem))
 
 
-def test_what_cannot_be_written_leaves_nothing_behind(tmp_path):
-    (tmp_path / "node.pem").mkdir()  # in the way
-    with pytest.raises(OSError, match=r"node\.pem"):
-        ClusterCa.create().issue("n").save(tmp_path)
-    assert [file.name for file in tmp_path.iterdir()] == ["node.pem"]
+def test_the_name_is_the_signers_choice_and_not_the_requests():
+    ca = ClusterCa.create()
+    pem = ca.sign("node-1", Request.make("somebody-else").pem)
+    certificate = x509.load_pem_x509_certificate(pem)
+    names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    assert names.get_values_for_type(x509.DNSName) == ["node-1"]
+    assert certificate.subject.rfc4514_string() == "CN=node-1"
+
+
+def _request(key: Any) -> bytes:
+    builder = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([]))
+    algorithm = None if isinstance(key, Ed25519PrivateKey) else hashes.SHA256()
+    return builder.sign(key, algorithm).public_bytes(serialization.Encoding.PEM)
+
+
+def _forged() -> bytes:
+    """Somebody else's signature under it."""
+    good = x509.load_pem_x509_csr(Request.make("n").pem)
+    der = bytearray(good.public_bytes(serialization.Encoding.DER))
+    der[-1] ^= 1
+    return x509.load_der_x509_csr(bytes(der)).public_bytes(serialization.Encoding.PEM)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [lambda: b"", lambda: b"-----BEGIN", lambda: _request(Ed25519PrivateKey.generate()), _forged],
+)
+def test_what_is_no_request_by_an_ec_key_is_refused(make):
+    with pytest.raises(InvalidRequest) as caught:
+        ClusterCa.create().sign("n", make())
+    assert caught.value.field == "request_pem"
+
+
+@pytest.mark.parametrize("password", [b"", b"a pepper of thirty-two characters"])
+def test_a_ca_is_kept_and_loaded_again(password):
+    made = ClusterCa.create()
+    assert (b"ENCRYPTED" in made.key_pem(password)) == bool(password)
+    loaded = ClusterCa.load(made.ca_pem, made.key_pem(password), password)
+    assert loaded.ca_pem == made.ca_pem
+    wanted = Request.make("n")
+    NodeTls(wanted.granted(loaded.sign("n", wanted.pem), made.ca_pem))
+
+
+def test_a_ca_that_cannot_be_read_is_refused():
+    made = ClusterCa.create()
+    other = Ed25519PrivateKey.generate().private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    )
+    for key_pem, password in (
+        (made.key_pem(b"right"), b"wrong"),
+        (made.key_pem(b"right"), b""),
+        (other, b""),
+        (b"nonsense", b""),
+    ):
+        with pytest.raises(InvalidRequest, match="the cluster's CA") as caught:
+            ClusterCa.load(made.ca_pem, key_pem, password)
+        assert caught.value.field == "ca"

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from actors.health import FORGET_AFTER_S, MAX_LOAD_CHARS, HealthMonitor
+from actors.health import FORGET_AFTER_S, MAX_REPORT_BYTES, HealthMonitor
 from actors.settings import Settings
 from reception.errors import Fenced, InvalidRequest
+from reception.placement.balancing.report import NodeReport, encode
 
 START_S = 1_700_000_000.0
 
@@ -58,45 +59,65 @@ async def provider(health: HealthMonitor) -> str:
     return str((await health.status())["provider"]["state"])
 
 
-async def test_nodes_age(health: HealthMonitor, clock: Clock) -> None:
+def said(node_id: str, **fields: Any) -> bytes:
+    values: dict[str, Any] = {
+        "node_id": node_id, "zone": "", "at_s": 0.0, "capacity": 10, "live": 0, "reserved": 0,
+        "cpu": 0.0, "memory": 0.0, "lag_ms": 0.0, "misses_per_s": 0.0, "calls_per_s": 0.0,
+        "errors_per_s": 0.0, "ready": True, "version": "1",
+    }  # fmt: skip
+    return encode(NodeReport(**(values | fields)))
+
+
+async def test_nodes_hear_of_each_other_until_they_are_down(
+    health: HealthMonitor, clock: Clock
+) -> None:
     assert not (await health.status())["healthy"]
-    await health.report_node("n1", {"calls": 3})
-    clock.now_s += 4.0
-    await health.report_node("n2", {})
-    assert await states(health) == {"n1": "healthy", "n2": "healthy"}
+    assert await health.exchange(said("n1", live=3)) == [(0.0, said("n1", live=3))]
     clock.now_s += 2.0
+    assert await health.exchange(said("n2")) == [(2.0, said("n1", live=3)), (0.0, said("n2"))]
+    assert await states(health) == {"n1": "healthy", "n2": "healthy"}
+    clock.now_s += 1.0
     assert await states(health) == {"n1": "stale", "n2": "healthy"}
-    clock.now_s += 6.0
+    clock.now_s += 3.0
     status = await health.status()
-    assert status["nodes"]["n1"] == {"state": "down", "age_s": 12.0, "load": {"calls": 3}}
+    told = status["nodes"]["n1"]
+    assert (told["state"], told["age_s"], told["load"]["live"]) == ("down", 6.0, 3)
     assert (status["nodes"]["n2"]["state"], status["healthy"]) == ("stale", False)
-    await health.report_node("n1", {"calls": 0})
-    assert await states(health) == {"n1": "healthy", "n2": "stale"}
+    assert await health.exchange(said("n3")) == [(4.0, said("n2")), (0.0, said("n3"))]
+    await health.exchange(said("n1"))
+    assert (await states(health))["n1"] == "healthy"
 
 
 async def test_nodes_are_forgotten(health: HealthMonitor, clock: Clock) -> None:
     for node_id in ("n1", "n2"):
-        await health.report_node(node_id, {})
+        await health.exchange(said(node_id))
     await health.forget_node("n2")
     await health.forget_node("n2")
     assert list(await states(health)) == ["n1"]
     clock.now_s += FORGET_AFTER_S + 1
-    await health.report_node("n3", {})
+    await health.exchange(said("n3"))
     assert list(await states(health)) == ["n3"]
 
 
-@pytest.mark.parametrize(
-    ("node_id", "load"), [("", {}), ("n" * 129, {}), ("n", {"x": "y" * MAX_LOAD_CHARS})]
-)
-async def test_reports_have_bounds(
-    health: HealthMonitor, node_id: str, load: dict[str, Any]
-) -> None:
+@pytest.mark.parametrize("report", [b"", b"{}", said("n") + b" " * MAX_REPORT_BYTES])
+async def test_what_is_no_report_is_refused(health: HealthMonitor, report: bytes) -> None:
     with pytest.raises(InvalidRequest):
-        await health.report_node(node_id, load)
+        await health.exchange(report)
+    assert await states(health) == {}
+
+
+async def test_there_are_so_many_nodes_at_most(
+    health: HealthMonitor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("actors.health.MAX_NODES", 2)
+    for node_id in ("n1", "n2", "n1"):
+        await health.exchange(said(node_id))
+    with pytest.raises(InvalidRequest, match="2 nodes already"):
+        await health.exchange(said("n3"))
 
 
 async def test_the_provider_s_breaker(health: HealthMonitor, clock: Clock) -> None:
-    await health.report_node("n1", {})
+    await health.exchange(said("n1"))
     await health.report_provider(True, 120.0, "")
     for _ in range(3):
         assert await provider(health) == "closed"
@@ -125,19 +146,21 @@ async def test_probes_need_a_permit(health: HealthMonitor, clock: Clock) -> None
     assert await provider(health) == "closed"
 
 
-async def test_a_restart_remembers_nodes_and_breaker(
+async def test_a_restart_remembers_the_breaker_and_nodes_tell_it_again(
     make: Callable[[], HealthMonitor], clock: Clock
 ) -> None:
     old = make()
     assert await old.ping() == {"epoch": 1}
-    await old.report_node("n1", {"calls": 1})
+    await old.exchange(said("n1"))
     for _ in range(3):
         await old.report_provider(False, 0.0, "down")
     clock.now_s += 5.0
     new = make()
     assert await new.ping() == {"epoch": 2}
-    assert (await states(new), await provider(new)) == ({"n1": "healthy"}, "open")
+    assert (await states(new), await provider(new)) == ({}, "open")
+    await new.exchange(said("n1"))
+    assert await states(new) == {"n1": "healthy"}
     clock.now_s += 25.0
     assert await provider(new) == "half_open"
     with pytest.raises(Fenced):
-        await old.report_node("n1", {})
+        await old.acquire_provider()

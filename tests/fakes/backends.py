@@ -6,9 +6,11 @@ import asyncio
 import json
 import secrets
 import time
+from collections.abc import AsyncGenerator
 from dataclasses import asdict, replace
 
 from actors.link import SESSION_SUFFIX, Link
+from actors.link_tls import NodeTls
 from actors.worker import AudioWorker
 from protos.link.v1 import link_pb2 as lk
 from protos.reception.v1 import reception_pb2 as rv
@@ -16,6 +18,7 @@ from reception.call.record import CallRecord, CallSpec
 from reception.errors import CallIdInUse, NotFound
 from reception.media.leg import LegConfig
 from reception.money.account import Hold
+from reception.placement.balancing.balancer import NodeView
 from reception.placement.lease import Placement
 from reception.provider.base import DialPlan
 from reception.security.admission import Admission
@@ -38,6 +41,9 @@ class FakeBackends:
         self.places: list[tuple[int, float]] = []  # told in this order, the last again
         self.line_moves = asyncio.Event()
         self.line_moves.set()
+        self.opened_at = ""
+        self.here: list[bool] = []
+        self.left: list[str] = []
         self.opened: list[str] = []
         self.closed: list[str] = []
         self.abandoned: list[str] = []
@@ -45,12 +51,31 @@ class FakeBackends:
         self.live: dict[str, CallRecord] = {}
         self.refused: list[str] = []
         self.gone: list[str] = []
-        self.changes: list[CallChange] = []
+        self.told: list[CallChange] = []
         self._worker_path, self._provider_url = worker_path, provider_url
         self._sessions: set[asyncio.Task[None]] = set()
 
-    async def warm_up(self) -> None:
+    async def start(self) -> None:
         return None
+
+    async def serves_at(self, grpc_address: str) -> None:
+        self.opened_at = grpc_address
+
+    def close(self) -> None:
+        return None
+
+    @property
+    def tls(self) -> NodeTls | None:
+        return None
+
+    def locate(self) -> tuple[str, str]:
+        return "n", self.opened_at
+
+    def nodes(self) -> list[NodeView]:
+        return []
+
+    def over(self, placement: Placement) -> None:
+        self.left.append(placement.lease_id)
 
     async def admit(self, credential: str | None, peer: str, scope: str) -> Admission:
         assert peer.startswith(("ipv4:", "ipv6:"))
@@ -72,7 +97,8 @@ class FakeBackends:
         del profile, to_uri
         return "m"
 
-    async def lease(self, spec: CallSpec) -> Placement:
+    async def lease(self, spec: CallSpec, *, here: bool) -> Placement:
+        self.here.append(here)
         await self.line_moves.wait()
         if self.lease_error is not None:
             raise self.lease_error
@@ -89,7 +115,7 @@ class FakeBackends:
 
     def _placement(self, lease_id: str) -> Placement:
         self.tokens.append(f"n.{secrets.token_hex(24)}")
-        return Placement(self._worker_path, lease_id, "w0", "p", "m", self.tokens[-1])
+        return Placement("n1", self._worker_path, lease_id, "w0", "p", "m", self.tokens[-1])
 
     async def resume(self, token: str, key_id: str) -> tuple[CallSpec, Placement]:
         assert key_id == "k"
@@ -107,14 +133,14 @@ class FakeBackends:
     async def abandon_wait(self, session_id: str) -> None:
         self.waits_abandoned.append(session_id)
 
-    async def another_worker(self, lease_id: str, lost_socket: str) -> str:
-        if self.next_worker in ("", lost_socket):
-            raise NotFound(f"nobody has {lease_id}")
+    async def another_worker(self, placement: Placement) -> str:
+        if self.next_worker in ("", placement.worker_address):
+            raise NotFound(f"nobody has {placement.lease_id}")
         return self.next_worker
 
-    async def abandon(self, lease_id: str, reason: str) -> None:
+    async def abandon(self, placement: Placement, reason: str) -> None:
         del reason
-        self.abandoned.append(lease_id)
+        self.abandoned.append(placement.lease_id)
 
     async def get_call(self, call_id: str) -> CallRecord | None:
         return self.live.get(call_id)
@@ -135,12 +161,15 @@ class FakeBackends:
             raise NotFound(f"there is no live call {call_id!r}", field="call_id")
         return self.live[call_id]
 
-    async def watch(self, after: int, timeout_s: float) -> tuple[int, tuple[CallChange, ...]]:
-        if after < 0:
-            return 0, ()
-        while len(self.changes) <= after:
-            await asyncio.sleep(min(0.01, timeout_s))
-        return len(self.changes), tuple(self.changes[after:])
+    async def changes(self) -> AsyncGenerator[CallChange]:
+        return self._told(len(self.told))
+
+    async def _told(self, after: int) -> AsyncGenerator[CallChange]:
+        while True:
+            while len(self.told) <= after:
+                await asyncio.sleep(0.01)
+            yield self.told[after]
+            after += 1
 
     async def _session(self, spec: CallSpec) -> None:
         """As the real one does, without a conversation."""
@@ -175,7 +204,7 @@ class FakeBackends:
                     break
         await link.close()
         ended = replace(self.live.pop(spec.call_id), state="ended", ended_at_s=time.time())
-        self.changes.append(("ended", ended, time.time()))
+        self.told.append(("ended", ended, time.time()))
 
     async def until_quiet(self) -> None:
         """Until no call is live."""

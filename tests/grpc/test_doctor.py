@@ -144,12 +144,16 @@ async def test_a_port_that_another_grpc_server_has(monkeypatch):
 class _NoBackends(RayBackends):
     """A door that only has to say that it serves."""
 
-    async def warm_up(self) -> None:
+    async def start(self) -> None:
+        pass
+
+    async def serves_at(self, grpc_address: str) -> None:
         pass
 
 
 async def test_a_port_that_a_receptionist_has():
-    door = FrontDoor(DoorConfig(host="127.0.0.1", port=0, node_id="n"), backends=_NoBackends("n"))
+    config = DoorConfig(host="127.0.0.1", port=0, node_id="n")
+    door = FrontDoor(config, backends=_NoBackends(config))
     found = await _look(await door.start())
     await door.stop()
     assert (found.state, found.remedy) == ("ok", "")

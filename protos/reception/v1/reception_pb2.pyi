@@ -82,7 +82,7 @@ class LegFormat(_message.Message):
     def __init__(self, codec: _Optional[_Union[Codec, str]] = ..., rate_hz: _Optional[int] = ..., ptime_ms: _Optional[int] = ...) -> None: ...
 
 class CallStart(_message.Message):
-    __slots__ = ("call_id", "to", "direction", "format", "profile", "metadata", "resume_token", "sends_marks")
+    __slots__ = ("call_id", "to", "direction", "format", "profile", "metadata", "resume_token", "sends_marks", "here")
     class MetadataEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -99,6 +99,7 @@ class CallStart(_message.Message):
     METADATA_FIELD_NUMBER: _ClassVar[int]
     RESUME_TOKEN_FIELD_NUMBER: _ClassVar[int]
     SENDS_MARKS_FIELD_NUMBER: _ClassVar[int]
+    HERE_FIELD_NUMBER: _ClassVar[int]
     call_id: str
     to: str
     direction: Direction
@@ -107,7 +108,8 @@ class CallStart(_message.Message):
     metadata: _containers.ScalarMap[str, str]
     resume_token: str
     sends_marks: bool
-    def __init__(self, call_id: _Optional[str] = ..., to: _Optional[str] = ..., direction: _Optional[_Union[Direction, str]] = ..., format: _Optional[_Union[LegFormat, _Mapping]] = ..., profile: _Optional[str] = ..., metadata: _Optional[_Mapping[str, str]] = ..., resume_token: _Optional[str] = ..., sends_marks: _Optional[bool] = ..., **kwargs) -> None: ...
+    here: bool
+    def __init__(self, call_id: _Optional[str] = ..., to: _Optional[str] = ..., direction: _Optional[_Union[Direction, str]] = ..., format: _Optional[_Union[LegFormat, _Mapping]] = ..., profile: _Optional[str] = ..., metadata: _Optional[_Mapping[str, str]] = ..., resume_token: _Optional[str] = ..., sends_marks: _Optional[bool] = ..., here: _Optional[bool] = ..., **kwargs) -> None: ...
 
 class Audio(_message.Message):
     __slots__ = ("payload", "sequence", "timestamp_ms", "item_id")
@@ -404,3 +406,15 @@ class CallUpdate(_message.Message):
     call: Call
     at: _timestamp_pb2.Timestamp
     def __init__(self, kind: _Optional[_Union[CallUpdate.Kind, str]] = ..., call: _Optional[_Union[Call, _Mapping]] = ..., at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class LocateRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class LocateResponse(_message.Message):
+    __slots__ = ("node_id", "address")
+    NODE_ID_FIELD_NUMBER: _ClassVar[int]
+    ADDRESS_FIELD_NUMBER: _ClassVar[int]
+    node_id: str
+    address: str
+    def __init__(self, node_id: _Optional[str] = ..., address: _Optional[str] = ...) -> None: ...

@@ -63,6 +63,11 @@ class ReceptionStub:
                 request_serializer=protos_dot_reception_dot_v1_dot_reception__pb2.WatchCallsRequest.SerializeToString,
                 response_deserializer=protos_dot_reception_dot_v1_dot_reception__pb2.CallUpdate.FromString,
                 _registered_method=True)
+        self.Locate = channel.unary_unary(
+                '/reception.v1.Reception/Locate',
+                request_serializer=protos_dot_reception_dot_v1_dot_reception__pb2.LocateRequest.SerializeToString,
+                response_deserializer=protos_dot_reception_dot_v1_dot_reception__pb2.LocateResponse.FromString,
+                _registered_method=True)
 
 
 class ReceptionServicer:
@@ -108,7 +113,15 @@ class ReceptionServicer:
         raise NotImplementedError('Method not implemented!')
 
     def WatchCalls(self, request, context):
-        """What happens to calls, as it happens, from now on.
+        """What happens to calls of all nodes, as it happens, from now on.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Locate(self, request, context):
+        """Where to open the next call's stream: the front door of the node whose turn it is
+        (look-aside balancing). Set CallStart.here there, and audio crosses no other node.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -141,6 +154,11 @@ def add_ReceptionServicer_to_server(servicer, server):
                     servicer.WatchCalls,
                     request_deserializer=protos_dot_reception_dot_v1_dot_reception__pb2.WatchCallsRequest.FromString,
                     response_serializer=protos_dot_reception_dot_v1_dot_reception__pb2.CallUpdate.SerializeToString,
+            ),
+            'Locate': grpc.unary_unary_rpc_method_handler(
+                    servicer.Locate,
+                    request_deserializer=protos_dot_reception_dot_v1_dot_reception__pb2.LocateRequest.FromString,
+                    response_serializer=protos_dot_reception_dot_v1_dot_reception__pb2.LocateResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -282,6 +300,33 @@ class Reception:
             '/reception.v1.Reception/WatchCalls',
             protos_dot_reception_dot_v1_dot_reception__pb2.WatchCallsRequest.SerializeToString,
             protos_dot_reception_dot_v1_dot_reception__pb2.CallUpdate.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Locate(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/reception.v1.Reception/Locate',
+            protos_dot_reception_dot_v1_dot_reception__pb2.LocateRequest.SerializeToString,
+            protos_dot_reception_dot_v1_dot_reception__pb2.LocateResponse.FromString,
             options,
             channel_credentials,
             insecure,

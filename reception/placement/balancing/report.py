@@ -8,7 +8,9 @@ from dataclasses import asdict, dataclass, fields
 from reception.errors import InvalidRequest
 from reception.placement.balancing.bounds import named, within
 
+REPORT_S = 1.0
 MAX_NAME = 128
+MAX_ADDRESS = 300
 MAX_CALLS = 1_000_000
 
 
@@ -29,6 +31,8 @@ class NodeReport:
         fault, over the last half minute or so.
     ready: it takes calls; not while it starts or drains.
     version: of the software that it runs.
+    link_address: where other nodes make links to it; "" while they can't.
+    grpc_address: of its front door; "" while that is not open.
 
     Raises:
         InvalidRequest: a value is out of its bounds.
@@ -48,11 +52,15 @@ class NodeReport:
     errors_per_s: float
     ready: bool
     version: str
+    link_address: str = ""
+    grpc_address: str = ""
 
     def __post_init__(self) -> None:
         named("node_id", self.node_id, 1, MAX_NAME)
         named("zone", self.zone, 0, MAX_NAME)
         named("version", self.version, 0, MAX_NAME)
+        named("link_address", self.link_address, 0, MAX_ADDRESS)
+        named("grpc_address", self.grpc_address, 0, MAX_ADDRESS)
         for name in ("capacity", "live", "reserved"):
             within(name, getattr(self, name), 0, MAX_CALLS)
         for name in ("cpu", "memory", "ready"):
@@ -78,7 +86,7 @@ def decode(data: bytes, ahead_s: float = 0.0) -> NodeReport:
     """
     try:
         told = json.loads(data)
-        known = {each.name: told[each.name] for each in fields(NodeReport)}
+        known = {each.name: told[each.name] for each in fields(NodeReport) if each.name in told}
         known["at_s"] -= ahead_s
         return NodeReport(**known)
     except (ValueError, TypeError, KeyError) as error:

@@ -22,7 +22,9 @@ class WeightRules:
     in calls. One that can't be reached only takes weight away, as cpu's: a node
     that is busy with other work still answers.
     error_penalty: what a share of errors takes away; 2 is A58's 1 at half use.
-    stale_after_s, expires_after_s: in between a report loses its weight.
+    stale_after_s, expires_after_s: in between a report loses its weight. One of another
+        node may be 2.5 s old without anything being late: it is told once a second,
+        asked for once a second, and passed on to the front door twice a second.
     slow_start_s: for so long a new node gets less, at first `slow_start_floor` of
     its weight, then more; aggression above 1 sooner, below 1 later (Envoy).
 
@@ -35,8 +37,8 @@ class WeightRules:
     lag_ms: float = 100.0
     misses_per_call: float = 2.5
     error_penalty: float = 2.0
-    stale_after_s: float = 2.5
-    expires_after_s: float = 5.5
+    stale_after_s: float = 3.5
+    expires_after_s: float = 6.5
     slow_start_s: float = 30.0
     slow_start_floor: float = 0.1
     aggression: float = 1.0

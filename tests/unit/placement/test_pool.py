@@ -3,7 +3,6 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reception.placement.lease import Placement
 from reception.placement.pool import (
     PoolRules,
     PoolSize,
@@ -305,7 +304,3 @@ def test_never_past_the_ceiling_and_no_session_leased_twice(steps):
         size = pool.size()
         assert size["ready"] + size["leased"] + size["starting"] <= 5
         assert size["leased"] == len(leased)
-
-
-def test_a_placement_says_where_the_call_lives():
-    assert Placement("w.sock", "l", "w0", "p", "m").worker_socket == "w.sock"

@@ -304,11 +304,11 @@ def test_a_stale_report_loses_its_weight_and_then_counts_as_unknown() -> None:
         at.heard(report("b", now_s), now_s)
         return states(at, now_s)["c"], shares(at, now_s).get("c", 0.0)
 
-    assert at_time(2.5) == (State.READY, near(1 / 3))
-    assert at_time(4.0) == (State.STALE, near(0.2))
-    assert at_time(5.5) == (State.UNKNOWN, 0.0)
-    at.heard(report("c", 6.0), 6.0)
-    assert at_time(6.0) == (State.READY, near(1 / 3))
+    assert at_time(3.5) == (State.READY, near(1 / 3))
+    assert at_time(5.0) == (State.STALE, near(0.2))
+    assert at_time(6.5) == (State.UNKNOWN, 0.0)
+    at.heard(report("c", 7.0), 7.0)
+    assert at_time(7.0) == (State.READY, near(1 / 3))
 
 
 # ---------------------------------------------------------------- panic
@@ -416,7 +416,7 @@ def test_no_zone_or_one_without_nodes_is_no_preference() -> None:
 def test_the_view_has_every_node_with_its_reason() -> None:
     at = balancer(
         report("a", 6.0, live=20, zone="z", version="2.1"),
-        report("stale", 2.0),
+        report("stale", 1.0),
         report("silent", 0.0),
         report("drains", 6.0, live=5, ready=False),
         report("full", 6.0, live=100),

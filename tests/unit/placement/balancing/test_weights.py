@@ -69,7 +69,7 @@ def test_more_calls_never_leave_more_room(told, active, more) -> None:
 
 
 def test_a_report_ages() -> None:
-    ages = (-1.0, 0.0, 2.5, 4.0, 5.5, 100.0)
+    ages = (-1.0, 0.0, 3.5, 5.0, 6.5, 100.0)
     assert [freshness(RULES, age_s) for age_s in ages] == [1.0, 1.0, 1.0, 0.5, 0.0, 0.0]
 
 
@@ -86,7 +86,7 @@ def test_slow_start_is_envoys() -> None:
     ("field", "value"),
     [("cpu", 0.0), ("memory", -1.0), ("lag_ms", 0.0), ("misses_per_call", float("nan")),
      ("aggression", 0.0), ("error_penalty", -1.0), ("stale_after_s", -1.0), ("slow_start_s", -1.0),
-     ("slow_start_floor", 0.0), ("expires_after_s", 2.5)],
+     ("slow_start_floor", 0.0), ("expires_after_s", 3.5)],
 )  # fmt: skip
 def test_rules_that_make_no_sense_are_refused(field: str, value: float) -> None:
     with pytest.raises(InvalidRequest, match=f"{field} is {value}: must be") as refused:
