@@ -146,6 +146,30 @@ class LeastRequest:
         """There is nothing to forget."""
 
 
+class MostHeadroom:
+    """The most headroom. Where calls alone fill nodes it chooses as `LeastRequest`
+    does, but a node that is slow, short of memory or fails calls is left alone too,
+    as it says so, and not only once it refuses. For the inside of `PowerOfTwo`: who
+    is new or stale has all headroom, and only weight, by which two are drawn, keeps
+    it from getting all calls.
+    """
+
+    def __init__(self, rng: Random) -> None:
+        self._rng = rng
+
+    def pick(self, candidates: Sequence[Candidate], now_s: float) -> str:
+        return _best(candidates, lambda each: each.headroom, self._rng)
+
+    def answered(self, node_id: str, took_s: float, now_s: float) -> None:
+        """How long it took does not matter."""
+
+    def failed(self, node_id: str, now_s: float) -> None:
+        """Failures are left to ejection."""
+
+    def forget(self, node_id: str) -> None:
+        """There is nothing to forget."""
+
+
 class PeakEwma:
     """The least cost: response time times placements under way, a share of the
     weight (Finagle's peak EWMA). A slow answer counts at once, and is forgotten
@@ -231,6 +255,7 @@ _PICKERS: dict[str, Callable[[Random, int], Picker]] = {
     "least_request": lambda rng, _: LeastRequest(rng),
     "peak_ewma": lambda rng, _: PeakEwma(rng),
     "power_of_two": lambda rng, many: PowerOfTwo(LeastRequest(rng), rng, many),
+    "headroom_of_two": lambda rng, many: PowerOfTwo(MostHeadroom(rng), rng, many),
 }
 PICKERS = tuple(_PICKERS)
 
@@ -239,7 +264,7 @@ def picker(name: str, rng: Random, many: int = 2) -> Picker:
     """The algorithm of that name.
 
     Args:
-        many: for power_of_two, up to how many nodes the best of all is taken.
+        many: for those of two, up to how many nodes the best of all is taken.
 
     Raises:
         InvalidRequest: there is none of that name.
