@@ -201,21 +201,20 @@ class Calls:
 
     def broken(self) -> None:
         """Nodes and their doors have just died: their calls go on elsewhere."""
-        for call in list(self.known.values()):
-            lost = call.node is not None and not call.node.alive
-            away = not call.door.alive
-            if lost:
-                node, call.node = call.node, None
-                call.lost_s, call.tries = self._agenda.now_s, 0
-                call.refused_by.clear()
-                call.attempt += 1
-            elif call.node is None:
+        for call in self.known.values():
+            if call.node is None:
                 continue  # its answer, or none, says how it goes on
-            if lost or away:
-                after_s = self._rng.uniform(*NOTICED_S)
-                if away:
-                    after_s = self._rng.uniform(*BACK_S) + (LOST_S if lost else 0.0)
-                self._agenda.after(after_s, self._go_on, call, node if lost else None)
+            dead = None if call.node.alive else call.node
+            if dead is not None:
+                call.node, call.lost_s, call.tries = None, self._agenda.now_s, 0
+                call.attempt += 1
+                call.refused_by.clear()
+            elif call.door.alive:
+                continue
+            after_s = self._rng.uniform(*NOTICED_S)
+            if not call.door.alive:  # the next door finds the node dead, if it is
+                after_s = self._rng.uniform(*BACK_S) + (LOST_S if dead is not None else 0.0)
+            self._agenda.after(after_s, self._go_on, call, dead)
 
     def _go_on(self, call: Call, dead: Node | None) -> None:
         """At another door, if its own is dead; on another node, if that is."""

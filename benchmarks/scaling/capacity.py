@@ -22,7 +22,7 @@ from reception.provider.base import Usage
 
 AT_ONCE = 64
 MODEL = "gpt-realtime"
-MUCH = Decimal(1_000_000_000)  # US dollars: no hold is refused
+MUCH = Decimal(10_000_000)  # US dollars: no hold is refused
 USAGE = Usage(input_text=300, input_audio=600, output_text=60, output_audio=240)
 
 

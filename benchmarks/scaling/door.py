@@ -6,9 +6,11 @@ from collections.abc import Iterable
 from random import Random
 
 from benchmarks.scaling.model import Model
+from reception.health.liveness import rules_for
 from reception.placement.balancing.balancer import Balancer, BalancerRules
 from reception.placement.balancing.pickers import picker
 from reception.placement.balancing.report import NodeReport
+from reception.placement.balancing.weights import WeightRules
 
 
 class Door:
@@ -21,7 +23,10 @@ class Door:
         self.knows: list[str] = []
         self.dealt = 0
         dice = Random(rng.random())
-        self.balancer = Balancer(BalancerRules(), picker(model.policy, dice), dice)
+        live = rules_for(model.report_s)
+        ages = WeightRules(stale_after_s=live.stale_s, expires_after_s=live.down_s)
+        rules = BalancerRules(weights=ages)
+        self.balancer = Balancer(rules, picker(model.policy, dice), dice)
         self._broken: set[str] = set()
 
     def deal(self, node_ids: list[str], number: int) -> None:

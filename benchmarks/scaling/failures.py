@@ -31,4 +31,4 @@ def timeline(model: Model) -> Timeline:
     def at_s(twelfths: float) -> float:
         return model.warm_s + 5 * model.minutes * twelfths
 
-    return Timeline(at_s(0), at_s(5), at_s(6), at_s(7), at_s(7.5), at_s(9), at_s(12))
+    return Timeline(at_s(0), at_s(5), at_s(6), at_s(7), at_s(7.5), at_s(8.5), at_s(12))

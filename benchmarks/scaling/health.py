@@ -19,7 +19,7 @@ class Health:
     """A node's report is answered with the last ones of the nodes that its door
     knows: one message a node and second, whatever the number of doors.
 
-    `away`: it does not answer. messages, reports: that it got and gave.
+    `away`: it does not answer. messages: that it got.
     """
 
     def __init__(self, model: Model, agenda: Agenda, rng: Random) -> None:
@@ -30,7 +30,7 @@ class Health:
         self._dealt = 0
         self._of = 1
         self.away = False
-        self.messages = self.reports = 0
+        self.messages = 0
 
     def attend(self, node: Node, door: Door, phase_s: float) -> None:
         """Lets a node report from now on, and its door hear of others."""
@@ -80,7 +80,6 @@ class Health:
             seat = self._seats.take(door.door_id)
             door.deal(subset(self._known, seat, self._of), self._dealt)
         news = [self._latest[each] for each in door.knows if each in self._latest]
-        self.reports += len(news)
         self._agenda.after(delay_s(self._rng), self._hear, door, news)
 
     def _hear(self, door: Door, news: list[NodeReport]) -> None:

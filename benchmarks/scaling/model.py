@@ -21,6 +21,7 @@ class Model:
     policy: the picker of the doors; subset: nodes that a door knows at least.
     report_s: how often a node reports; its answer has the others' reports.
     response_s: how often a call has a response, which is billed.
+    emergency: share of the calls that are; the others are normal.
     failures: whether there are any; kill, slow, join: shares of the nodes that die,
         become slow, are added.
 

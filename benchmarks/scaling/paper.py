@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
+from math import inf
 from pathlib import Path
 
 from benchmarks.figures import quantile
@@ -22,7 +23,8 @@ from cluster.load import plots
 _STYLE = (
     "<style>svg{background:#fff} text{font:11px system-ui,sans-serif}"
     "text:not([fill]){fill:#333} text.title{font-weight:600;font-size:12px}"
-    ".grid{stroke:#ddd} .mark{stroke:#888;stroke-dasharray:3 3}</style>"
+    ".grid{stroke:#ddd} line.mark{stroke:#888;stroke-dasharray:3 3}"
+    "text.mark{paint-order:stroke;stroke:#fff;stroke-width:4px}</style>"
 )
 
 PHASES = (
@@ -103,9 +105,9 @@ def _afterwards(outcome: Outcome) -> str:
     died, end = outcome.tallies["kill"], outcome.tallies["join"]
     gaps = end.gap_s[len(died.gap_s) :]
     slow = _seen(outcome, "slow", "well")[-10:]
-    calm_s = balanced_after_s(samples, when.kill_s)
+    calm_s = balanced_after_s(between(samples, 0.0, when.join_s), when.kill_s)
     rows = [
-        ("no node above the bound after nodes died", f"{calm_s:.0f} s"),
+        ("no node above the bound after nodes died", _seconds(calm_s)),
         ("calls taken over by another node", f"{end.moved - died.moved:,}"),
         ("calls whose caller came back to another door", f"{end.resumed - died.resumed:,}"),
         ("calls that ended while they had no node", f"{end.hung_up - died.hung_up:,}"),
@@ -120,28 +122,35 @@ def _afterwards(outcome: Outcome) -> str:
     if any(each.joined for each in samples):
         for share in (0.5, 0.9):
             after_s = joined_after_s(samples, when.join_s, share)
-            rows.append((f"new nodes carry {share} of the mean after", f"{after_s:.0f} s"))
+            rows.append((f"new nodes carry {share} of the mean after", _seconds(after_s)))
         rows.append(("no node above the bound after they joined",
-                     f"{balanced_after_s(samples, when.join_s):.0f} s"))  # fmt: skip
+                     _seconds(balanced_after_s(samples, when.join_s))))  # fmt: skip
     return "\n".join(["| | |", "|---|---|", *(f"| {name} | {value} |" for name, value in rows)])
+
+
+def _seconds(value_s: float) -> str:
+    return "not in this run" if value_s == inf else f"{value_s:.0f} s"
 
 
 def _singletons(outcome: Outcome, capacities: dict[str, Capacity]) -> str:
     head = (
-        "| singleton | mean a second | most in a second | it can take | longest queue | formula |"
+        "| singleton | mean a second | most in a second | it can take | over Ray | "
+        "longest queue | formula |"
     )
     rows = []
     for each in messages(outcome, EachCall()):
         can = capacities.get(each.singleton)
-        told, queue = "to be measured", ""
+        told = "to be measured | |"
         if can:
-            told = f"{can.per_s:,.0f} ({can.cpu_ms:.2f} ms CPU each)"
-            queue = f"{each.queue_s(can.per_s):.1f} s"
+            told = (
+                f"{can.per_s:,.0f} ({can.cpu_ms:.2f} ms CPU each) | {can.by_ray_per_s:,.0f} | "
+                f"{each.queue_s(can.by_ray_per_s):.1f} s"
+            )
         rows.append(
             f"| {each.singleton} | {each.mean(outcome):,.0f} | {each.peak:,.0f} | {told} | "
-            f"{queue} | {each.formula} |"
+            f"{each.formula} |"
         )
-    return "\n".join([head, "|---|---|---|---|---|---|", *rows])
+    return "\n".join([head, "|---|---|---|---|---|---|---|", *rows])
 
 
 # ---------------------------------------------------------------- plots
@@ -180,8 +189,9 @@ def draw(outcome: Outcome, folder: Path) -> None:
             "minutes", "calls a second",
         ),
         "messages": plots.lines(
-            "Messages to each singleton",
-            [(each.singleton, each.per_s) for each in messages(outcome, EachCall())],
+            "Messages to health and security",
+            [(each.singleton, each.per_s) for each in messages(outcome, EachCall())
+             if each.singleton != "cost"],  # always as many, and 20 times as many
             "minutes", "a second",
         ),
     }  # fmt: skip
@@ -197,11 +207,11 @@ def _marked(svg: str, marks: Sequence[tuple[float, str]], x_most: float) -> str:
     wide = plots.WIDTH - plots.LEFT - plots.RIGHT
     lines = []
     for number, (minute, label) in enumerate(marks):
-        x = plots.LEFT + wide * minute / x_most
+        x, y = plots.LEFT + wide * minute / x_most, plots.TOP + 10 + 12 * (number % 2)
         lines.append(
             f'<line class="mark" x1="{x:.1f}" x2="{x:.1f}" y1="{plots.TOP}" '
             f'y2="{plots.HEIGHT - plots.BOTTOM}"/>'
-            f'<text x="{x + 3:.1f}" y="{plots.TOP + 10 + 12 * (number % 2)}">{label}</text>'
+            f'<text class="mark" x="{x + 3:.1f}" y="{y}">{label}</text>'
         )
     opened = svg.replace("<title>", f"{_STYLE}<title>", 1)
     return opened.replace("</svg>", "".join([*lines, "</svg>\n"]))

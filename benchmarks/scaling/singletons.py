@@ -32,12 +32,21 @@ class EachCall:
         return began + ended + 2 * live / response_s
 
 
+RAY_MS = 0.8  # of CPU for whoever answers an actor call: half of 1.6 (docs/performance.md)
+
+
 @dataclass(frozen=True, slots=True)
 class Capacity:
-    """What a singleton was measured to take: messages a second, and ms of CPU each."""
+    """What a singleton was measured to take, in one process without Ray: messages a
+    second, and ms of CPU each."""
 
     per_s: float
     cpu_ms: float
+
+    @property
+    def by_ray_per_s(self) -> float:
+        """When they come from other nodes as actor calls, and a core is all used."""
+        return min(self.per_s, 1000 / (self.cpu_ms + RAY_MS))
 
 
 @dataclass(frozen=True, slots=True)
