@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from benchmarks import barge_in, door, frames, growth, heavy, link, provider, setup
 from benchmarks.bridges import __main__ as bridges
+from benchmarks.scaling import __main__ as scaling
 
 BENCHMARKS: dict[str, Callable[[], None]] = {
     "barge-in": barge_in.run,
@@ -19,6 +20,7 @@ BENCHMARKS: dict[str, Callable[[], None]] = {
     "setup": setup.run,
     "growth": growth.run,
     "heavy": heavy.run,
+    "scaling": scaling.run,
     "bridges": bridges.run,
 }
 

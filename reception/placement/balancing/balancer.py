@@ -135,7 +135,9 @@ class Balancer:
 
     def heard(self, report: NodeReport, now_s: float) -> None:
         """A node reported. One that is not newer than the last says nothing."""
-        node = self._nodes.setdefault(report.node_id, _Node(report))
+        node = self._nodes.get(report.node_id)
+        if node is None:
+            node = self._nodes[report.node_id] = _Node(report)
         at_s = min(report.at_s, now_s)
         if at_s <= node.at_s:
             return
@@ -145,7 +147,8 @@ class Balancer:
             node.since_s = now_s
         node.report, node.at_s, node.broken = report, at_s, False
         known_s = at_s - self._rules.clock_error_s
-        node.settled = deque(each for each in node.settled if each > known_s)
+        if node.settled:
+            node.settled = deque(each for each in node.settled if each > known_s)
         while node.placing and node.placing[0] + self._rules.placing_s <= known_s:
             node.placing.popleft()
         others = (each.report for each in self._nodes.values() if each is not node)
@@ -265,14 +268,11 @@ class Balancer:
     def _candidates(self, now_s: float) -> list[Candidate]:
         """Those that may get a call: ready, with room, and usable unless too few are."""
         ready = self._ready()
-        usable = [each for each in ready if self._usable(each, now_s)]
+        parts = [(each, self._part(each, now_s)) for each in ready]
+        usable = [(each, part) for each, part in parts if part > 0]
         if len(usable) < self._rules.panic_share * len(ready):
-            candidates = [self._candidate(each, 1.0) for each in ready]
-        else:
-            candidates = [
-                self._candidate(each, self._freshness(each, now_s) * self._slow_start(each, now_s))
-                for each in usable
-            ]
+            usable = [(each, 1.0) for each in ready]
+        candidates = [self._candidate(each, part) for each, part in usable]
         return [each for each in candidates if each.headroom > 0]
 
     def _candidate(self, node: _Node, part: float) -> Candidate:
@@ -302,9 +302,12 @@ class Balancer:
         """Those that say that they take calls, as far as they can be reached."""
         return [each for each in self._nodes.values() if each.report.ready and not each.broken]
 
-    def _usable(self, node: _Node, now_s: float) -> bool:
-        known = self._freshness(node, now_s) > 0
-        return known and not self._outliers.is_out(node.report.node_id, now_s)
+    def _part(self, node: _Node, now_s: float) -> float:
+        """What counts of its capacity; 0 when it is ejected or unknown."""
+        fresh = self._freshness(node, now_s)
+        if fresh == 0 or self._outliers.is_out(node.report.node_id, now_s):
+            return 0.0
+        return fresh * self._slow_start(node, now_s)
 
     def _freshness(self, node: _Node, now_s: float) -> float:
         return 0.0 if node.broken else freshness(self._rules.weights, now_s - node.at_s)

@@ -88,14 +88,21 @@ class Outliers:
     ) -> None:
         """Its error share beside that of all others' calls together. (A distance in
         standard deviations, as Envoy has, can't be large among few nodes: one
-        among n is never more than the root of n - 1 away.)"""
+        among n is never more than the root of n - 1 away.) Others are only looked at
+        when it could be far apart, so that a healthy report costs the same among
+        however many nodes."""
+        if report.calls_per_s < self._rules.least_calls_per_s:
+            return
+        own = report.errors_per_s / report.calls_per_s
+        if own < self._rules.apart:
+            return
         calls = errors = 0.0
         for other in others:
             calls += other.calls_per_s
             errors += other.errors_per_s
-        if min(calls, report.calls_per_s) < self._rules.least_calls_per_s:
+        if calls < self._rules.least_calls_per_s:
             return
-        if report.errors_per_s / report.calls_per_s - errors / calls >= self._rules.apart:
+        if own - errors / calls >= self._rules.apart:
             self._suspect(self._of(report.node_id), known, now_s)
 
     def broken(self, node_id: str, now_s: float) -> None:

@@ -113,7 +113,7 @@ class Cluster:
 
 @pytest.mark.parametrize("load", [0.7, 0.95])
 @pytest.mark.parametrize("capacities", [EQUAL, MIXED])
-def test_the_default_spreads_calls_as_well_as_chance_and_fills_nodes_alike(
+def test_utilisation_spreads_calls_as_well_as_chance_and_fills_nodes_alike(
     capacities: tuple[int, ...], load: float
 ) -> None:
     """Over 138 s the index of ten nodes has a standard deviation of about
@@ -124,8 +124,9 @@ def test_the_default_spreads_calls_as_well_as_chance_and_fills_nodes_alike(
     assert cluster.refused <= cluster.placed / 500
 
 
-def test_two_choices_don_t_run_with_the_herd_either() -> None:
-    cluster = Cluster("power_of_two", MIXED, 0.7).run()
+@pytest.mark.parametrize("name", ["power_of_two", "headroom_of_two"])
+def test_two_choices_don_t_run_with_the_herd_either(name: str) -> None:
+    cluster = Cluster(name, MIXED, 0.7).run()
     assert cluster.dispersion < 1.6
     assert cluster.spread < 0.07
 

@@ -196,6 +196,14 @@ def test_two_choices_hand_on_what_they_learn() -> None:
     assert ewma.cost(candidate(weight=1.0), 0.0) == 0.0
 
 
+def test_of_two_the_one_that_says_it_is_well_is_taken_though_it_has_more_calls() -> None:
+    """What `power_of_two` does not look at until a node is full."""
+    slow, well = candidate("slow", headroom=0.2, active=60), candidate("well", headroom=0.3,
+                                                                       active=70)  # fmt: skip
+    assert picks(picker("headroom_of_two", Random(1)), [slow, well], 50) == {"well": 50}
+    assert picks(picker("power_of_two", Random(1)), [slow, well], 50) == {"slow": 50}
+
+
 # ---------------------------------------------------------------- all
 
 
@@ -248,7 +256,7 @@ def test_an_unknown_name_is_refused_with_those_that_are_known() -> None:
     assert refused.value.field == "balancing"
     assert refused.value.message == (
         "balancing 'fastest' is not one of utilisation, smooth_weighted, least_request, "
-        "peak_ewma, power_of_two"
+        "peak_ewma, power_of_two, headroom_of_two"
     )
 
 
