@@ -58,13 +58,12 @@ class Alert:
     Attributes:
         percent: the level now in force; 0 is none.
         from_percent: the level in force before. Lower: it rose; higher: it fell.
-        micros: what was measured; with the limit, 0 when the window is over.
+        micros: what was measured; 0, as the limit, when the window is over.
     """
 
     at_s: float
     scope: str
-    window: str
-    window_start_s: float
+    window: Window
     measure: Measure
     percent: int
     from_percent: int
@@ -78,8 +77,8 @@ class Alert:
     @property
     def text(self) -> str:
         """One line for people."""
-        whose = f"{self.scope}'s {self.window}"
-        if not self.limit_micros and not self.micros:
+        whose = f"{self.scope}'s {self.window.name}"
+        if self.window.end_s <= self.at_s:
             return f"{whose} is over: alert at {self.from_percent} % cleared"
         what = "spent" if self.measure is Measure.POSTED else "spent or held"
         of = f"${self.micros / _DOLLAR_MICROS:.2f} of ${self.limit_micros / _DOLLAR_MICROS:.2f}"
@@ -142,7 +141,9 @@ class LimitAlerts:
         cleared = []
         for key, told in list(self._told.items()):
             if told.end_s <= now_s and told.percent:
-                cleared.append(Alert(now_s, *key, 0, told.percent, 0, 0))
+                scope, name, start_s, measure = key
+                window = Window(name, start_s, told.end_s)
+                cleared.append(Alert(now_s, scope, window, measure, 0, told.percent, 0, 0))
                 told.percent = 0
             if told.end_s + self._cooldown_s <= now_s:
                 del self._told[key]
@@ -175,7 +176,7 @@ class LimitAlerts:
             told.percent = kept[-1] if kept and micros else 0
         if told.percent == before:
             return None
-        return Alert(now_s, *key, told.percent, before, micros, limit)
+        return Alert(now_s, reading.scope, window, measure, told.percent, before, micros, limit)
 
     def _may_rise(self, told: _Told, level: int, now_s: float) -> bool:
         index = LEVELS_PERCENT.index(level)

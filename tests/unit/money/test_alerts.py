@@ -96,7 +96,7 @@ def test_a_new_window_tells_anew_and_clears_the_old_one(alerts: LimitAlerts) -> 
     alerts.observe(7_190.0, [reading(96)])
     over = alerts.observe(7_200.0, [reading(72, window=NEXT)])
     assert seen(over) == both(95, 0) + both(0, 70)
-    assert [alert.window_start_s for alert in over] == [3_600.0] * 2 + [7_200.0] * 2
+    assert [alert.window for alert in over] == [HOUR, HOUR, NEXT, NEXT]
 
 
 def test_readings_of_a_window_that_is_over_tell_nothing(alerts: LimitAlerts) -> None:
@@ -119,7 +119,8 @@ def test_a_lowered_limit_alerts_at_once(alerts: LimitAlerts) -> None:
 def test_a_limit_of_nothing_alerts_with_the_first_money(alerts: LimitAlerts) -> None:
     assert alerts.observe(4_000.0, [reading(0, limit=0)]) == ()
     assert seen(alerts.observe(4_001.0, [reading(0, 1, limit=0)])) == [("committed", 0, 95)]
-    assert seen(alerts.observe(4_002.0, [reading(0, limit=0)])) == [("committed", 95, 0)]
+    (cleared,) = alerts.observe(4_002.0, [reading(0, limit=0)])
+    assert cleared.text == "all's hour: $0.00 of $0.00 spent or held, below 95 % again"
 
 
 def test_limits_do_not_mix(alerts: LimitAlerts) -> None:
@@ -134,6 +135,14 @@ def test_a_clock_that_steps_back_over_a_window_does_not_tell_again(alerts: Limit
     alerts.observe(7_195.0, [reading(96)])
     assert len(alerts.observe(7_201.0, [])) == 2
     assert alerts.observe(7_199.0, [reading(97)]) == ()
+
+
+def test_what_is_long_over_is_forgotten(alerts: LimitAlerts) -> None:
+    alerts.observe(7_195.0, [reading(96)])
+    alerts.observe(7_499.0, [])
+    assert len(alerts.snapshot()) == 2
+    alerts.observe(7_500.0, [])
+    assert alerts.snapshot() == []
 
 
 def test_a_clock_that_was_far_ahead_delays_by_one_cooldown(alerts: LimitAlerts) -> None:
@@ -204,7 +213,7 @@ def test_never_twice_within_a_cooldown_and_never_silent(
         start_s = now_s // 3_600 * 3_600
         window = Window("hour", start_s, start_s + 3_600)
         for alert in alerts.observe(now_s, [reading(posted, held, window=window)]):
-            chains.setdefault((alert.window_start_s, alert.measure), []).append(alert)
+            chains.setdefault((alert.window.start_s, alert.measure), []).append(alert)
             if alert.raised:
                 assert alert.micros * 100 >= alert.percent * alert.limit_micros
         assert len(alerts.snapshot()) <= 4
