@@ -1,14 +1,6 @@
 """What a level of saving does: a table of decisions, for calls and for bills.
 
-Each level does what the one above it does, and something more:
-
-| level | more than the one above | what callers notice |
-|---|---|---|
-| off | nothing | nothing |
-| quality | silence not sent, stable prompt, fixed phrases played from files | nothing |
-| balanced | shorter answers | shorter answers |
-| thrifty | the mini model, until the full one is asked for | misses more often |
-| economy | answers as text, spoken by local synthesis | another voice, a little later |
+Each level does what the one before it does, and something more.
 """
 
 from __future__ import annotations
@@ -70,14 +62,17 @@ _QUALITY = Decisions(
     local_activity=True,
     stable_prompt=True,
     premade_phrases=True,
-    truncate_at_tokens=4_000,
+    truncate_at_tokens=8_000,  # about ten minutes of talk
     retain_percent=50,
 )
 _BALANCED = replace(
-    _QUALITY, answer_percent=75, manner="Answer in one short sentence unless asked for more."
+    _QUALITY,
+    answer_percent=75,
+    manner="Answer in one short sentence unless asked for more.",
+    truncate_at_tokens=4_000,  # about six
 )
 _THRIFTY = replace(_BALANCED, mini_first=True)
-_ECONOMY = replace(_THRIFTY, text_answers=True, truncate_at_tokens=3_000)
+_ECONOMY = replace(_THRIFTY, text_answers=True, truncate_at_tokens=3_000)  # about ten
 
 LEVELS: Mapping[Level, Decisions] = {
     Level.OFF: Decisions(),
@@ -86,6 +81,15 @@ LEVELS: Mapping[Level, Decisions] = {
     Level.THRIFTY: _THRIFTY,
     Level.ECONOMY: _ECONOMY,
 }
+
+NOTICED: Mapping[Level, str] = {
+    Level.OFF: "nothing",
+    Level.QUALITY: "after ten minutes, that the beginning is forgotten",
+    Level.BALANCED: "shorter answers; the beginning is forgotten after six minutes",
+    Level.THRIFTY: "a smaller model, which misses more, until the full one is asked for",
+    Level.ECONOMY: "another voice, made here, a little later",
+}
+"""What callers notice of a level, besides that of those before it."""
 
 MINI: Mapping[str, str] = {
     "gpt-realtime": "gpt-realtime-mini",
