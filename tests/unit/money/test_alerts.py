@@ -195,7 +195,7 @@ def test_the_text_says_whose_limit_and_how_much(alerts: LimitAlerts) -> None:
 
 
 steps = st.lists(
-    st.tuples(st.integers(-60, 400), st.integers(0, 110), st.integers(0, 40)), max_size=60
+    st.tuples(st.integers(-60, 400), st.integers(0, 110), st.integers(0, 40)), max_size=30
 )
 
 

@@ -41,8 +41,8 @@ def learnt(hours: int) -> Forecaster:
 
 
 @pytest.fixture(scope="module")
-def five_weeks() -> Forecaster:
-    return learnt(5 * WEEK)
+def three_weeks() -> Forecaster:
+    return learnt(3 * WEEK)
 
 
 def at(hour: float) -> float:
@@ -136,13 +136,13 @@ def test_nothing_spent_is_no_fault_and_nothing_is_expected() -> None:
     assert model.path(0, 1)[0] > 0
 
 
-@given(st.lists(st.integers(0, 10**9), min_size=1, max_size=40), st.integers(1, 3))
+@given(st.lists(st.integers(0, 10**9), min_size=1, max_size=40), st.integers(1, 2))
 def test_no_amount_is_ever_negative_or_absurd(amounts: list[int], weeks: int) -> None:
     model = SeasonalModel()
     for hour in range(weeks * WEEK + 5):
         model.observe(hour % WEEK, amounts[hour % len(amounts)])
     bound = 60 * max(amounts)
-    assert all(0 <= each <= bound for each in model.path(5, 2 * WEEK, amounts[0], 0.3))
+    assert all(0 <= each <= bound for each in model.path(5, WEEK, amounts[0], 0.3))
 
 
 # ---------------------------------------------------------------- intervals
@@ -200,28 +200,28 @@ def test_forecasts_that_overlap_count_less() -> None:
 # ---------------------------------------------------------------- windows
 
 
-def test_a_day_is_foreseen_with_its_limit(five_weeks: Forecaster) -> None:
-    hour = 5 * WEEK + 9
-    five_weeks.learn(history(hour, 5 * WEEK), at(hour))
-    (found,) = five_weeks.forecast(at(hour), 0, [day_of(hour, limit=50, posted=9)])
+def test_a_day_is_foreseen_with_its_limit(three_weeks: Forecaster) -> None:
+    hour = 3 * WEEK + 9
+    three_weeks.learn(history(hour, 3 * WEEK), at(hour))
+    (found,) = three_weeks.forecast(at(hour), 0, [day_of(hour, limit=50, posted=9)])
     assert found.method is Method.HOLT_WINTERS
-    assert dollars(found.expected_micros) == pytest.approx(96, rel=0.03)
+    assert dollars(found.expected_micros) == pytest.approx(96, rel=0.05)
     assert dollars(found.low_micros) <= dollars(found.expected_micros)
-    assert dollars(found.expected_micros) <= dollars(found.high_micros) < 110
+    assert dollars(found.expected_micros) <= dollars(found.high_micros) < 125
     assert found.hit_at_s is not None
-    assert found.hit_at_s == pytest.approx(at(hour + 4.1), abs=600)
+    assert found.hit_at_s == pytest.approx(at(hour + 4.1), abs=900)
     assert found.hit_earliest_s is not None
     assert found.hit_earliest_s <= found.hit_at_s
 
 
-def test_a_limit_that_is_far_is_not_hit(five_weeks: Forecaster) -> None:
-    (found,) = five_weeks.forecast(at(5 * WEEK + 9), 0, [day_of(5 * WEEK, limit=1_000, posted=9)])
+def test_a_limit_that_is_far_is_not_hit(three_weeks: Forecaster) -> None:
+    (found,) = three_weeks.forecast(at(3 * WEEK + 9), 0, [day_of(3 * WEEK, limit=1_000, posted=9)])
     assert (found.hit_at_s, found.hit_earliest_s) == (None, None)
 
 
-def test_a_limit_that_is_spent_is_hit_now(five_weeks: Forecaster) -> None:
-    now_s = at(5 * WEEK + 9)
-    (found,) = five_weeks.forecast(now_s, 0, [day_of(5 * WEEK, limit=5, posted=9)])
+def test_a_limit_that_is_spent_is_hit_now(three_weeks: Forecaster) -> None:
+    now_s = at(3 * WEEK + 9)
+    (found,) = three_weeks.forecast(now_s, 0, [day_of(3 * WEEK, limit=5, posted=9)])
     assert (found.hit_at_s, found.hit_earliest_s) == (now_s, now_s)
 
 
