@@ -7,13 +7,14 @@ import platform
 import sys
 from collections.abc import Callable
 
-from benchmarks import barge_in, door, frames, growth, heavy, link, provider, setup
+from benchmarks import barge_in, door, forecast, frames, growth, heavy, link, provider, setup
 from benchmarks.bridges import __main__ as bridges
 from benchmarks.scaling import __main__ as scaling
 
 BENCHMARKS: dict[str, Callable[[], None]] = {
     "barge-in": barge_in.run,
     "door": door.run,
+    "forecast": forecast.run,
     "frames": frames.run,
     "link": link.run,
     "provider": provider.run,
