@@ -7,10 +7,10 @@ import contextlib
 import secrets
 import time
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import psutil
 import structlog
@@ -18,16 +18,16 @@ from ray.exceptions import RayError
 
 from actors.assignment import Assignment, NodeConfig, ProviderConfig
 from actors.gossip import Listener
+from actors.keeper import CallKeeper
 from actors.membership import Cluster, Membership
 from actors.memory import node_memory
 from actors.profiles import load_profiles
 from actors.spawn import Remote
-from actors.storage.calls import ENDED, CallStore
-from actors.storage.engine import Store
+from actors.storage.calls import ENDED
 from actors.warm_pool import WarmPool
 from actors.worker_pool import WorkerPool
 from reception.call import progress
-from reception.call.journal import TAKEOVER_S, lost_session
+from reception.call.journal import FENCED, TAKEOVER_S, lost_session
 from reception.call.profile import Profile, ProfileBook
 from reception.call.record import CallRecord, CallSpec, TakenMessage
 from reception.errors import (
@@ -41,7 +41,7 @@ from reception.media.codecs import AudioFormat
 from reception.placement.admission.admission import Admission
 from reception.placement.admission.answer import Refused
 from reception.placement.admission.concurrency import NodeLoad
-from reception.placement.admission.priority import priority_of
+from reception.placement.admission.priority import Priority, priority_of
 from reception.placement.balancing.rate import Rate
 from reception.placement.balancing.report import REPORT_S, NodeReport
 from reception.placement.lease import Placement
@@ -53,10 +53,12 @@ log = structlog.get_logger()
 
 EVENTS_KEPT = 10_000
 TAKEOVER_PAUSE_S = 0.1
+HAND_OVER_TIMEOUT_S = 15.0
+HAND_OVER_LOOK_S = 0.2
+LAST_CALLS_S = 3.0  # to end, when the node stops
+LATE_S = 10.0  # more than a caller waits for its setup
 TAKEOVERS = 2  # of a call whose sessions die; then it may be the call's fault
 FIRST_SESSIONS = 4  # ready at once; the rest of the pool is filled while calls are taken
-
-T = TypeVar("T")
 
 CallChange = tuple[str, CallRecord, float]
 
@@ -91,6 +93,7 @@ class _Live:
     resume_token: str
     door_node: str  # where its front door is
     lost: asyncio.Event = field(default_factory=asyncio.Event)  # its session
+    over: asyncio.Event = field(default_factory=asyncio.Event)  # here
 
 
 class NodeAgent:
@@ -115,8 +118,9 @@ class NodeAgent:
         self._changed = asyncio.Condition()
         self._tasks: set[asyncio.Task[None]] = set()
         self._profiles: ProfileBook | None = None
-        self._store: Store | None = None
+        self._keeper: CallKeeper | None = None
         self._draining = False
+        self._stopped = asyncio.Event()
         self._provider = ProviderConfig("", "", "")
         self._ended = 0
 
@@ -124,7 +128,9 @@ class NodeAgent:
         """Opens the store, starts workers and fills the pool; ready when back."""
         config = self._config
         self._profiles = load_profiles(Path(config.profile_path))
-        self._store = await asyncio.to_thread(Store.open, config.database_url)
+        self._keeper = await asyncio.to_thread(
+            CallKeeper, config.database_url, config.node_id, self._on_fenced
+        )
         self._progress = Listener(config.agent_socket, self._on_news)
         await self._workers.start()
         await self._pool.start(FIRST_SESSIONS)
@@ -135,6 +141,7 @@ class NodeAgent:
         self._provider = provider
         await self._workers.serve(provider)
         await self._pool.serve()
+        self._background(self._kept.keep_writing())
         self._background(self._membership.open())
         self._background(self._look())
 
@@ -148,10 +155,8 @@ class NodeAgent:
         await self._membership.leave()
         self._pool.close()
         for live in list(self._live.values()):
-            live.session.end_call.remote(live.lease_id, "shutdown", False)
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(3.0):
-                await self._until_empty()
+            self._background(self._end(live, "shutdown"))
+        await self._until_empty(LAST_CALLS_S)
         self._membership.close()
         await self._workers.stop()
         self._pool.kill()
@@ -159,27 +164,70 @@ class NodeAgent:
             self._progress.close()
         for task in list(self._tasks):
             task.cancel()
-        if self._store is not None:
-            await asyncio.to_thread(self._store.close)
+        if self._keeper is not None:
+            await asyncio.to_thread(self._keeper.close)
+        self._stopped.set()
+
+    async def until_stopped(self) -> None:
+        """Comes back after `stop`; fails when the process dies."""
+        await self._stopped.wait()
+
+    @property
+    def _kept(self) -> CallKeeper:
+        if self._keeper is None:
+            raise Unavailable("this node is still starting", retry_after_s=1.0)
+        return self._keeper
 
     async def drain(self, grace_s: float) -> int:
-        """Takes no more calls; waits until the live ones are over.
+        """Takes no more calls, waits until the live ones are over, and hands the rest
+        over to other nodes.
 
         Returns:
-            How many were still live after `grace_s`.
+            How many were still live after all.
         """
         self._draining = True
         self._admission.drain()
         self._pool.close()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(grace_s):
-                await self._until_empty()
+        await self._membership.tell(self._report(NodeLoad(), node_memory()))
+        await self._until_empty(grace_s)
+        if self._live:
+            log.info("calls are handed over", count=len(self._live))
+            await asyncio.gather(*(self._hand_over(each) for each in list(self._live.values())))
         return len(self._live)
 
-    async def _until_empty(self) -> None:
-        """Until no call is live."""
-        async with self._changed:
-            await self._changed.wait_for(lambda: not self._live)
+    async def _hand_over(self, live: _Live) -> None:
+        """Has the call's front door bring it to another node; ends it here when it is
+        there."""
+        spec = live.record.spec
+        await self._workers.hand_over(live.worker_id, live.lease_id)
+        until_s = time.monotonic() + HAND_OVER_TIMEOUT_S
+        while not live.over.is_set() and time.monotonic() < until_s:
+            if not await self._kept.owns(spec.session_id):
+                self._on_fenced(spec.session_id)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(HAND_OVER_LOOK_S):
+                    await live.over.wait()
+
+    async def _let_go(self, live: _Live) -> None:
+        """The caller hears another node by now."""
+        await self._workers.let_go(live.worker_id, live.lease_id)
+        await self._end(live, FENCED)
+
+    async def _end(self, live: _Live, reason: str) -> None:
+        with contextlib.suppress(RayError):  # a dead session is found by who waits for it
+            await live.session.end_call(live.lease_id, reason, False)
+
+    def _on_fenced(self, session_id: str) -> None:
+        """Another node has the call: it ends here, and leaves nothing."""
+        for live in self._live.values():
+            if live.record.spec.session_id == session_id:
+                self._background(self._let_go(live))
+
+    async def _until_empty(self, wait_s: float) -> None:
+        """Until no call is live, or the time is up."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(wait_s), self._changed:
+                await self._changed.wait_for(lambda: not self._live)
 
     # ------------------------------------------------------------- the pools
 
@@ -274,12 +322,32 @@ class NodeAgent:
             Unavailable: the node is draining or has no worker, or the caller gave
                 up (`abandon_wait`).
         """
+        if time.time() - spec.accepted_at_s > LATE_S:  # we stood still: it is elsewhere by now
+            raise Unavailable("the call waited for too long", retry_after_s=1.0)
+        return await self._place(spec, priority_of(spec.metadata))
+
+    async def take_over(self, spec: CallSpec, state: bytes, token: str) -> Placement:
+        """Goes on with a call whose node is lost.
+
+        Args:
+            spec: as `lease` was given it there.
+            state: the session's last state, as far as the front door knows it.
+            token: the caller's resume token; "" for a new one.
+
+        Raises:
+            NotFound: the call is over, or another node has it already.
+            ReceptionError: as `lease`.
+        """
+        return await self._place(spec, Priority.EMERGENCY, (state, token))
+
+    async def _place(
+        self, spec: CallSpec, priority: Priority, carried: tuple[bytes, str] | None = None
+    ) -> Placement:
         if self._draining:
             raise Unavailable("this node takes no more calls", retry_after_s=5.0)
         if spec.call_id in self._live:
             raise CallIdInUse(f"call_id {spec.call_id!r} is a live call's", field="call_id")
         profile = self._profile(spec.profile, spec.to_uri)
-        priority = priority_of(spec.metadata)
         answer = self._admission.ask(spec.session_id, priority, time.monotonic())
         if isinstance(answer, Refused):
             raise LimitReached(answer.reason, retry_after_s=answer.retry_after_s)
@@ -287,18 +355,37 @@ class NodeAgent:
         try:
             session_id = await self._pool.lease(spec.session_id)
             try:
-                return self._begin(spec, profile, session_id)
+                if carried is None:
+                    return self._begin(spec, profile, session_id)
+                return await self._carry_on(spec, profile, session_id, *carried)
             except BaseException:
                 self._pool.unused(session_id)
                 raise
         except BaseException as error:
             self._admission.ended(spec.session_id)
-            if not isinstance(error, LimitReached | CallIdInUse):
+            if not isinstance(error, LimitReached | CallIdInUse | NotFound):
                 self._errors_rate.add(time.monotonic())
             raise
 
-    def _begin(self, spec: CallSpec, profile: Profile, session_id: str) -> Placement:
-        """A call on a session that was leased for it."""
+    async def _carry_on(
+        self, spec: CallSpec, profile: Profile, session_id: str, state: bytes, token: str
+    ) -> Placement:
+        """A call of another node; first of all it must be ours."""
+        token = token or self._resume_token()
+        claim = await self._kept.take(replace(spec, node_id=self._config.node_id), token)
+        state = state or claim.checkpoint
+        log.warning("call taken over", call_id=spec.call_id, generation=claim.generation)
+        return self._begin(spec, profile, session_id, (state, token))
+
+    def _begin(
+        self,
+        spec: CallSpec,
+        profile: Profile,
+        session_id: str,
+        carried: tuple[bytes, str] | None = None,
+    ) -> Placement:
+        """A call on a session that was leased for it, from its beginning or from the state
+        in which it was elsewhere."""
         if spec.call_id in self._live:
             raise CallIdInUse(f"call_id {spec.call_id!r} is a live call's", field="call_id")
         worker_id = least_loaded(self._load_by_worker())
@@ -315,11 +402,13 @@ class NodeAgent:
             session_id,
             self._pool.handle(session_id),
             worker_id,
-            self._resume_token(),
+            self._resume_token() if carried is None else carried[1],
             door_node,
         )
         self._live[spec.call_id] = live
-        self._background(self._run(live, assignment))
+        if carried is None:
+            self._background(self._kept.begin(spec, live.resume_token))
+        self._background(self._run(live, assignment, None if carried is None else carried[0]))
         self._note("started", live.record)
         return self._placement(live)
 
@@ -353,11 +442,22 @@ class NodeAgent:
                 if live.record.spec.key_id != key_id:
                     break
                 live.resume_token, live.door_node = self._resume_token(), door_node
+                session_id = live.record.spec.session_id
+                self._background(self._kept.new_token(session_id, live.resume_token))
                 log.info("caller is back", call_id=live.record.spec.call_id)
                 return live.record.spec, self._placement(live)
         raise NotFound(
             "resume_token is not that of a live call of this key", field="start.resume_token"
         )
+
+    async def node_of(self, token: str, key_id: str) -> CallSpec:
+        """Which node (`node_id`) has the live call that a resume token is for, wherever
+        that is.
+
+        Raises:
+            NotFound: no live call of this key has the token.
+        """
+        return (await self._kept.by_token(token, key_id)).spec
 
     async def place_in_line(self, session_id: str) -> tuple[int, float] | None:
         """Where a caller waits for a session (1 is next) and for how many seconds
@@ -381,36 +481,40 @@ class NodeAgent:
                 load[live.worker_id] += 1
         return load
 
-    async def _run(self, live: _Live, assignment: Assignment) -> None:
+    async def _run(self, live: _Live, assignment: Assignment, state: bytes | None) -> None:
         """One call on its session, or when that dies on another, to the end; then the
         record and the pool."""
-        record = await self._run_session(live, assignment, None)
+        session, given = live.session, replace(assignment, session=live.session_id)
+        running = session.run_call(given) if state is None else session.carry_on(given, state)
+        record = await self._run_session(live, running)
         for _ in range(TAKEOVERS):
             if record is not None or not await self._another_session(live):
                 break
             socket = self._workers.socket(live.worker_id)
-            assignment = replace(assignment, worker_socket=socket)
-            record = await self._run_session(live, assignment, live.record)
+            given = replace(assignment, worker_socket=socket, session=live.session_id)
+            record = await self._run_session(live, live.session.take_over(given, live.record))
         if record is None:
             self._background(self._workers.give_up(live.worker_id, live.lease_id))
             record = replace(
                 live.record, state="ended", ended_at_s=time.time(), end_reason="internal"
             )
-        await self._keep(record)
+        kept = await self._keep(record)
         self._live.pop(record.spec.call_id, None)
         self._admission.ended(record.spec.session_id)
-        self._ended += 1
-        self._note("ended", record)
+        live.over.set()
+        if kept:
+            self._ended += 1
+            self._note("ended", record)
+        else:  # it goes on elsewhere
+            self._background(self._tell_watchers())
 
     async def _run_session(
-        self, live: _Live, assignment: Assignment, taken_over: CallRecord | None
+        self, live: _Live, work: Coroutine[Any, Any, CallRecord]
     ) -> CallRecord | None:
         """The call's record; None when the session died, or stood still for so long
         that its worker cut it off. The session goes back to the pool."""
         live.lost.clear()
-        running: asyncio.Future[CallRecord] = asyncio.ensure_future(
-            live.session.run_call(replace(assignment, session=live.session_id), taken_over)
-        )
+        running = asyncio.ensure_future(work)
         lost = asyncio.ensure_future(live.lost.wait())
         try:
             await asyncio.wait((running, lost), return_when=asyncio.FIRST_COMPLETED)
@@ -472,7 +576,7 @@ class NodeAgent:
         """The front door gave the call up; its session stops. Idempotent."""
         for live in self._live.values():
             if live.lease_id == lease_id:
-                live.session.end_call.remote(lease_id, reason, False)
+                self._background(self._end(live, reason))
 
     # ------------------------------------------------------------- from sessions
 
@@ -494,19 +598,28 @@ class NodeAgent:
             live.record = progress.applied(live.record, news)
             self._note("changed", live.record)
 
+    async def keep_state(self, session_id: str, state: bytes) -> None:
+        """A live call's state, for the node that goes on with it should this one be lost."""
+        self._kept.keep(session_id, state)
+
+    async def owns(self, session_id: str) -> bool:
+        """Whether a call that is live here is still this node's."""
+        return await self._kept.owns(session_id)
+
     async def save_message(self, message: TakenMessage) -> None:
         """Keeps a message that a caller left, durably. Idempotent."""
-        await self._with_calls(lambda calls: calls.save_message(message))
+        await self._kept.save_message(message)
 
-    async def _keep(self, record: CallRecord) -> None:
+    async def _keep(self, record: CallRecord) -> bool:
+        """False: the call is another node's."""
+        if record.end_reason == FENCED:
+            self._kept.forget(record.spec.session_id)
+            return False
         try:
-            await self._with_calls(lambda calls: calls.save_call(record))
+            return await self._kept.save_call(record)
         except Exception:
             log.exception("call record not saved", call_id=record.spec.call_id)
-
-    async def _with_calls(self, work: Callable[[CallStore], T]) -> T:
-        assert self._store is not None
-        return await asyncio.to_thread(work, CallStore(self._store))
+            return True
 
     # ------------------------------------------------------------- looking at calls
 
@@ -515,7 +628,7 @@ class NodeAgent:
         live = await self.live_call(call_id)
         if live is not None:
             return live
-        return await self._with_calls(lambda calls: calls.get_call(call_id))
+        return await self._kept.read(lambda calls: calls.get_call(call_id))
 
     async def live_call(self, call_id: str) -> CallRecord | None:
         """A call that is live here."""
@@ -529,10 +642,10 @@ class NodeAgent:
         self, page_size: int, page_token: str
     ) -> tuple[tuple[CallRecord, ...], str]:
         """Of all nodes, newest first (`CallStore.list_calls`)."""
-        return await self._with_calls(lambda calls: calls.list_calls(ENDED, page_size, page_token))
+        return await self._kept.read(lambda calls: calls.list_calls(ENDED, page_size, page_token))
 
     async def messages(self) -> tuple[TakenMessage, ...]:
-        return tuple(await self._with_calls(lambda calls: calls.messages()))
+        return tuple(await self._kept.read(lambda calls: calls.messages()))
 
     async def end_call(self, call_id: str, reason: str, by: str) -> CallRecord:
         """Ends a live call politely. Raises NotFound."""

@@ -12,16 +12,17 @@ import asyncio
 import contextlib
 import json
 import math
-import pickle  # nosec B403 - what a session of this node wrote
 import random
 import time
+from collections.abc import Coroutine
 from dataclasses import asdict, replace
 from typing import Any
 
 from ray.exceptions import RayError
 
-from actors import caller_messages
+from actors import caller_messages, checkpoint
 from actors.assignment import Assignment
+from actors.checkpoint import Checkpoint, Pending
 from actors.gossip import tell
 from actors.link import SESSION_SUFFIX, Link
 from actors.log import log
@@ -31,6 +32,7 @@ from protos.reception.v1 import reception_pb2 as rv
 from reception.call import messages as m
 from reception.call import tools
 from reception.call.conversation import Conversation
+from reception.call.journal import FENCED
 from reception.call.progress import encode, progress
 from reception.call.record import CallRecord
 from reception.errors import ReceptionError, Unavailable
@@ -50,7 +52,8 @@ LEAD_MS = 200  # playout's lead at the most
 MAX_WAITING_EVENTS = 1_000
 TELL_STATE_EVERY = 32  # events of which nothing followed
 
-Pending = m.RunTool | m.ReportUsage | m.ReportTranscription | m.Redial
+KEEP_S = 1.0
+_DOUBTFUL = ("caller_vanished", "internal")  # so may end a call that went elsewhere
 
 
 class CallRun:
@@ -82,18 +85,21 @@ class CallRun:
         self._link: Link | None = None
         self._cost_micros = 0
         self._telling: asyncio.TimerHandle | None = None
+        self._keeping: asyncio.TimerHandle | None = None
         self._worker_socket = assignment.worker_socket
         self._began_s = time.monotonic()
         self._moves = 0  # to other audio workers
-        self._listening = True
+        self._listening, self._fenced = True, False
 
     def request_end(self, reason: str, polite: bool) -> None:
-        """Somebody else ends the call."""
+        """Somebody else ends the call. FENCED: another node has it, so that nothing of
+        it is finished here."""
+        self._fenced = self._fenced or reason == FENCED
         self._put(m.EndRequested(reason, polite))
 
     async def run(self) -> CallRecord:
         """The call from attaching to its record."""
-        return await self._run(None)
+        return await self._live(self._ring())
 
     async def take_over(self, told: CallRecord) -> CallRecord:
         """The rest of a call whose session has died.
@@ -101,33 +107,67 @@ class CallRun:
         Args:
             told: what the node agent knows of the call.
         """
-        return await self._run(told)
+        return await self._live(self._follow(told))
 
-    async def _run(self, told: CallRecord | None) -> CallRecord:
+    async def carry_on(self, state: bytes) -> CallRecord:
+        """The rest of a call whose node is lost, which goes as after the death of an
+        audio worker.
+
+        Args:
+            state: what was kept of it; empty when it was lost in its first moments.
+        """
+        return await self._live(self._arrive(state))
+
+    async def _live(self, beginning: Coroutine[Any, Any, None]) -> CallRecord:
         try:
-            self._link = await Link.connect(self._worker_socket + SESSION_SUFFIX, LINK_TIMEOUT_S)
-            self._link.send(lk.SessionToWorker(attach=self._attach(self._opening())))
-            if told is None or not await self._resume(told):
-                self._carry_out(self._conversation.start(time.monotonic()))
-            self._link.handle(self._on_frame, self._on_link_end)
+            await beginning
             await self._converse()
+            if self._fenced:
+                return self._record(FENCED)
             return await self._wind_up()
         except Unavailable:
-            await self._settle()
+            await self._settle("internal")
             return self._record("internal")
         finally:
-            if self._telling is not None:
-                self._telling.cancel()
+            for timer in (self._telling, self._keeping):
+                if timer is not None:
+                    timer.cancel()
             for task in self._tasks:
                 task.cancel()
             if self._link is not None:
                 await self._link.close()
 
+    async def _ring(self) -> None:
+        link = await self._attached()
+        self._carry_out(self._conversation.start(time.monotonic()))
+        link.handle(self._on_frame, self._on_link_end)
+
+    async def _follow(self, told: CallRecord) -> None:
+        link = await self._attached()
+        if not await self._resume(link, told):
+            self._carry_out(self._conversation.start(time.monotonic()))
+        link.handle(self._on_frame, self._on_link_end)
+
+    async def _arrive(self, state: bytes) -> None:
+        if not state:
+            self._moves = 1
+            self._began_s = time.monotonic() - max(0.0, time.time() - self._spec.accepted_at_s)
+            await self._ring()
+            return
+        self._restore(checkpoint.loads(state))
+        self._worker_socket = ""  # nobody has it: its worker is found as after a loss
+        self._put(m.MediaLost())
+
+    async def _attached(self) -> Link:
+        self._link = await Link.connect(self._worker_socket + SESSION_SUFFIX, LINK_TIMEOUT_S)
+        self._link.send(lk.SessionToWorker(attach=self._attach(self._opening())))
+        return self._link
+
     async def rehearse(self) -> None:
         """Everything up to attaching: the link, the opening, the record."""
         link = await Link.connect(self._assignment.worker_socket + SESSION_SUFFIX, LINK_TIMEOUT_S)
         self._attach(self._opening()).SerializeToString()
-        pickle.loads(self._checkpoint())  # noqa: S301  # nosec B301 - what it wrote itself
+        checkpoint.loads(self._checkpoint())
         caller_messages.call_of(self._record("")).SerializeToString()
         await link.close()
 
@@ -174,20 +214,29 @@ class CallRun:
     # ------------------------------------------------------------- one session after another
 
     def _checkpoint(self) -> bytes:
-        shell = (self._pending, self._cost_micros, self._moves, self._listening, self._began_s)
-        return pickle.dumps((self._conversation.checkpoint(), shell), pickle.HIGHEST_PROTOCOL)
+        return checkpoint.dumps(
+            Checkpoint(
+                self._conversation.checkpoint(),
+                self._pending,
+                self._cost_micros,
+                self._moves,
+                self._listening,
+                self._began_s,
+                clock_s=time.monotonic(),
+                unix_s=time.time(),
+            )
+        )
 
-    async def _resume(self, told: CallRecord) -> bool:
+    async def _resume(self, link: Link, told: CallRecord) -> bool:
         """From where the session before this one was. False: it did nothing yet.
 
         Raises:
             Unavailable: the worker knows nothing of the call.
         """
-        assert self._link is not None
         frame = None
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(TAKE_OVER_TIMEOUT_S):
-                frame = await self._link.receive()
+                frame = await link.receive()
         first = lk.WorkerToSession.FromString(frame[1]) if frame else lk.WorkerToSession()
         if first.WhichOneof("message") not in ("resume", "attached"):
             raise Unavailable("the call that was to be taken over is gone")
@@ -195,12 +244,16 @@ class CallRun:
         self._came = self._handled = self._told_events = first.resume.events
         if not first.resume.checkpoint:
             return False
-        conversation, shell = pickle.loads(first.resume.checkpoint)  # noqa: S301  # nosec B301 - what a session of this node wrote
-        self._conversation.resume(conversation)
-        pending, self._cost_micros, self._moves, self._listening, self._began_s = shell
-        for command, since_s in pending.values():
-            self._begin(command, since_s)
+        self._restore(checkpoint.loads(first.resume.checkpoint))
         return True
+
+    def _restore(self, state: Checkpoint) -> None:
+        """All as it was then; what was under way elsewhere is begun again."""
+        self._conversation.resume(state.conversation, state.later_s)
+        self._cost_micros, self._moves = state.cost_micros, state.moves
+        self._listening, self._began_s = state.listening, state.began_s + state.later_s
+        for command, since_s in state.pending.values():
+            self._begin(command, since_s)
 
     # ------------------------------------------------------------- the loop
 
@@ -426,6 +479,23 @@ class CallRun:
         news = progress(self._told, record)
         if news is not None and tell(self._assignment.progress_socket, encode(news)):
             self._told = record
+            self._keep_soon()
+
+    def _keep_soon(self) -> None:
+        """The node keeps the call's state, in case that all of this node is lost."""
+        if self._keeping is None:
+            self._keeping = asyncio.get_running_loop().call_later(KEEP_S, self._keep)
+
+    def _keep(self) -> None:
+        self._keeping = None
+        task = asyncio.ensure_future(self._hand_in(self._checkpoint()))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _hand_in(self, state: bytes) -> None:
+        with contextlib.suppress(RayError, ReceptionError, TimeoutError):
+            async with asyncio.timeout(ACTOR_TIMEOUT_S):
+                await self._agent.keep_state(self._spec.session_id, state)
 
     # ------------------------------------------------------------- the end
 
@@ -437,7 +507,7 @@ class CallRun:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(STATS_TIMEOUT_S + finish.drain_ms / 1000):
                 stats = await self._stats
-        await self._settle()
+        await self._settle(finish.reason)
         record = replace(
             self._record(finish.reason),
             stats={
@@ -458,16 +528,26 @@ class CallRun:
     def _tell_caller(self, message: rv.ReceptionMessage) -> None:
         self._send(to_caller=message.SerializeToString())
 
-    async def _settle(self) -> None:
-        """Waits for what is being billed, then closes the call's account."""
+    async def _settle(self, reason: str) -> None:
+        """Waits for what is being billed, then closes the call's account; not when
+        another node goes on with the call."""
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=ACTOR_TIMEOUT_S)
+        if reason in _DOUBTFUL and not await self._is_ours():
+            return
         try:
             async with asyncio.timeout(ACTOR_TIMEOUT_S):
                 total = await self._cost.close_call(self._spec.session_id)
             self._cost_micros = total.total_micros
         except (RayError, TimeoutError):
             log.exception("call not settled", call_id=self._spec.call_id)
+
+    async def _is_ours(self) -> bool:
+        try:
+            async with asyncio.timeout(ACTOR_TIMEOUT_S):
+                return bool(await self._agent.owns(self._spec.session_id))
+        except (RayError, ReceptionError, TimeoutError):
+            return True
 
     def _record(self, end_reason: str) -> CallRecord:
         record = self._conversation.record()

@@ -19,11 +19,13 @@ from reception.errors import InvalidRequest
 from reception.health.breaker import Breaker, BreakerRules, Permit, State
 from reception.health.liveness import NodeState, node_state, rules_for
 from reception.placement.balancing.report import REPORT_S, NodeReport, decode
+from reception.placement.balancing.subset import Subsets
 
 log = structlog.get_logger()
 
 SINGLETON = "health"
 FORGET_AFTER_S = 86_400.0
+GONE_AFTER_S = 30.0  # a node that was silent for so long is no other's concern
 MAX_REPORT_BYTES = 4_096
 MAX_NODES = 10_000
 MAX_ERROR_CHARS = 300
@@ -73,6 +75,7 @@ class HealthMonitor:
         self._saved = self._breaker_row()
         self._writer = Writer(self._store, SINGLETON)
         self._nodes: dict[str, _Told] = {}
+        self._subsets = Subsets()
 
     async def exchange(self, report: bytes) -> list[tuple[float, bytes]]:
         """A node is alive and tells how it is.
@@ -81,7 +84,7 @@ class HealthMonitor:
             report: a NodeReport, encoded.
 
         Returns:
-            What each node that is not down told last, and how many seconds ago.
+            What each node that this one has to know told last, and how many seconds ago.
 
         Raises:
             InvalidRequest: it is no report, or that of one node too many.
@@ -90,27 +93,25 @@ class HealthMonitor:
             text = f"report has {len(report)} bytes: must have at most {MAX_REPORT_BYTES}"
             raise InvalidRequest(text, field="report")
         node, now_s = decode(report), self._clock()
-        for node_id in [each for each, told in self._nodes.items() if self._forgotten(told, now_s)]:
-            del self._nodes[node_id]
+        for node_id, told in list(self._nodes.items()):
+            if now_s - told.at_s > GONE_AFTER_S:
+                self._subsets.gone(node_id)
+            if now_s - told.at_s > FORGET_AFTER_S:
+                del self._nodes[node_id]
         if node.node_id not in self._nodes and len(self._nodes) >= MAX_NODES:
             raise InvalidRequest(f"there are {MAX_NODES} nodes already", field="node_id")
         self._nodes[node.node_id] = _Told(now_s, node, report)
-        return [
-            (max(0.0, now_s - told.at_s), told.report)
-            for told in self._nodes.values()
-            if self._state(told, now_s) is not NodeState.DOWN
-        ]
+        self._subsets.came(node.node_id)
+        known = (self._nodes[each] for each in self._subsets.known_to(node.node_id))
+        return [(max(0.0, now_s - told.at_s), told.report) for told in known]
 
     async def forget_node(self, node_id: str) -> None:
         """A node left in good order. Idempotent."""
         self._nodes.pop(node_id, None)
+        self._subsets.gone(node_id)
 
     def _state(self, told: _Told, now_s: float) -> NodeState:
         return node_state(self._liveness, told.at_s, now_s)
-
-    @staticmethod
-    def _forgotten(told: _Told, now_s: float) -> bool:
-        return now_s - told.at_s > FORGET_AFTER_S
 
     async def acquire_provider(self) -> Permit | None:
         """Leave to ask the provider; None while the breaker is open. The permit

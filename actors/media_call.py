@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import math
 import time
 from collections.abc import Callable
 from typing import Any
@@ -49,6 +50,7 @@ INVALID_ARGUMENT, ABORTED, INTERNAL = 3, 10, 13
 VANISHED = "caller_vanished"
 MAX_UNTOLD_AUDIO, MAX_UNTOLD = 100, 1_000
 SAVE_TIMEOUT_S = 2.0
+HAND_OVER_S = 5.0  # to wait for a pause
 
 
 class MediaCall:
@@ -109,6 +111,7 @@ class MediaCall:
         self._finishing: asyncio.Task[None] | None = None
         self._journal: Journal[lk.WorkerToSession] = Journal(attach.checkpoint)
         self._over = False
+        self._hand_over_by_s = math.inf
         self._orphaned: asyncio.TimerHandle | None = None
         self._drained = asyncio.Event()
         self._ended = self._left = False
@@ -158,6 +161,20 @@ class MediaCall:
         for event in journal.since():
             session.send(event)
         self._serve(session)
+
+    def hand_over(self) -> None:
+        """The door is to bring the call to another node, as soon as nobody is spoken to."""
+        self._hand_over_by_s = time.monotonic() + HAND_OVER_S
+        self.tick(time.monotonic())
+
+    def _leave_if_due(self, now_s: float) -> None:
+        if self._playout.busy and now_s < self._hand_over_by_s:
+            return
+        self._hand_over_by_s = math.inf
+        self._silence(now_s)
+        if not self._door.peer_node_id:  # that of another node has it already
+            self._door.send(lk.WorkerToDoor(checkpoint=self._journal.checkpoint))
+        self._door.send(lk.WorkerToDoor(hand_over=lk.HandOver()))
 
     def _serve(self, session: Link) -> None:
         session.handle(self._on_session_frame, lambda: self._on_session_end(session))
@@ -289,6 +306,8 @@ class MediaCall:
                 for each in message.step.messages:
                     self._carry_out(each)
                 self._journal.keep(message.step.checkpoint, message.step.events)
+                if self._door.peer_node_id:
+                    self._door.send(lk.WorkerToDoor(checkpoint=message.step.checkpoint))
             case "provider_event":
                 self._provider.pass_on(message.provider_event.decode())
             case "to_caller":
@@ -428,6 +447,8 @@ class MediaCall:
                 self._send_frame(out, now_s)
             else:
                 self._to_caller(rv.ReceptionMessage(mark=rv.Mark(name=out.name)))
+        if self._hand_over_by_s < math.inf:
+            self._leave_if_due(now_s)
         if self._playout.take_drained(now_s):
             self._drained.set()
             self._tell_playout(lk.Playout.DRAINED)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Awaitable, Callable
 
 from actors.assignment import Assignment
 from actors.call_run import CallRun
@@ -35,22 +36,38 @@ class CallSession:
         await CallRun(assignment, self._cost, self._agent).rehearse()
         await self._cost.ping()
 
-    async def run_call(
-        self, assignment: Assignment, taken_over: CallRecord | None = None
-    ) -> CallRecord:
+    async def run_call(self, assignment: Assignment) -> CallRecord:
         """Runs one call from ring to record.
-
-        Args:
-            taken_over: what is known of a call whose session has died: the rest of it.
 
         Raises:
             ProtocolViolation: a call is already running here.
         """
+        return await self._do(assignment, lambda run: run.run())
+
+    async def take_over(self, assignment: Assignment, told: CallRecord) -> CallRecord:
+        """As `run_call`, the rest of a call whose session has died.
+
+        Args:
+            told: what is known of it.
+        """
+        return await self._do(assignment, lambda run: run.take_over(told))
+
+    async def carry_on(self, assignment: Assignment, state: bytes) -> CallRecord:
+        """As `run_call`, the rest of a call whose node is lost.
+
+        Args:
+            state: what was kept of it (`CallRun.carry_on`).
+        """
+        return await self._do(assignment, lambda run: run.carry_on(state))
+
+    async def _do(
+        self, assignment: Assignment, work: Callable[[CallRun], Awaitable[CallRecord]]
+    ) -> CallRecord:
         if self._run is not None:
             raise ProtocolViolation(f"session {self._name} has a call")
-        run = self._run = CallRun(assignment, self._cost, self._agent)
+        self._run = CallRun(assignment, self._cost, self._agent)
         try:
-            return await (run.run() if taken_over is None else run.take_over(taken_over))
+            return await work(self._run)
         finally:
             self._run = None
 

@@ -14,6 +14,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from reception.errors import InvalidRequest
 from reception.media.adaptation import Targets
+from reception.placement.balancing.pickers import PICKERS
 from reception.placement.pool import PoolRules
 from reception.placement.sizer import SizerRules
 
@@ -67,9 +68,7 @@ class Settings(BaseSettings):
 
     # the cluster: where this node stands, and how calls are spread over nodes
     zone: str = Field("", max_length=128)
-    balancing: Literal["utilisation", "smooth_weighted", "least_request", "peak_ewma"] = (
-        "utilisation"
-    )
+    balancing: str = Field("by_size", description="an algorithm of the balancer, by name")
 
     # storage
     database_url: str = Field("sqlite:///var/reception.db", repr=False)
@@ -124,6 +123,13 @@ class Settings(BaseSettings):
                 raise ValueError("must name a file, as in sqlite:///var/reception.db")
             return url
         return _SQLITE + str(Path(path).expanduser().absolute())
+
+    @field_validator("balancing")
+    @classmethod
+    def _picker(cls, name: str) -> str:
+        if name not in PICKERS:
+            raise ValueError("must be one of " + ", ".join(PICKERS))
+        return name
 
     @field_validator("budget_timezone")
     @classmethod

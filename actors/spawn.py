@@ -20,6 +20,7 @@ import ray
 from ray.actor import ActorHandle
 from ray.exceptions import RayActorError
 from ray.util import serialization_addons
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from actors.nearby import Nearby, serve
 from actors.rest import Rest, announce
@@ -188,7 +189,7 @@ def spawn(
         restarts: how often Ray starts it again (-1: for ever).
         resources: custom resources that it holds, such as call_slots.
         env: environment variables for its process.
-        strategy: Ray's scheduling strategy; None leaves the node to Ray.
+        strategy: Ray's scheduling strategy; None for this process's own node.
         niceness: AT_ONCE or SOON.
         rests: its main thread sleeps while nobody on this node calls it by the
             handle that is given back (`actors.rest`).
@@ -206,11 +207,11 @@ def spawn(
     if name is not None:
         options["name"] = name
     if detached:
-        options["lifetime"] = "detached"
+        options |= {"lifetime": "detached", "get_if_exists": True}  # two nodes may start at once
     if resources:
         options["resources"] = resources
-    if strategy is not None:
-        options["scheduling_strategy"] = strategy
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    options["scheduling_strategy"] = strategy or here
     # A class of the real one's name, so that Ray's tools show what runs.
     shown = type(path.rpartition(":")[2], (Host,), {})
     actor: Any = ray.remote(shown)

@@ -131,6 +131,18 @@ class AudioWorker:
         if call is not None:
             call.fail("the call's session ended unexpectedly")
 
+    async def hand_over(self, lease_id: str) -> None:
+        """This call is to go on at another node, from its next pause on."""
+        call = self._calls.get(lease_id)
+        if call is not None:
+            call.hand_over()
+
+    async def let_go(self, lease_id: str) -> None:
+        """Another node has this call: nobody here is told anything any more."""
+        call = self._calls.get(lease_id)
+        if call is not None:
+            self._on_call_end(call)
+
     async def news(self, after: int, timeout_s: float) -> News:
         """How much the worker does for its calls, and what changed in that after
         number `after`; waits for a change up to `timeout_s`."""

@@ -123,6 +123,16 @@ class WorkerPool:
         with contextlib.suppress(RayError, KeyError):
             await self._workers[worker_id].give_up(lease_id)
 
+    async def let_go(self, worker_id: str, lease_id: str) -> None:
+        """Another node has the call."""
+        with contextlib.suppress(RayError, KeyError):
+            await self._workers[worker_id].let_go(lease_id)
+
+    async def hand_over(self, worker_id: str, lease_id: str) -> None:
+        """A call is to go on at another node."""
+        with contextlib.suppress(RayError, KeyError):
+            await self._workers[worker_id].hand_over(lease_id)
+
     async def load(self) -> NodeLoad:
         """What all of them measured in the last second: CPU is the share of one core
         that the busiest took. A worker that is dying counts for nothing."""

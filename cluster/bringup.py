@@ -29,7 +29,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from actors.assignment import NodeConfig, ProviderConfig
 from actors.settings import Settings, load_settings
-from actors.spawn import NAMESPACE, SOON, Remote, exists, find, spawn
+from actors.spawn import NAMESPACE, SOON, Remote, spawn
 from cluster.door_config import DoorConfig
 from reception.call.record import CallRecord, TakenMessage
 from reception.errors import Unavailable
@@ -41,7 +41,7 @@ SINGLETONS = {
 }
 START_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 10.0
-JOIN_TIMEOUT_S = 30.0
+JOIN_TIMEOUT_S = 60.0
 AFTER_RAY_S = 1.0
 DOOR_AGAIN_S = 0.2
 
@@ -60,6 +60,7 @@ class ServeOptions:
     address: of a Ray cluster to join; None starts a local one.
     node_ip: by which other nodes reach this one; None leaves that to Ray. A machine
         may have several nodes, each with an address of its own.
+    calls: False for a node that has the singletons and takes no calls.
     grpc_port, http_port: 0 takes any free port.
     """
 
@@ -75,6 +76,7 @@ class ServeOptions:
     pool_size: int | None = None
     workers: int | None = None
     dashboard: bool = True
+    calls: bool = True
 
     def settings(self) -> Settings:
         """Settings from the environment, with these options laid over them."""
@@ -102,11 +104,14 @@ class Deployment:
     http_url: str = ""
     dashboard_url: str = ""
     provider_url: str = ""
+    ray_address: str = ""
     _handles: dict[str, Remote] = field(default_factory=dict)
     _engine: Any = None
     _joined: bool = False
     _raylet: subprocess.Popen[bytes] | None = None
-    _socket_dir: str = ""
+    _folder: str = ""
+    lost: threading.Event = field(default_factory=threading.Event)
+    """The node's agent died, or Ray took the node for dead: nothing of it can be used."""
     _stopping: threading.Event = field(default_factory=threading.Event)
 
     def create_key(self, name: str, scopes: list[str]) -> str:
@@ -135,6 +140,8 @@ class Deployment:
 
     def drain(self, grace_s: float) -> int:
         """Takes no more calls and waits for the live ones; how many were left."""
+        if "agent" not in self._handles:
+            return 0
         self._call("door", "drain", grace_s, timeout_s=grace_s + STOP_TIMEOUT_S)
         left: int = self._call("agent", "drain", grace_s, timeout_s=grace_s + STOP_TIMEOUT_S)
         return left
@@ -157,7 +164,7 @@ class Deployment:
             self._raylet.terminate()
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._raylet.wait(STOP_TIMEOUT_S)
-        shutil.rmtree(self._socket_dir, ignore_errors=True)
+        shutil.rmtree(self._folder, ignore_errors=True)
 
     def _call(self, name: str, method: str, *args: Any, timeout_s: float = 10.0) -> Any:
         if name not in self._handles:
@@ -184,8 +191,12 @@ def start(
         raise
     try:
         say("starting the actors")
-        engine = _begin_engine(settings)
+        engine = _begin_engine(settings) if options.calls else None
         _start_singletons(deployment)
+        if not options.calls:
+            singletons = [deployment._handles[name].ping.remote() for name in SINGLETONS]
+            ray.get(singletons, timeout=START_TIMEOUT_S)
+            return deployment
         _spawn_agent(deployment)
         starting = deployment._handles["agent"].start.remote()
         if engine is not None:
@@ -212,7 +223,10 @@ def _start_ray(options: ServeOptions, settings: Settings) -> Deployment:
     # Sessions are started one at a time by the node agent; at bring-up all at once.
     os.environ.setdefault("RAY_worker_maximum_startup_concurrency", "32")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    raylet = None
+    # A node that does not answer is dead after some 6 s; singletons of it start elsewhere.
+    for name, value in (("period_ms", "1000"), ("timeout_ms", "1000"), ("failure_threshold", "5")):
+        os.environ.setdefault(f"RAY_health_check_{name}", value)
+    raylet, folder = None, tempfile.mkdtemp(prefix="rec-")
     common: dict[str, Any] = {"namespace": NAMESPACE, "log_to_driver": False}
     common["logging_level"] = "ERROR"
     if options.node_ip is not None:
@@ -225,8 +239,8 @@ def _start_ray(options: ServeOptions, settings: Settings) -> Deployment:
         with _signals_held():
             context = ray.init(address="local", **common, **local)
     else:
-        if not _has_raylet(options.node_ip):
-            raylet = _start_raylet(options.address, options.node_ip)
+        if not _has_raylet(options.address, options.node_ip):
+            raylet = _start_raylet(options.address, options.node_ip, folder)
         context = _join(options.address, common, raylet)
     node_id = ray.get_runtime_context().get_node_id()[:12]
     dashboard = context.dashboard_url or ""
@@ -234,9 +248,10 @@ def _start_ray(options: ServeOptions, settings: Settings) -> Deployment:
         node_id=node_id,
         settings=settings,
         dashboard_url=f"http://{dashboard}" if dashboard else "",
+        ray_address=ray.get_runtime_context().gcs_address,
         _joined=options.address is not None,
         _raylet=raylet,
-        _socket_dir=tempfile.mkdtemp(prefix="reception-"),
+        _folder=folder,
     )
 
 
@@ -270,20 +285,22 @@ def _stop_ray() -> None:
             process.kill()
 
 
-def _has_raylet(node_ip: str | None) -> bool:
-    """Whether this machine is a node of a cluster already, at that address."""
-    wanted = None if node_ip is None else f"--node_ip_address={node_ip}"
+def _has_raylet(address: str, node_ip: str | None) -> bool:
+    """Whether this machine is a node of the cluster already, at that address of its own."""
+    wanted = {f"--gcs-address={address}"}
+    if node_ip is not None:
+        wanted.add(f"--node_ip_address={node_ip}")
     return any(
-        wanted is None or wanted in (process.info["cmdline"] or ())
+        process.info["name"] == "raylet" and wanted <= set(process.info["cmdline"] or ())
         for process in psutil.process_iter(["name", "cmdline"])
-        if process.info["name"] == "raylet"
     )
 
 
-def _start_raylet(address: str, node_ip: str | None) -> subprocess.Popen[bytes]:
-    """This machine becomes a node of the cluster at `address`."""
+def _start_raylet(address: str, node_ip: str | None, folder: str) -> subprocess.Popen[bytes]:
+    """This machine becomes a node of the cluster at `address`. The folder is the node's
+    own: raylets that start at once on one machine take each other's sockets otherwise."""
     command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--block"]
-    command += [f"--address={address}", "--disable-usage-stats"]
+    command += [f"--address={address}", "--disable-usage-stats", f"--temp-dir={folder}"]
     if node_ip is not None:
         command.append(f"--node-ip-address={node_ip}")
     return subprocess.Popen(  # noqa: S603 - our own interpreter
@@ -306,7 +323,10 @@ def _join(address: str, options: dict[str, Any], raylet: subprocess.Popen[bytes]
             except (ConnectionError, RuntimeError, ValueError) as error:
                 ended = raylet is None or raylet.poll() is not None
                 if ended or time.monotonic() > until_s:
-                    raise Unavailable(f"there is no Ray cluster to join at {address}") from error
+                    text = (
+                        f"there is no Ray cluster to join at {address}: {error.__cause__ or error}"
+                    )
+                    raise Unavailable(text[:300]) from error
                 time.sleep(0.2)
     except BaseException:
         if raylet is not None:
@@ -320,12 +340,8 @@ def _start_singletons(deployment: Deployment) -> None:
     on_disk = deployment.settings.database_url.startswith("sqlite")
     where = NodeAffinitySchedulingStrategy(node_id, soft=not on_disk)
     for name, path in SINGLETONS.items():
-        deployment._handles[name] = (
-            find(name)
-            if exists(name)
-            else spawn(
-                path, deployment.settings, name=name, detached=True, restarts=-1, strategy=where
-            )
+        deployment._handles[name] = spawn(
+            path, deployment.settings, name=name, detached=True, restarts=-1, strategy=where
         )
 
 
@@ -342,7 +358,7 @@ def _spawn_agent(deployment: Deployment) -> None:
     settings = deployment.settings
     config = NodeConfig(
         node_id=deployment.node_id,
-        socket_dir=deployment._socket_dir,
+        socket_dir=deployment._folder,
         database_url=settings.database_url,
         profile_path=str(Path(settings.receptionist_path).resolve()),
         pool=settings.pool_rules(),
@@ -354,7 +370,7 @@ def _spawn_agent(deployment: Deployment) -> None:
         host=_node_ip(),
         zone=settings.zone,
     )
-    deployment._handles["agent"] = _spawn_here(
+    deployment._handles["agent"] = spawn(
         "actors.agent:NodeAgent", config, name=f"agent:{deployment.node_id}"
     )
 
@@ -378,16 +394,26 @@ def _start_doors(deployment: Deployment) -> None:
         balancing=settings.balancing,
         zone=settings.zone,
     )
-    deployment._handles["door"] = _spawn_here(
+    deployment._handles["door"] = spawn(
         "cluster.front_door:FrontDoor", door, name=f"door:{node_id}", restarts=-1
     )
-    deployment._handles["http"] = _spawn_here(
+    deployment._handles["http"] = spawn(
         "cluster.management:ManagementApi",
         settings.http_host, settings.http_port, node_id, name=f"http:{node_id}",
     )  # fmt: skip
     starting = [deployment._handles[name].start.remote() for name in ("door", "http")]
     deployment.grpc_address, deployment.http_url = ray.get(starting, timeout=START_TIMEOUT_S)
-    threading.Thread(target=_keep_door, args=(deployment,), name="keep-door", daemon=True).start()
+    for work in (_keep_door, _watch_agent):
+        threading.Thread(target=work, args=(deployment,), name=work.__name__, daemon=True).start()
+
+
+def _watch_agent(deployment: Deployment) -> None:
+    """Pools and calls of a node live with its agent, so that it is not restarted alone."""
+    with contextlib.suppress(RayError):
+        ray.get(deployment._handles["agent"].until_stopped.remote())
+    if not deployment._stopping.is_set():
+        log.error("node agent lost")
+        deployment.lost.set()
 
 
 def _node_ip() -> str:
@@ -423,12 +449,6 @@ def _opened(door: Remote, port: int) -> bool:
         log.warning("front door not opened", port=port, error=str(error)[:200])
         return False
     return True
-
-
-def _spawn_here(path: str, *args: Any, name: str, restarts: int = 0) -> Remote:
-    """An actor on this very node, named, outliving nobody."""
-    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-    return spawn(path, *args, name=name, strategy=here, restarts=restarts)
 
 
 def _actors(agent: dict[str, Any], named: set[str]) -> list[dict[str, Any]]:

@@ -19,6 +19,6 @@ class DoorConfig:
     idle_timeout_s: float = 20.0
     attach_timeout_s: float = 5.0
     advertised: str = ""
-    balancing: str = "utilisation"
+    balancing: str = "by_size"
     zone: str = ""
     max_message_bytes: int = 4 * 1024 * 1024

@@ -12,6 +12,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from actors.storage import live
 from actors.storage.engine import Store, insert_if_new, upsert
 from actors.storage.schema import calls, messages, transcripts
 from reception.call.record import CallRecord, CallSpec, Said, TakenMessage, TurnTime
@@ -47,32 +48,10 @@ class CallStore:
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    def save_call(self, record: CallRecord) -> None:
-        """Keeps a record in place of the one with its session id. Idempotent;
-        a call that has ended stays ended, whatever comes late."""
-        spec = record.spec
-        row = {
-            "session_id": spec.session_id,
-            "call_id": spec.call_id,
-            "tenant": spec.tenant,
-            "node_id": spec.node_id,
-            "profile": spec.profile,
-            "model": record.model,
-            "state": record.state,
-            "end_reason": record.end_reason,
-            "accepted_at_s": spec.accepted_at_s,
-            "ended_at_s": record.ended_at_s,
-            "cost_micros": record.cost_micros,
-            "turns": record.turns,
-            "record": _to_json(record),
-        }
+    def save_call(self, record: CallRecord, generation: int = 0) -> bool:
+        """`save_call` in a transaction of its own."""
         with self._store.transaction() as connection:
-            if record.state != ENDED and _has_ended(connection, spec.session_id):
-                return
-            upsert(connection, calls, row)
-            _save_transcript(connection, record)
-            for message in record.messages:
-                _save_message(connection, message)
+            return save_call(connection, record, generation)
 
     def get_call(self, call_id: str) -> CallRecord | None:
         """The newest call with this id."""
@@ -112,9 +91,9 @@ class CallStore:
         return page, _token(page[-1].spec) if len(found) > page_size else ""
 
     def save_message(self, message: TakenMessage) -> None:
-        """Keeps a message. Idempotent."""
+        """`save_message` in a transaction of its own."""
         with self._store.transaction() as connection:
-            _save_message(connection, message)
+            save_message(connection, message)
 
     def messages(self) -> list[TakenMessage]:
         """All messages, oldest first."""
@@ -126,7 +105,52 @@ class CallStore:
 # ------------------------------------------------------------------ writing
 
 
-def _has_ended(connection: Connection, session_id: str) -> bool:
+def save_call(connection: Connection, record: CallRecord, generation: int = 0) -> bool:
+    """Keeps a record in place of the one with its session id. Idempotent; a call that
+    has ended stays ended, whatever comes late.
+
+    Args:
+        generation: of the call's place (`actors.storage.live`), which ends with an ended
+            call; 0 for a call that has none.
+
+    Returns:
+        False: another node has the call, and nothing was kept.
+    """
+    spec = record.spec
+    if has_ended(connection, spec.session_id) and (generation or record.state != ENDED):
+        return True
+    if generation and not live.end(connection, spec.session_id, generation):
+        return False
+    row = {
+        "session_id": spec.session_id,
+        "call_id": spec.call_id,
+        "tenant": spec.tenant,
+        "node_id": spec.node_id,
+        "profile": spec.profile,
+        "model": record.model,
+        "state": record.state,
+        "end_reason": record.end_reason,
+        "accepted_at_s": spec.accepted_at_s,
+        "ended_at_s": record.ended_at_s,
+        "cost_micros": record.cost_micros,
+        "turns": record.turns,
+        "record": _to_json(record),
+    }
+    upsert(connection, calls, row)
+    _save_transcript(connection, record)
+    for message in record.messages:
+        save_message(connection, message)
+    return True
+
+
+def save_message(connection: Connection, message: TakenMessage) -> None:
+    """Keeps a message. Idempotent."""
+    row = _clean(asdict(message)) | {"message_id": _message_id(message)}
+    insert_if_new(connection, messages, row)
+
+
+def has_ended(connection: Connection, session_id: str) -> bool:
+    """Whether there is the record of a call that is over."""
     state = sa.select(calls.c.state).where(calls.c.session_id == session_id)
     return connection.execute(state.with_for_update()).scalar_one_or_none() == ENDED
 
@@ -140,11 +164,6 @@ def _save_transcript(connection: Connection, record: CallRecord) -> None:
     ]
     if rows:
         connection.execute(sa.insert(transcripts), rows)
-
-
-def _save_message(connection: Connection, message: TakenMessage) -> None:
-    row = _clean(asdict(message)) | {"message_id": _message_id(message)}
-    insert_if_new(connection, messages, row)
 
 
 def _clean(row: dict[str, Any]) -> dict[str, Any]:

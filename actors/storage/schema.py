@@ -224,7 +224,7 @@ live_calls = Table(
     Column("node_id", String(128), nullable=False),
     Column("generation", Integer, nullable=False),
     Column("token_hash", String(64), nullable=False),
-    Column("record", Text, nullable=False),
+    Column("spec", Text, nullable=False),
     Column("checkpoint", LargeBinary, nullable=False),
     Column("told_at_s", Double, nullable=False),
     Index("live_calls_by_token", "token_hash"),

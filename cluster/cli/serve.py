@@ -45,6 +45,9 @@ def serve(
         bool, typer.Option("--insecure-dev", help="Callers on this machine need no key.")
     ] = False,
     dashboard: Annotated[bool, typer.Option(help="Ray's dashboard.")] = True,
+    calls: Annotated[
+        bool, typer.Option(help="Take calls; without, the singletons live here and that is all.")
+    ] = True,
     as_json: AsJson = False,
 ) -> None:
     """Answers calls until Ctrl-C or SIGTERM, then finishes the live ones.
@@ -69,6 +72,7 @@ def serve(
         pool_size=pool_size,
         workers=workers,
         dashboard=dashboard,
+        calls=calls,
     )
     settings = options.settings()
     out = console(stderr=True)
@@ -80,8 +84,12 @@ def serve(
         return
     asked = _signals_set()
     _announce(deployment, time.monotonic() - began_s, as_json=as_json)
-    while not asked.wait(_POLL_S):
+    while not (asked.wait(_POLL_S) or deployment.lost.is_set()):
         pass
+    if deployment.lost.is_set():
+        out.print("this node's agent is gone: stopping, to be started anew")
+        deployment.stop()
+        raise typer.Exit(1)
     _leave(deployment, settings.drain_grace_s, asked)
 
 
@@ -119,6 +127,7 @@ def _announce(deployment: "Deployment", took_s: float, *, as_json: bool) -> None
         "ray_dashboard": deployment.dashboard_url,
         "provider": deployment.provider_url or deployment.settings.provider,
         "node_id": deployment.node_id,
+        "ray": deployment.ray_address,
         "ready_s": round(took_s, 1),
     }
     if as_json:
@@ -127,8 +136,9 @@ def _announce(deployment: "Deployment", took_s: float, *, as_json: bool) -> None
     out = console()
     out.print(f"ready after {took_s:.1f} s")
     for name, value in (
-        ("gRPC", found["grpc"]),
-        ("HTTP", found["http"]),
+        ("gRPC", found["grpc"] or "none: takes no calls"),
+        ("HTTP", found["http"] or "none"),
+        ("Ray", found["ray"]),
         ("Ray dashboard", found["ray_dashboard"] or "off"),
         ("voice", found["provider"]),
     ):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator
+from contextlib import suppress
+from dataclasses import replace
 from typing import Any, Protocol
 
 from actors.link_tls import NodeTls
@@ -13,7 +15,7 @@ from cluster.front_door.feed import CallChange, changes
 from cluster.front_door.nodes import Nodes, ask
 from reception.call.profile import ProfileBook
 from reception.call.record import CallRecord, CallSpec
-from reception.errors import NotFound, Unavailable
+from reception.errors import NodeLost, NotFound, Unavailable
 from reception.money.account import Hold
 from reception.placement.balancing.balancer import NodeView
 from reception.placement.lease import Placement
@@ -57,6 +59,8 @@ class Backends(Protocol):
     async def place_in_line(self, session_id: str) -> tuple[int, float] | None: ...
 
     async def another_worker(self, placement: Placement) -> str: ...
+
+    async def take_over(self, spec: CallSpec, state: bytes, lost: Placement) -> Placement: ...
 
     async def abandon(self, placement: Placement, reason: str) -> None: ...
 
@@ -138,15 +142,28 @@ class RayBackends:
         return self._nodes.view()
 
     async def lease(self, spec: CallSpec, *, here: bool) -> Placement:
-        return await self._nodes.lease(spec, here=here)
+        return await self._nodes.place(spec, "lease", here=here)
 
     async def resume(self, token: str, key_id: str) -> tuple[CallSpec, Placement]:
+        """Where the call of a caller who comes back is, or if its node is lost, goes on."""
         node_id = token.partition(".")[0]
-        if node_id not in self._nodes.reachable:
-            raise NotFound("resume_token is of no node that lives", field="start.resume_token")
         args = (token, key_id, self._node_id)
-        found: tuple[CallSpec, Placement] = await self._nodes.agent(node_id, "resume", *args)
-        return found
+        found: tuple[CallSpec, Placement]
+        if node_id in self._nodes.reachable:
+            with suppress(NotFound, NodeLost):  # it may be at another node since
+                found = await self._nodes.agent(node_id, "resume", *args)
+                return found
+        spec: CallSpec = await self._own("node_of", token, key_id)
+        if spec.node_id in self._nodes.reachable:
+            found = await self._nodes.agent(spec.node_id, "resume", *args)
+            return found
+        here = replace(spec, node_id=self._node_id)
+        return here, await self._nodes.place(here, "take_over", b"", "", lost=spec.node_id)
+
+    async def take_over(self, spec: CallSpec, state: bytes, lost: Placement) -> Placement:
+        """Another node goes on with a call, from the session's last state."""
+        here, token = replace(spec, node_id=self._node_id), lost.resume_token
+        return await self._nodes.place(here, "take_over", state, token, lost=lost.node_id)
 
     async def abandon_wait(self, session_id: str) -> None:
         """Also called when the lease that waits there has been cancelled already."""

@@ -8,7 +8,6 @@ import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import suppress
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 import structlog
@@ -29,6 +28,7 @@ from reception.errors import (
     IdleTimeout,
     InvalidRequest,
     LimitReached,
+    NodeLost,
     NotFound,
     ReceptionError,
     Unavailable,
@@ -91,6 +91,8 @@ class Stream:
         self._opened_s = time.monotonic()
         self._link: Link | None = None
         self._relay: Relay | None = None
+        self._spec: CallSpec
+        self._placement: Placement
 
     async def run(self) -> None:
         """The whole call; ends the RPC with its status."""
@@ -101,24 +103,24 @@ class Stream:
             return
         link = self._link
         assert link is not None
-        relay = Relay(
+        self._spec, self._placement = spec, placement
+        relay = self._relay = Relay(
             self._requests,
             self._context,
             link,
             self._config.idle_timeout_s,
-            partial(self._relink, spec.call_id, placement),
+            self._relink,
         )
         up = asyncio.create_task(relay.up())
         try:
             await self._accept(spec, placement)
-            self._relay = relay
             status = await relay.down()
         finally:
             up.cancel()
             with suppress(asyncio.CancelledError, Exception):
                 await up
             self.dropped_audio = relay.dropped_audio
-            self._backends.over(placement)
+            self._backends.over(self._placement)
             await relay.link.close()
         if status is not None:
             await self._context.abort(status.code, status.details, status.trailing_metadata)
@@ -161,7 +163,7 @@ class Stream:
             # The session settles the call's account when it finds it abandoned.
             self._later(self._backends.abandon(placement, "caller_vanished"))
             raise
-        return replace(spec, node_id=placement.node_id), placement
+        return spec, placement
 
     async def _resume(self, token: str) -> tuple[CallSpec, Placement]:
         """A caller whose stream broke is back: the call goes on here."""
@@ -270,19 +272,33 @@ class Stream:
             raise Unavailable("the call's session could not be reached", retry_after_s=1.0)
         return link
 
-    async def _relink(self, call_id: str, placement: Placement) -> Link | None:
-        """A link to the worker that takes the call over from the one of
-        `placement`, which is gone; None when none does in time."""
+    async def _relink(self) -> Link | None:
+        """A link to the worker that has the call now: another one of its node, or when
+        the node is lost or leaves, one of another node. None when there is none in
+        time."""
         until_s = time.monotonic() + RELINK_TIMEOUT_S
         while time.monotonic() < until_s:
             try:
-                address = await self._backends.another_worker(placement)
-                return await self._attach(call_id, replace(placement, worker_address=address))
+                return await self._attach(self._spec.call_id, await self._placed_again())
             except NotFound:
                 return None
-            except ReceptionError:
+            except ReceptionError as error:
+                log.info("call not placed again yet", error=error.message)
                 await asyncio.sleep(RELINK_PAUSE_S)
         return None
+
+    async def _placed_again(self) -> Placement:
+        placement, relay = self._placement, self._relay
+        assert relay is not None
+        if not relay.leaving:
+            try:
+                address = await self._backends.another_worker(placement)
+                return replace(placement, worker_address=address)
+            except NodeLost:
+                log.warning("node of a call lost", call_id=self._spec.call_id)
+        self._placement = await self._backends.take_over(self._spec, relay.checkpoint, placement)
+        self._backends.over(placement)
+        return self._placement
 
     async def _accept(self, spec: CallSpec, placement: Placement) -> None:
         accepted = rv.CallAccepted(
@@ -294,7 +310,7 @@ class Stream:
                 ptime_ms=spec.ptime_ms,
             ),
             resume_token=placement.resume_token,
-            node_id=spec.node_id,
+            node_id=placement.node_id,
             profile=placement.profile,
         )
         await self._context.write(rv.ReceptionMessage(accepted=accepted).SerializeToString())

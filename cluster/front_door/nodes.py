@@ -213,22 +213,25 @@ class Nodes:
         """The node that the next call would be placed on; this one when none has room."""
         return self._pick(set()) or self._own
 
-    async def lease(self, spec: CallSpec, *, here: bool, lost: str = "") -> Placement:
+    async def place(
+        self, spec: CallSpec, method: str, *more: Any, here: bool = False, lost: str = ""
+    ) -> Placement:
         """A place for a call on the node whose turn it is; where a node refuses it, on
         the next.
 
         Args:
+            method: of the agent, which is given the spec and `more`.
             here: this node is asked first.
             lost: a node that is not asked.
 
         Raises:
-            ReceptionError: as `NodeAgent.lease`, from the last node that was asked.
+            ReceptionError: as the method, from the last node that was asked.
         """
         refused = {lost} if lost else set()
         node_id = self._own if here else self._pick(refused) or self._own
         while True:
             try:
-                return await self._lease_at(node_id, spec)
+                return await self._place_at(node_id, spec, method, *more)
             except (LimitReached, Unavailable):
                 refused.add(node_id)
                 other = self._pick(refused)
@@ -243,12 +246,12 @@ class Nodes:
     def _unreachable(self) -> set[str]:
         return {node_id for node_id, node in self._others.items() if node.lost.is_set()}
 
-    async def _lease_at(self, node_id: str, spec: CallSpec) -> Placement:
+    async def _place_at(self, node_id: str, spec: CallSpec, method: str, *more: Any) -> Placement:
         began_s = time.monotonic()
         self._balancer.placed(node_id, began_s)
         self._waiting[spec.session_id] = node_id
         try:
-            placement: Placement = await self.agent(node_id, "lease", spec)
+            placement: Placement = await self.agent(node_id, method, spec, *more)
         except Unavailable:
             self._balancer.failed(node_id, time.monotonic())
             raise

@@ -49,6 +49,8 @@ class Relay:
         relink: Callable[[], Awaitable[Link | None]],
     ) -> None:
         self.link = link
+        self.checkpoint = b""  # the session's last state, where the call is on another node
+        self.leaving = False  # the call's node hands it over
         self._requests, self._context = requests, context
         self._idle_timeout_s = idle_timeout_s
         self._relink = relink
@@ -158,6 +160,10 @@ class Relay:
         control = lk.WorkerToDoor.FromString(body)
         if control.HasField("finished"):
             self._end(None)
+        elif control.HasField("checkpoint"):
+            self.checkpoint = control.checkpoint
+        elif control.HasField("hand_over"):
+            self._on_hand_over()
         elif control.HasField("abort"):
             fault = control.abort
             self._end(
@@ -179,18 +185,26 @@ class Relay:
         self._wake()
 
     def _on_link_end(self) -> None:
-        if not self._over:
+        if not self._over and self._moving is None:
+            self._moving = asyncio.ensure_future(self._move())
+
+    def _on_hand_over(self) -> None:
+        """The node is leaving: its worker serves the call until another has it."""
+        if not self._over and self._moving is None:
+            self.leaving = True
             self._moving = asyncio.ensure_future(self._move())
 
     async def _move(self) -> None:
         """To the call's next worker, with all that was held meanwhile."""
-        link = await self._relink()
+        link, before = await self._relink(), self.link
         if link is None:
             text = "the call's audio worker is gone"
             self._end(rich_status(grpc.StatusCode.UNAVAILABLE, text, retry_after_s=1.0))
             return
-        self._dropped_before += self.link.dropped_audio
-        self.link, self._moving = link, None
+        self._dropped_before += before.dropped_audio
+        before.handle(lambda _kind, _body: None, lambda: None)
+        before.abort()
+        self.link, self._moving, self.leaving = link, None, False
         while self._held:
             link.send_audio(*self._held.take())
         if self._gone is not None:

@@ -128,10 +128,19 @@ class Conversation:
         """All that the call has come to. Values of plain classes, to be kept as a copy."""
         return {name: value for name, value in vars(self).items() if name not in _GIVEN}
 
-    def resume(self, checkpoint: Mapping[str, Any]) -> None:
+    def resume(self, checkpoint: Mapping[str, Any], later_s: float = 0.0) -> None:
         """Goes on where another conversation of the same call was; `start` has no part
-        in it."""
+        in it.
+
+        Args:
+            later_s: by how much this clock is ahead of the other one's.
+        """
         vars(self).update(checkpoint)
+        self._now_s += later_s
+        self._deadlines = {name: at_s + later_s for name, at_s in self._deadlines.items()}
+        self._turns.shift(later_s)
+        if self._playing is not None:
+            self._playing = self._playing[0], self._playing[1] + later_s
 
     def record(self) -> CallRecord:
         """The call record as it is now; costs and times of day are the shell's."""

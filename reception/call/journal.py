@@ -8,6 +8,9 @@ from typing import Generic, TypeVar
 MAX_EVENTS = 1_000
 TAKEOVER_S = 10.0  # for another session to go on where one has died
 
+FENCED = "fenced"
+"""Why a call ends on a node when another node has taken it: without a record."""
+
 _LOST = b"session lost "
 
 T = TypeVar("T")

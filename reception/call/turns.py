@@ -35,6 +35,12 @@ class Turns:
         """Milliseconds since the call began."""
         return max(0, round((now_s - self._began_s) * 1000))
 
+    def shift(self, later_s: float) -> None:
+        """From now on by a clock that is ahead by so much."""
+        self._began_s += later_s
+        if self._turn.stopped_s is not None:
+            self._turn.stopped_s += later_s
+
     def speech_started(self, now_s: float) -> TellTurn:
         return self._tell(TurnStep.SPEECH_STARTED, now_s)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from ray.exceptions import RayActorError
 
 from actors.agent import NodeAgent
 from actors.assignment import NodeConfig, ProviderConfig
+from actors.storage.live import Claim
 from reception.call.journal import session_lost
 from reception.call.profile import ProfileBook
 from reception.call.record import CallRecord, CallSpec
@@ -27,12 +29,25 @@ class Session:
 
     def __init__(self) -> None:
         self.taken_over: list[CallRecord | None] = []
+        self.states: list[bytes] = []
+        self.ended_for: list[str] = []
         self.end: asyncio.Future[CallRecord] = asyncio.Future()
 
-    async def run_call(self, assignment: Any, taken_over: CallRecord | None) -> CallRecord:
+    async def run_call(self, assignment: Any) -> CallRecord:
+        return await self.take_over(assignment, None)
+
+    async def take_over(self, assignment: Any, told: CallRecord | None) -> CallRecord:
         del assignment
-        self.taken_over.append(taken_over)
+        self.taken_over.append(told)
         return await self.end
+
+    async def carry_on(self, assignment: Any, state: bytes) -> CallRecord:
+        self.states.append(state)
+        return await self.take_over(assignment, None)
+
+    async def end_call(self, lease_id: str, reason: str, polite: bool) -> None:
+        del lease_id, polite
+        self.ended_for.append(reason)
 
 
 class Pool:
@@ -63,6 +78,8 @@ class Pool:
 class Workers:
     def __init__(self) -> None:
         self.given_up: list[tuple[str, str]] = []
+        self.handed_over: list[tuple[str, str]] = []
+        self.let_gone: list[tuple[str, str]] = []
 
     async def give_up(self, worker_id: str, lease_id: str) -> None:
         self.given_up.append((worker_id, lease_id))
@@ -73,30 +90,67 @@ class Workers:
     def socket(self, worker_id: str) -> str:
         return f"/{worker_id}"
 
+    def address(self, worker_id: str) -> str:
+        return f"tls:h:{worker_id[1:]}"
+
+    async def let_go(self, worker_id: str, lease_id: str) -> None:
+        self.let_gone.append((worker_id, lease_id))
+
+    async def hand_over(self, worker_id: str, lease_id: str) -> None:
+        self.handed_over.append((worker_id, lease_id))
+
     def provider_format(self, worker_id: str, leg: Any) -> str:
         del worker_id, leg
         return "pcmu"
 
 
 class House:
+    """An agent, and what it keeps of its calls."""
+
     def __init__(self, folder: Path, capacity: int) -> None:
         rules = PoolRules(floor=1, ceiling=capacity)
         config = NodeConfig("n", str(folder), "sqlite:///none", "", rules)
         self.agent, self.pool = NodeAgent(config), Pool()
         self.saved: list[CallRecord] = []
+        self.begun: list[tuple[str, str]] = []  # sessions with their tokens
+        self.forgotten: list[str] = []
+        self.claim: Claim | None = None
+        self.is_ours = True
         agent: Any = self.agent
         self.workers, self.lease_id = Workers(), ""
-        agent._pool, agent._workers, agent._keep = self.pool, self.workers, self._keep
+        agent._pool, agent._workers, agent._keeper = self.pool, self.workers, self
         agent._profiles = ProfileBook({PROFILE.name: PROFILE}, {}, PROFILE.name)
         agent._provider = ProviderConfig("embedded", "", "m")
         agent._admission.observe(NodeLoad(), NodeMemory(1_000, 100_000), 0.0)
 
-    async def _keep(self, record: CallRecord) -> None:
-        self.saved.append(record)
+    async def begin(self, spec: CallSpec, token: str) -> None:
+        self.begun.append((spec.session_id, token))
+
+    async def new_token(self, session_id: str, token: str) -> None:
+        self.begun.append((session_id, token))
+
+    async def take(self, spec: CallSpec, token: str) -> Claim:
+        self.begun.append((spec.session_id, token))
+        if self.claim is None:
+            raise NotFound("another node has it")
+        return self.claim
+
+    async def owns(self, session_id: str) -> bool:
+        del session_id
+        return self.is_ours
+
+    def forget(self, session_id: str) -> None:
+        self.forgotten.append(session_id)
+
+    async def save_call(self, record: CallRecord) -> bool:
+        if self.is_ours:
+            self.saved.append(record)
+        return self.is_ours
 
     async def call(self, name: str, priority: str = "") -> CallSpec:
         metadata = {"priority": priority} if priority else {}
         spec = replace(SPEC, call_id=name, session_id=f"s-{name}", metadata=metadata, profile="")
+        spec = replace(spec, accepted_at_s=time.time())
         self.lease_id = (await self.agent.lease(spec)).lease_id
         return spec
 
@@ -198,6 +252,7 @@ async def test_where_there_is_no_other_session_the_call_ends_with_a_record(house
 
 async def test_a_caller_comes_back_once_and_with_its_own_key(house: House) -> None:
     spec = replace(SPEC, call_id="one", session_id="s-one", profile="", key_id="mine")
+    spec = replace(spec, accepted_at_s=time.time())
     placement = await house.agent.lease(spec)
     for token, key in (("n.x", "mine"), (placement.resume_token, "theirs")):
         with pytest.raises(NotFound, match="not that of a live call") as caught:

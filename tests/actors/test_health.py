@@ -10,7 +10,7 @@ import pytest
 from actors.health import FORGET_AFTER_S, MAX_REPORT_BYTES, HealthMonitor
 from actors.settings import Settings
 from reception.errors import Fenced, InvalidRequest
-from reception.placement.balancing.report import NodeReport, encode
+from reception.placement.balancing.report import NodeReport, decode, encode
 
 START_S = 1_700_000_000.0
 
@@ -83,7 +83,8 @@ async def test_nodes_hear_of_each_other_until_they_are_down(
     told = status["nodes"]["n1"]
     assert (told["state"], told["age_s"], told["load"]["live"]) == ("down", 6.0, 3)
     assert (status["nodes"]["n2"]["state"], status["healthy"]) == ("stale", False)
-    assert await health.exchange(said("n3")) == [(4.0, said("n2")), (0.0, said("n3"))]
+    clock.now_s += 25.0
+    assert await health.exchange(said("n3")) == [(29.0, said("n2")), (0.0, said("n3"))]
     await health.exchange(said("n1"))
     assert (await states(health))["n1"] == "healthy"
 
@@ -104,6 +105,20 @@ async def test_what_is_no_report_is_refused(health: HealthMonitor, report: bytes
     with pytest.raises(InvalidRequest):
         await health.exchange(report)
     assert await states(health) == {}
+
+
+async def test_in_a_large_cluster_each_hears_of_some(health: HealthMonitor) -> None:
+    names = [f"n{number}" for number in range(200)]
+    for name in names:
+        await health.exchange(said(name))
+    heard = [
+        {decode(report).node_id for _, report in await health.exchange(said(name))}
+        for name in names
+    ]
+    assert all(
+        32 <= len(each) <= 66 and name in each for name, each in zip(names, heard, strict=True)
+    )
+    assert set().union(*heard) == set(names)
 
 
 async def test_there_are_so_many_nodes_at_most(

@@ -79,7 +79,14 @@ class House:
             transcription=lambda *_: Charge(1, 6, False),
             close_call=lambda *_: CallCost(total_micros=6),
         )
-        self.agent = FakeActor(save_message=lambda *_: None, another_worker=self._another)
+        self.is_ours = True
+        self.states: list[bytes] = []
+        self.agent = FakeActor(
+            save_message=lambda *_: None,
+            another_worker=self._another,
+            keep_state=lambda _, state: self.states.append(state),
+            owns=lambda _: self.is_ours,
+        )
         self.progress_path = str(folder / "agent.sock")
         self.progress: list[Progress] = []
         self.listener = Listener(
@@ -87,6 +94,7 @@ class House:
         )
         self.session = CallSession("session:test", "node")
         self.other_worker = True
+        self.lost = ""
         self.doors: list[Link] = []
 
     def find(self, name: str) -> FakeActor:
@@ -96,7 +104,7 @@ class House:
         assert lease_id == SPEC.lease_id
         if not self.other_worker:
             raise Unavailable("no other worker")
-        return next(socket for socket in self.sockets if socket != lost)
+        return next(socket for socket in self.sockets if socket not in (lost, self.lost))
 
     def assignment(self) -> Assignment:
         provider = ProviderConfig("embedded", self.provider.url, "m")
@@ -250,6 +258,50 @@ async def test_a_call_goes_on_with_another_worker(house: House) -> None:
     assert record.transcript[-1].text == "As I said."
 
 
+async def test_a_call_whose_node_is_lost_goes_on_elsewhere(house: House) -> None:
+    """From the state that was kept last, on a clock of its own."""
+    call, door, connection = await house.answered()
+    await house.told("response.create")
+    await send(
+        connection, "conversation.item.input_audio_transcription.completed",
+        item_id="u0", content_index=0, transcript="Are you open?",
+    )  # fmt: skip
+    await say(connection, "r0", "i0", WORDS, audio_ms=2_000)
+    first = await audio(door)
+    async with asyncio.timeout(5):
+        while not house.states:
+            await asyncio.sleep(0.05)
+    call.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await call
+    await house.workers[0].stop()
+    house.session = CallSession("session:elsewhere", "node")
+    house.lost = house.sockets[0]
+    state = house.states[-1]
+    call = asyncio.create_task(house.session.carry_on(house.assignment(), state))
+    second_door = await house.door(1)
+    async with asyncio.timeout(5):
+        second = await house.provider.connections.get()
+    replayed = await house.told("conversation.item.create")
+    assert replayed["item"]["content"][0]["text"] == "Are you open?"
+    await house.told("response.create")
+    await say(second, "r1", "i1", "As I said.")
+    assert (await audio(second_door)).sequence > first.sequence
+    hang_up(second_door)
+    record = await call
+    assert (record.end_reason, record.stats["moves"]) == ("caller_hangup", 1)
+    assert record.transcript[-1].text == "As I said."
+
+
+@pytest.mark.parametrize("ours", [True, False])
+async def test_a_call_that_another_node_has_is_not_settled_here(house: House, ours: bool) -> None:
+    house.is_ours = ours
+    call, door, _ = await house.answered()
+    door.send(lk.DoorToWorker(leg_gone=lk.LegGone(reason="caller_vanished")))
+    assert (await call).end_reason == "caller_vanished"
+    assert ("close_call" in [name for name, _ in house.cost.calls]) == ours
+
+
 async def goes_on(house: House, call: asyncio.Task[CallRecord]) -> asyncio.Task[CallRecord]:
     """The call's session is gone; another one takes it over."""
     call.cancel()
@@ -257,7 +309,7 @@ async def goes_on(house: House, call: asyncio.Task[CallRecord]) -> asyncio.Task[
         await call
     house.session = CallSession("session:other", "node")
     told = CallRecord(SPEC, "active", "speaking", "m")
-    return asyncio.create_task(house.session.run_call(house.assignment(), told))
+    return asyncio.create_task(house.session.take_over(house.assignment(), told))
 
 
 async def test_another_session_goes_on_where_one_died(house: House) -> None:
@@ -331,7 +383,7 @@ async def test_where_the_call_is_gone_too_there_is_a_record(
 ) -> None:
     monkeypatch.setattr("actors.call_run.TAKE_OVER_TIMEOUT_S", 0.2)
     told = CallRecord(SPEC, "active", "speaking", "m")
-    record = await asyncio.wait_for(house.session.run_call(house.assignment(), told), 5)
+    record = await asyncio.wait_for(house.session.take_over(house.assignment(), told), 5)
     assert (record.state, record.end_reason) == ("ended", "internal")
 
 

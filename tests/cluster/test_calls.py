@@ -477,4 +477,4 @@ def test_a_drained_node_takes_no_more_calls_and_says_so(node: Deployment, key: s
     assert node.drain(5.0) == 0
     outcome = place(node, key, StayOn())
     assert outcome.status == "UNAVAILABLE"
-    assert Path(node._socket_dir).exists()
+    assert Path(node._folder).exists()

@@ -138,6 +138,9 @@ class FakeBackends:
             raise NotFound(f"nobody has {placement.lease_id}")
         return self.next_worker
 
+    async def take_over(self, spec: CallSpec, state: bytes, lost: Placement) -> Placement:
+        raise NotFound(f"nobody takes {spec.call_id} over from {lost.node_id}")
+
     async def abandon(self, placement: Placement, reason: str) -> None:
         del reason
         self.abandoned.append(placement.lease_id)

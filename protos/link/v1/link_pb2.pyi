@@ -40,14 +40,22 @@ class LegGone(_message.Message):
     def __init__(self, reason: _Optional[str] = ..., may_return: _Optional[bool] = ...) -> None: ...
 
 class WorkerToDoor(_message.Message):
-    __slots__ = ("attached", "abort", "finished")
+    __slots__ = ("attached", "abort", "finished", "checkpoint", "hand_over")
     ATTACHED_FIELD_NUMBER: _ClassVar[int]
     ABORT_FIELD_NUMBER: _ClassVar[int]
     FINISHED_FIELD_NUMBER: _ClassVar[int]
+    CHECKPOINT_FIELD_NUMBER: _ClassVar[int]
+    HAND_OVER_FIELD_NUMBER: _ClassVar[int]
     attached: Attached
     abort: Abort
     finished: Finished
-    def __init__(self, attached: _Optional[_Union[Attached, _Mapping]] = ..., abort: _Optional[_Union[Abort, _Mapping]] = ..., finished: _Optional[_Union[Finished, _Mapping]] = ...) -> None: ...
+    checkpoint: bytes
+    hand_over: HandOver
+    def __init__(self, attached: _Optional[_Union[Attached, _Mapping]] = ..., abort: _Optional[_Union[Abort, _Mapping]] = ..., finished: _Optional[_Union[Finished, _Mapping]] = ..., checkpoint: _Optional[bytes] = ..., hand_over: _Optional[_Union[HandOver, _Mapping]] = ...) -> None: ...
+
+class HandOver(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
 
 class Attached(_message.Message):
     __slots__ = ()

@@ -253,9 +253,38 @@ class PowerOfTwo:
         self._of.forget(node_id)
 
 
+class BySize:
+    """Among up to `many` nodes the one whose turn it is by capacity and headroom, which
+    honours weights to a call; among more the one of two that has more headroom, since
+    with many front doors the turns of each don't add up to even arrivals
+    (docs/scaling.md)."""
+
+    def __init__(self, rng: Random, many: int = 16) -> None:
+        within("many", many, 1)
+        self._few, self._more = Utilisation(rng), PowerOfTwo(MostHeadroom(rng), rng)
+        self._many = many
+
+    def pick(self, candidates: Sequence[Candidate], now_s: float) -> str:
+        picker: Picker = self._more if len(candidates) > self._many else self._few
+        return picker.pick(candidates, now_s)
+
+    def answered(self, node_id: str, took_s: float, now_s: float) -> None:
+        self._few.answered(node_id, took_s, now_s)
+        self._more.answered(node_id, took_s, now_s)
+
+    def failed(self, node_id: str, now_s: float) -> None:
+        self._few.failed(node_id, now_s)
+        self._more.failed(node_id, now_s)
+
+    def forget(self, node_id: str) -> None:
+        self._few.forget(node_id)
+        self._more.forget(node_id)
+
+
 # ---------------------------------------------------------------- by name
 
 _PICKERS: dict[str, Callable[[Random, int], Picker]] = {
+    "by_size": lambda rng, _: BySize(rng),
     "utilisation": lambda rng, _: Utilisation(rng),
     "smooth_weighted": lambda rng, _: SmoothWeighted(rng),
     "least_request": lambda rng, _: LeastRequest(rng),

@@ -87,6 +87,44 @@ class Seats:
             heapq.heappush(self._free, seat)
 
 
+class Subsets:
+    """Which nodes each knows, as they come and go. A node's own is always among them.
+
+    Args:
+        least: nodes that each knows, if there are as many.
+    """
+
+    def __init__(self, least: int = 32) -> None:
+        self._least, self._of = least, 1
+        self._nodes: set[str] = set()
+        self._seats = Seats()
+        self._dealt: dict[str, list[str]] = {}
+
+    def came(self, node_id: str) -> None:
+        """A node is there. Idempotent."""
+        if node_id not in self._nodes:
+            self._nodes.add(node_id)
+            self._deal()
+
+    def gone(self, node_id: str) -> None:
+        """A node is not there any more. Idempotent."""
+        if node_id in self._nodes:
+            self._nodes.remove(node_id)
+            self._seats.leave(node_id)
+            self._deal()
+
+    def known_to(self, node_id: str) -> list[str]:
+        """The nodes that this one knows."""
+        if node_id not in self._dealt:
+            found = subset(self._nodes, self._seats.take(node_id), self._of)
+            self._dealt[node_id] = found if node_id in found else [*found, node_id]
+        return self._dealt[node_id]
+
+    def _deal(self) -> None:
+        self._of = parts(len(self._nodes), self._least, self._of)
+        self._dealt.clear()
+
+
 def _hash(number: int, node_id: str) -> bytes:
     """The same in every process, other than Python's own."""
     return blake2b(f"{number}/{node_id}".encode(), digest_size=8).digest()

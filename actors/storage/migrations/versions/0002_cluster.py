@@ -35,7 +35,7 @@ def upgrade() -> None:
         sa.Column("node_id", sa.String(length=128), nullable=False),
         sa.Column("generation", sa.Integer(), nullable=False),
         sa.Column("token_hash", sa.String(length=64), nullable=False),
-        sa.Column("record", sa.Text(), nullable=False),
+        sa.Column("spec", sa.Text(), nullable=False),
         sa.Column("checkpoint", sa.LargeBinary(), nullable=False),
         sa.Column("told_at_s", sa.Double(), nullable=False),
         sa.PrimaryKeyConstraint("session_id"),

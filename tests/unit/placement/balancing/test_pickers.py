@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from reception.errors import InvalidRequest
 from reception.placement.balancing.pickers import (
     PICKERS,
+    BySize,
     Candidate,
     LeastRequest,
     PeakEwma,
@@ -204,6 +205,18 @@ def test_of_two_the_one_that_says_it_is_well_is_taken_though_it_has_more_calls()
     assert picks(picker("power_of_two", Random(1)), [slow, well], 50) == {"slow": 50}
 
 
+# ---------------------------------------------------------------- by size
+
+
+def test_few_nodes_get_their_turns_and_of_many_the_freer_of_two() -> None:
+    few = [candidate(str(number), float(number + 1)) for number in range(16)]
+    told = picks(picker("by_size", Random(1)), few, 136)
+    assert told == {str(number): number + 1 for number in range(16)}
+    many = [candidate(str(number), headroom=0.5 + number / 100) for number in range(17)]
+    told = picks(picker("by_size", Random(1)), many, 200)
+    assert told["16"] > told["8"] > told.get("0", 0)
+
+
 # ---------------------------------------------------------------- all
 
 
@@ -255,8 +268,8 @@ def test_an_unknown_name_is_refused_with_those_that_are_known() -> None:
         picker("fastest", Random(1))
     assert refused.value.field == "balancing"
     assert refused.value.message == (
-        "balancing 'fastest' is not one of utilisation, smooth_weighted, least_request, "
-        "peak_ewma, power_of_two, headroom_of_two"
+        "balancing 'fastest' is not one of by_size, utilisation, smooth_weighted, "
+        "least_request, peak_ewma, power_of_two, headroom_of_two"
     )
 
 
@@ -269,6 +282,7 @@ def test_an_unknown_name_is_refused_with_those_that_are_known() -> None:
         (lambda: PeakEwma(Random(1), tau_s=0.0), "tau_s"),
         (lambda: PeakEwma(Random(1), failure_s=-1.0), "failure_s"),
         (lambda: picker("power_of_two", Random(1), many=0), "many"),
+        (lambda: BySize(Random(1), many=0), "many"),
     ],
 )
 def test_settings_that_make_no_sense_are_refused(make, field: str) -> None:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reception.errors import InvalidRequest
-from reception.placement.balancing.subset import Seats, parts, subset
+from reception.placement.balancing.subset import Seats, Subsets, parts, subset
 
 NAMES = st.sets(st.text("abcdef0123", min_size=1, max_size=6), max_size=80)
 
@@ -112,3 +112,21 @@ def test_no_seat_has_two_doors_and_the_lowest_are_taken(steps: list[tuple[bool, 
         else:
             seats.leave(str(door))
             sitting.pop(door, None)
+
+
+def test_subsets_follow_who_comes_and_goes() -> None:
+    subsets = Subsets(least=4)
+    for number in range(20):
+        subsets.came(f"n{number}")
+        subsets.came(f"n{number}")
+    names = [f"n{number}" for number in range(20)]
+    assert all(name in subsets.known_to(name) for name in names)
+    assert {len(subsets.known_to(name)) for name in names} <= set(range(5, 12))
+    assert {each for name in names for each in subsets.known_to(name)} == set(names)
+    subsets.gone("n7")
+    subsets.gone("n7")
+    assert all("n7" not in subsets.known_to(name) for name in names if name != "n7")
+    alone = Subsets()
+    alone.came("a")
+    alone.came("b")
+    assert alone.known_to("a") == alone.known_to("b") == ["a", "b"]

@@ -1,0 +1,72 @@
+"""A call's state in bytes, for the session that goes on with it, here or elsewhere."""
+
+from __future__ import annotations
+
+import io
+import pickle  # nosec B403 - reads classes of `reception` only
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from reception.call import messages as m
+from reception.errors import LinkError
+
+Pending = m.RunTool | m.ReportUsage | m.ReportTranscription | m.Redial
+
+_PLAIN = {("builtins", name) for name in ("set", "frozenset", "dict", "list", "tuple", "bytes")} | {
+    ("collections", "deque")
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """conversation: `Conversation.checkpoint`.
+    pending: what was under way elsewhere, and since when (UNIX time).
+    moves: from one audio worker to another. began_s: the call, on `clock_s`'s clock.
+    clock_s, unix_s: the monotonic and the UNIX time when this was so.
+    """
+
+    conversation: dict[str, Any]
+    pending: dict[str, tuple[Pending, float]]
+    cost_micros: int
+    moves: int
+    listening: bool
+    began_s: float
+    clock_s: float
+    unix_s: float
+
+    @property
+    def later_s(self) -> float:
+        """By how much this process's monotonic clock is ahead of the one that this was
+        written by. On one machine they are the same, and a step of its UNIX time by less
+        than a second makes no difference."""
+        later_s = (time.monotonic() - self.clock_s) - (time.time() - self.unix_s)
+        return later_s if abs(later_s) >= 1.0 else 0.0
+
+
+def dumps(checkpoint: Checkpoint) -> bytes:
+    return pickle.dumps(checkpoint, pickle.HIGHEST_PROTOCOL)
+
+
+def loads(data: bytes) -> Checkpoint:
+    """Raises LinkError when it is no checkpoint of this software."""
+    try:
+        found = _Reader(io.BytesIO(data)).load()
+    except Exception as error:
+        raise LinkError(f"not a checkpoint: {error}") from error
+    if not isinstance(found, Checkpoint):
+        raise LinkError(f"not a checkpoint but {type(found).__name__}")
+    return found
+
+
+class _Reader(pickle.Unpickler):
+    """It came from another process, perhaps by way of the database: it makes values of
+    our own classes, and nothing else."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        own = (module == __name__ or module.startswith("reception.")) and "." not in name
+        if own or (module, name) in _PLAIN:
+            found = super().find_class(module, name)
+            if isinstance(found, type):
+                return found
+        raise pickle.UnpicklingError(f"{module}.{name} has no place in a checkpoint")

@@ -1,0 +1,185 @@
+"""What a node keeps of its calls: where they are, their states, and their records."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import Any, TypeVar
+
+import structlog
+
+from actors.storage import calls, live
+from actors.storage.calls import CallStore
+from actors.storage.engine import Store
+from actors.storage.live import Claim, Kept
+from actors.storage.writer import Writer
+from reception.call.record import CallRecord, CallSpec, TakenMessage
+from reception.errors import NotFound, ReceptionError
+
+log = structlog.get_logger()
+
+KEEP_S = 1.0
+
+T = TypeVar("T")
+
+
+class CallKeeper:
+    """Writes in the order of the calls to it; what is only asked for is read beside.
+
+    Args:
+        node_id: whose calls they are.
+        fenced: is told the session ids of calls that another node has taken.
+    """
+
+    def __init__(self, database_url: str, node_id: str, fenced: Callable[[str], None]) -> None:
+        self._store = Store.open(database_url)
+        self._writer = Writer(self._store, f"agent:{node_id}")
+        self._fenced = fenced
+        self._generations: dict[str, int] = {}
+        self._unkept: dict[str, bytes] = {}  # states by their sessions
+
+    # ------------------------------------------------------------- live calls
+
+    async def begin(self, spec: CallSpec, token: str) -> None:
+        """A call begins here."""
+        self._generations[spec.session_id] = 1
+        work = partial(live.begin, spec=spec, token=token, now_s=time.time())
+        with _told():
+            if await self._writer.run(work) is None:
+                self._lost(spec.session_id)
+
+    async def take(self, spec: CallSpec, token: str) -> Claim:
+        """Takes a call over from a node that is lost.
+
+        Args:
+            spec: as it is here.
+            token: for a call of which nothing is kept yet.
+
+        Raises:
+            NotFound: somebody else took it, or it is over.
+        """
+
+        def work(connection: Any) -> Claim | None:
+            found = live.find(connection, spec.session_id)
+            if found is not None:
+                return live.take(connection, found, spec, time.time())
+            if calls.has_ended(connection, spec.session_id):
+                return None
+            return live.begin(connection, spec, token, time.time())
+
+        claim = await self._writer.run(work)
+        if claim is None:
+            raise NotFound("the call is over, or another node has it", field="session_id")
+        self._generations[spec.session_id] = claim.generation
+        return claim
+
+    async def by_token(self, token: str, key_id: str) -> Claim:
+        """The live call, of any node, whose caller may come back with the token.
+
+        Raises:
+            NotFound: there is none.
+        """
+        found = await self._read(partial(live.by_token, token=token, key_id=key_id))
+        if found is None:
+            raise NotFound(
+                "resume_token is not that of a live call of this key", field="start.resume_token"
+            )
+        return found
+
+    async def new_token(self, session_id: str, token: str) -> None:
+        """The caller comes back with another token from now on."""
+        generation = self._generations.get(session_id, 0)
+        work = partial(live.new_token, session_id=session_id, generation=generation, token=token)
+        with _told():
+            await self._writer.run(work)
+
+    def keep(self, session_id: str, state: bytes) -> None:
+        """A call's state, to be written within the second."""
+        if session_id in self._generations:
+            self._unkept[session_id] = state
+
+    async def keep_writing(self) -> None:
+        """Writes what is to be kept, for ever."""
+        while True:
+            await asyncio.sleep(KEEP_S)
+            unkept, self._unkept = self._unkept, {}
+            states = [
+                Kept(session_id, self._generations[session_id], state)
+                for session_id, state in unkept.items()
+                if session_id in self._generations
+            ]
+            if not states:
+                continue
+            with _told():
+                work = partial(live.keep, states=states, now_s=time.time())
+                for session_id in await self._writer.run(work):
+                    if session_id in self._generations:  # else it has ended meanwhile
+                        self._lost(session_id)
+                continue
+            self._unkept = unkept | self._unkept  # once more
+
+    async def owns(self, session_id: str) -> bool:
+        """Whether a call that began here is still this node's. True while the database
+        can't be asked."""
+        generation = self._generations.get(session_id, 0)
+        try:
+            found = await self._read(partial(live.find, session_id=session_id))
+        except ReceptionError:
+            return True
+        return found is None or found.generation == generation
+
+    def _lost(self, session_id: str) -> None:
+        log.warning("call taken by another node", session_id=session_id)
+        self._fenced(session_id)
+
+    # ------------------------------------------------------------- records
+
+    def forget(self, session_id: str) -> None:
+        """The call is another node's."""
+        self._generations.pop(session_id, None)
+        self._unkept.pop(session_id, None)
+
+    async def save_call(self, record: CallRecord) -> bool:
+        """A call is over. False: another node has it, and nothing was kept."""
+        session_id = record.spec.session_id
+        generation = self._generations.get(session_id, 0)
+        self.forget(session_id)
+        work = partial(calls.save_call, record=record, generation=generation)
+        kept = await self._writer.run(work)
+        if not kept:
+            log.warning("record of a lost call not kept", session_id=session_id)
+        return kept
+
+    async def save_message(self, message: TakenMessage) -> None:
+        """Keeps a message that a caller left, durably. Idempotent."""
+        await self._writer.run(partial(calls.save_message, message=message))
+
+    async def read(self, work: Callable[[CallStore], T]) -> T:
+        """Looks at records."""
+        return await asyncio.to_thread(work, CallStore(self._store))
+
+    # ------------------------------------------------------------- the database
+
+    async def _read(self, work: Callable[[Any], T]) -> T:
+        def look() -> T:
+            with self._store.reading() as connection:
+                return work(connection)
+
+        return await asyncio.to_thread(look)
+
+    def close(self) -> None:
+        """Finishes writing and closes the database; blocks."""
+        self._writer.close()
+        self._store.close()
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """What can't be written now is logged, and the call goes on."""
+    try:
+        yield
+    except ReceptionError as error:
+        log.warning("not written", error=error.message)

@@ -1,0 +1,242 @@
+"""Several nodes: calls are spread, found and ended anywhere, and outlive their node.
+
+Real raylets and real processes on one machine; faults are signals to all of a node's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from typing import Any
+
+import grpc
+import pytest
+
+from cluster.caller import Caller, HangUp, Listen, Outcome, Say, StayOn
+from cluster.local import LocalCluster, Member, local_cluster
+from protos.reception.v1 import reception_pb2 as rv
+from protos.reception.v1 import reception_pb2_grpc as rpc
+
+pytestmark = pytest.mark.timeout(240)
+
+SPEECH = bytes(range(0, 256)) * 60  # two seconds of something loud, mu-law
+FROZEN_S = 4.0  # twice what its links give it; Ray would give it up after 6
+PAUSE = b"\xff" * 8_000 * 6  # long enough for any fault
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[LocalCluster]:
+    settings = {
+        "provider": "embedded", "model": "scripted", "insecure_dev": "true", "workers": "1",
+        "pool_size": "6", "rate_limit_per_minute": "100000", "rate_limit_per_hour": "1000000",
+        "drain_grace_s": "1", "resume_wait_s": "3",
+    }  # fmt: skip
+    with local_cluster(3, **settings) as found:
+        _until(lambda: _sees_all(found))
+        yield found
+
+
+def _until(true: Callable[[], bool]) -> None:
+    for _ in range(300):
+        if true():
+            return
+        threading.Event().wait(0.1)
+    raise AssertionError("it did not come to that in 30 s")
+
+
+def _unary(member: Member, method: str, request: Any) -> Any:
+    with grpc.insecure_channel(member.grpc_address) as channel:
+        return getattr(rpc.ReceptionStub(channel), method)(request, timeout=10)
+
+
+def _sees_all(cluster: LocalCluster) -> bool:
+    """The first door shares calls out to every node that lives."""
+    door, live = cluster.nodes[0], [each for each in cluster.nodes if each.process.poll() is None]
+    located = {_unary(door, "Locate", rv.LocateRequest()).node_id for _ in range(20)}
+    return located == {each.node_id for each in live}
+
+
+class _Callers:
+    """Callers at one door, who talk with whoever answers."""
+
+    def __init__(self, door: Member, name: str, count: int, *, here: bool = False) -> None:
+        self.ids = [f"{name}-{number}" for number in range(count)]
+        self._greeted = {call_id: asyncio.Event() for call_id in self.ids}
+        self._calls = []
+        for call_id in self.ids:
+            caller = Caller(
+                door.grpc_address,
+                [Listen(), Say(PAUSE), Say(SPEECH), Listen(), HangUp()],
+                start=rv.CallStart(
+                    call_id=call_id, here=here, format=rv.LegFormat(codec=rv.CODEC_PCMU)
+                ),
+                on_change=self._noticer(call_id),
+            )
+            self._calls.append(asyncio.ensure_future(caller.call()))
+
+    def _noticer(self, call_id: str) -> Callable[[Outcome], None]:
+        def notice(outcome: Outcome) -> None:
+            if any(who == "reception" for who, _ in outcome.transcript):
+                self._greeted[call_id].set()
+
+        return notice
+
+    async def greeted(self) -> None:
+        """Until each has heard the greeting."""
+        for event in self._greeted.values():
+            await event.wait()
+
+    async def good(self) -> None:
+        """Each got an answer, and ended as it should."""
+        for outcome in await asyncio.gather(*self._calls):
+            assert outcome.status == "OK", (outcome.call_id, outcome.error)
+            said = [text for who, text in outcome.transcript if who == "reception"]
+            assert len(said) >= 2, (outcome.call_id, said)
+            assert outcome.summary is not None
+            assert outcome.summary.turns >= 1, outcome.call_id
+
+
+def _rows(cluster: LocalCluster, query: str) -> list[tuple[Any, ...]]:
+    with closing(sqlite3.connect(cluster.folder / "reception.db")) as connection:
+        return connection.execute(query).fetchall()
+
+
+def _all_in_order(cluster: LocalCluster, ids: list[str], reason: str = "caller_hangup") -> None:
+    """Each call ended once, with a record, and neither money nor place is held."""
+    _until(lambda: not _rows(cluster, "SELECT * FROM live_calls"))
+    ended = [
+        row for row in _rows(cluster, "SELECT call_id, end_reason FROM calls") if row[0] in ids
+    ]
+    assert sorted(ended) == [(call_id, reason) for call_id in ids]
+    assert _rows(cluster, "SELECT count(*) FROM accounts WHERE held_micros > 0") == [(0,)]
+
+
+def _where(cluster: LocalCluster, ids: list[str]) -> dict[str, str]:
+    """The nodes of live calls, once they are all written down."""
+    found: dict[str, str] = {}
+
+    def complete() -> bool:
+        found.update(_rows(cluster, "SELECT call_id, node_id FROM live_calls"))
+        return set(ids) <= set(found)
+
+    _until(complete)
+    return {call_id: found[call_id] for call_id in ids}
+
+
+def test_calls_are_spread_and_found_from_every_door(cluster: LocalCluster) -> None:
+    first, second, _ = cluster.nodes
+
+    async def scene() -> None:
+        callers = _Callers(first, "spread", 6)
+        await callers.greeted()
+        nodes = await asyncio.to_thread(_where, cluster, callers.ids)
+        assert set(nodes.values()) == {node.node_id for node in cluster.nodes}
+        for call_id in callers.ids:
+            found = await asyncio.to_thread(
+                _unary, second, "GetCall", rv.GetCallRequest(call_id=call_id)
+            )
+            assert (found.state, found.node_id) == (rv.CALL_STATE_ACTIVE, nodes[call_id])
+        listed = await asyncio.to_thread(_unary, second, "ListCalls", rv.ListCallsRequest())
+        assert {call.call_id for call in listed.calls} >= set(callers.ids)
+        await callers.good()
+
+    asyncio.run(asyncio.wait_for(scene(), 60))
+    _all_in_order(cluster, [f"spread-{number}" for number in range(6)])
+
+
+def test_a_call_is_watched_and_ended_from_another_door(cluster: LocalCluster) -> None:
+    first, second, _ = cluster.nodes
+
+    async def scene() -> Outcome:
+        async with grpc.aio.insecure_channel(second.grpc_address) as channel:
+            stub = rpc.ReceptionStub(channel)
+            updates = stub.WatchCalls(rv.WatchCallsRequest(include_current=True, call_id="seen"))
+            started = asyncio.Event()
+            start = rv.CallStart(
+                call_id="seen", here=True, format=rv.LegFormat(codec=rv.CODEC_PCMU)
+            )
+            caller = Caller(
+                first.grpc_address, [StayOn()], start=start, on_change=lambda _: started.set()
+            )
+            call = asyncio.ensure_future(caller.call())
+            await started.wait()
+            await stub.EndCall(rv.EndCallRequest(call_id="seen"))
+            while (update := await updates.read()).kind != rv.CallUpdate.KIND_ENDED:
+                assert update.call.call_id == "seen"
+            return await call
+
+    outcome = asyncio.run(asyncio.wait_for(scene(), 60))
+    assert outcome.hangup == "ended_by_operator"
+    _all_in_order(cluster, ["seen"], "ended_by_operator")
+
+
+def test_a_client_that_has_balanced_keeps_its_calls_on_the_doors_node(
+    cluster: LocalCluster,
+) -> None:
+    addresses = {node.node_id: node.grpc_address for node in cluster.nodes}
+    answers = [_unary(cluster.nodes[1], "Locate", rv.LocateRequest()) for _ in range(12)]
+    assert {(each.node_id, each.address) for each in answers} == set(addresses.items())
+
+    async def scene() -> None:
+        callers = _Callers(cluster.nodes[2], "here", 3, here=True)
+        await callers.greeted()
+        nodes = await asyncio.to_thread(_where, cluster, callers.ids)
+        assert set(nodes.values()) == {cluster.nodes[2].node_id}
+        await callers.good()
+
+    asyncio.run(asyncio.wait_for(scene(), 60))
+
+
+def test_calls_outlive_a_node_that_stands_still_and_it_finds_itself_fenced(
+    cluster: LocalCluster,
+) -> None:
+    door, frozen, _ = cluster.nodes
+
+    async def scene() -> None:
+        callers = _Callers(door, "still", 6)
+        await callers.greeted()
+        frozen.send(signal.SIGSTOP)
+        try:
+            await asyncio.sleep(FROZEN_S)
+        finally:
+            frozen.send(signal.SIGCONT)
+        await callers.good()
+
+    asyncio.run(asyncio.wait_for(scene(), 60))
+    _all_in_order(cluster, [f"still-{number}" for number in range(6)])
+    _until(lambda: _sees_all(cluster))  # it is back
+
+
+def test_calls_outlive_the_loss_of_a_node(cluster: LocalCluster) -> None:
+    door, _, lost = cluster.nodes
+
+    async def scene() -> None:
+        callers = _Callers(door, "lost", 6)
+        await callers.greeted()
+        await asyncio.to_thread(lost.lose)
+        await callers.good()
+
+    asyncio.run(asyncio.wait_for(scene(), 60))
+    _all_in_order(cluster, [f"lost-{number}" for number in range(6)])
+
+
+def test_a_node_that_leaves_hands_its_calls_over(cluster: LocalCluster) -> None:
+    door, leaving, _ = cluster.nodes
+    _until(lambda: _sees_all(cluster))
+
+    async def scene() -> None:
+        callers = _Callers(door, "left", 4)
+        await callers.greeted()
+        assert leaving.node_id in (await asyncio.to_thread(_where, cluster, callers.ids)).values()
+        await asyncio.to_thread(leaving.leave)
+        assert leaving.process.returncode == 0
+        await callers.good()
+
+    asyncio.run(asyncio.wait_for(scene(), 90))
+    _all_in_order(cluster, [f"left-{number}" for number in range(4)])
+    assert "cut off" not in leaving.errors.read_text()
+    assert _unary(door, "Locate", rv.LocateRequest()).node_id == door.node_id
