@@ -4,28 +4,32 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import astuple, replace
 from decimal import Decimal
 from functools import partial
 from typing import Any
 
-import sqlalchemy as sa
 import structlog
-import yaml
 from sqlalchemy.engine import Connection
 
+from actors.budgets import Budgets, check_name, note
+from actors.prices import load_prices
 from actors.settings import Settings
-from actors.storage import ledger
+from actors.storage import ledger, ledger_check, ledger_view
+from actors.storage.books import Ask, Books
 from actors.storage.engine import Store
-from actors.storage.ledger import RESPONSE, TRANSCRIPTION, Owner, Stamp, Used
 from actors.storage.reader import Reader
-from actors.storage.schema import accounts, model_totals
 from actors.storage.writer import Writer
 from reception.errors import InvalidRequest
-from reception.money import account as money
 from reception.money.account import CallCost, Charge, Hold
-from reception.money.prices import PriceTable, parse_prices
-from reception.money.windows import Budget, room, windows_at, zone_of
+from reception.money.book import Book
+from reception.money.case import ADJUSTMENT, RESPONSE, TRANSCRIPTION, Bill, Terms
+from reception.money.limits import default_limits
+from reception.money.policy import Step
+from reception.money.prices import PriceTable
+from reception.money.scopes import Owner
 from reception.provider.base import Usage
+from reception.security.audit import AuditEvent
 
 log = structlog.get_logger()
 
@@ -34,12 +38,29 @@ HOLD_MARGIN_S = 300.0
 """A hold is given back when its call was not heard of for the longest call's
 time and this much more."""
 
+SWEEP_EVERY_S, SWEEP_FOR_MONEY_S = 60.0, 1.0
+"""How often such holds are looked for: always, and when a call lacks money."""
+
 MAX_ID_CHARS = 256
+MAX_COUNT = 10**12
+"""Of tokens or milliseconds in one bill."""
+
+_MOST = {
+    "call_id": MAX_ID_CHARS, "tenant": 128, "key_id": 32, "model": 128,
+    "number": MAX_ID_CHARS, "profile": 128, "provider": 64,
+}  # fmt: skip
+_BROKEN = Hold(
+    False, "the ledger does not add up: no new calls until it is mended (see the log)",
+    step=Step.REFUSE,
+)  # fmt: skip
 
 
 class CostController:
     """Every method may be sent again with the same arguments; the second time
     changes nothing and answers the same.
+
+    Limits and policies may also be set by a process that is not the singleton
+    (the command line): that replaces nobody, and holds from the next hold on.
 
     Args:
         settings: limits, prices and database.
@@ -48,30 +69,42 @@ class CostController:
 
     def __init__(self, settings: Settings, clock: Callable[[], float] = time.time) -> None:
         self._clock = clock
-        self._prices = load_prices(settings)
-        self._limits = settings.cost_limits_micros()
-        self._zone = zone_of(settings.budget_timezone)
-        self._slice_s = settings.hold_slice_s
-        self._hold_expiry_s = settings.max_call_s + HOLD_MARGIN_S
+        shipped = load_prices(settings)
+        self._provider = settings.provider
+        zone = settings.budget_timezone
+        defaults = default_limits(settings.cost_limits_micros(), zone)
         self._store = Store.open(settings.database_url)
-        self._writer = Writer(self._store, SINGLETON)
+        expiry_s = settings.max_call_s + HOLD_MARGIN_S
+        terms = Terms(shipped, settings.hold_slice_s, settings.hold_tail_s, expiry_s)
+        self._books = Books(terms, defaults)
+        with self._store.reading() as connection:
+            self._books.read_prices(connection)
+        self._writer = Writer(self._store, SINGLETON, self._books)
         self._reader = Reader(self._store)
+        self._refused_for = ""
+        self._budgets = Budgets(self._store, self._writer, defaults, zone)
+
+    @property
+    def _prices(self) -> PriceTable:
+        return self._books.terms.prices
 
     # ------------------------------------------------------------- a call
 
-    async def open_call(
-        self, session_id: str, call_id: str, tenant: str, key_id: str, model: str
-    ) -> Hold:
-        """Holds the first slice of a call's money.
+    async def open_call(self, owner: Owner) -> Hold:
+        """Holds a call's first slice and its closing tail.
 
         Raises:
             InvalidRequest: the model has no price, or an id is too long.
         """
-        _check_ids(session_id=session_id, call_id=call_id, tenant=tenant, key_id=key_id)
-        owner = Owner(session_id, call_id, tenant, key_id, model)
+        check_name("session_id", owner.session_id, most=MAX_ID_CHARS)
+        for field, most in _MOST.items():
+            check_name(field, getattr(owner, field), 0, most)
+        if not owner.provider:
+            owner = replace(owner, provider=self._provider)
         now_s = self._clock()
-        wanted = self._prices.hold(model, self._slice_s, now_s)
-        return await self._writer.run(partial(self._open, owner=owner, wanted=wanted, now_s=now_s))
+        self._prices.price(owner.model, now_s)
+        ask = Ask(self._books, partial(self._open, owner, now_s), owner.session_id, owner)
+        return await self._writer.run(ask)
 
     async def usage(self, session_id: str, response_id: str, model: str, usage: Usage) -> Charge:
         """Bills one response.
@@ -82,7 +115,7 @@ class CostController:
         now_s = self._clock()
         cost = self._prices.cost(usage, model, now_s)
         return await self._bill(
-            session_id, Used(RESPONSE, response_id, model, usage, 0, cost), now_s
+            session_id, Bill(RESPONSE, response_id, model, usage, 0, cost), now_s
         )
 
     async def transcription(
@@ -104,34 +137,131 @@ class CostController:
         tokens = Usage(input_audio=input_tokens, output_text=output_tokens)
         audio_ms = int(Decimal(str(seconds)) * 1_000)
         return await self._bill(
-            session_id, Used(TRANSCRIPTION, item_id, model, tokens, audio_ms, cost), now_s
+            session_id, Bill(TRANSCRIPTION, item_id, model, tokens, audio_ms, cost), now_s
         )
 
     async def close_call(self, session_id: str) -> CallCost:
         """Gives the rest of the hold back. What comes later is still billed; a
         call that was never opened can't be opened after this."""
-        _check_ids(session_id=session_id)
-        return await self._writer.run(
-            partial(self._close, session_id=session_id, now_s=self._clock())
-        )
+        _check_ids(session_id)
+        now_s = self._clock()
+        close = Ask(self._books, lambda book, _: book.close(session_id, now_s), session_id)
+        return await self._writer.run(close)
+
+    async def adjust(
+        self, session_id: str, adjustment_id: str, change_micros: int, by: str, reason: str
+    ) -> CallCost:
+        """Corrects by hand what a call has cost; once for each adjustment id.
+
+        Args:
+            change_micros: micro-dollars, negative to give some back.
+            by: who asked for it.
+
+        Raises:
+            NotFound: there is no such call.
+            InvalidRequest: it would have cost less than nothing, or a text is too long.
+        """
+        _check_ids(session_id, adjustment_id)
+        check_name("by", by)
+        check_name("reason", reason)
+        now_s = self._clock()
+        bill = Bill(ADJUSTMENT, adjustment_id, "", Usage(), 0, change_micros)
+        detail = {
+            "session_id": session_id,
+            "adjustment_id": adjustment_id,
+            "micros": change_micros,
+            "reason": reason,
+        }
+
+        def adjust(book: Book, connection: Connection) -> CallCost:
+            cost, first = book.adjust(session_id, bill, now_s)
+            if first:
+                event = AuditEvent(by, "adjust", detail)
+                note(connection, event, now_s, self._writer.epoch)
+            return cost
+
+        return await self._writer.run(Ask(self._books, adjust, session_id))
 
     async def call_cost(self, session_id: str) -> CallCost:
         """What a call has cost so far."""
         return await self._reader.run(partial(ledger.call_cost, session_id=session_id))
 
+    # ------------------------------------------------------------- limits
+
+    async def set_limit(
+        self, scope: str, window: str, micros: int | None, by: str, zone: str = ""
+    ) -> None:
+        """Sets a limit, or with None takes it away (a default one is back
+        then). It holds from the next hold on; what is held already stays.
+
+        Args:
+            scope: "global", or as "tenant:acme", "tenant:*" for each tenant.
+            window: hour, day, week, month, the same with "rolling-" before it,
+                call or call-minute.
+            micros: micro-dollars.
+            by: who asked for it, for the audit trail.
+            zone: of a calendar window; "" for the deployment's.
+
+        Raises:
+            InvalidRequest: names the argument and its bound.
+        """
+        await self._budgets.set_limit(scope, window, micros, by, self._clock(), zone)
+
+    async def set_policy(self, tenant: str, steps: dict[str, int], by: str) -> None:
+        """Sets what is done when a tenant's money runs out ("*": each tenant's
+        that has no policy of its own).
+
+        Args:
+            steps: in order, each with the percentage of the tightest limit
+                below which it is taken.
+
+        Raises:
+            InvalidRequest: names what is wrong.
+        """
+        await self._budgets.set_policy(tenant, steps, by, self._clock())
+
+    async def set_prices(self, text: str, by: str) -> str:
+        """Replaces the price table, in this process and after every restart
+        until the deployment's file has a later version.
+
+        Args:
+            text: YAML as in config/prices.yaml, with a version of its own.
+
+        Returns:
+            The version.
+
+        Raises:
+            InvalidRequest: names what is wrong in it: also when it is no later
+                than the table that counts, or lacks a model of a live call.
+        """
+        return await self._budgets.set_prices(text, by, self._clock(), self._prices.version)
+
+    async def limits(self) -> list[dict[str, Any]]:
+        """Every limit with what is posted and held in it now; one that is for
+        each of a kind once for each scope in which something is. Micro-dollars."""
+        return await self._reader.run(
+            partial(ledger_view.standings, limits=self._budgets.limits, now_s=self._clock())
+        )
+
+    async def policies(self) -> dict[str, dict[str, int]]:
+        """The policies that were set, by tenant."""
+        return await self._reader.run(self._budgets.policies)
+
     # ------------------------------------------------------------- all calls
 
     async def totals(self) -> dict[str, Any]:
         """All money, by window and by model; micro-dollars."""
-        return await self._reader.run(self._totals)
+        view = partial(ledger_view.totals, limits=self._budgets.limits, now_s=self._clock())
+        return await self._reader.run(view) | {"prices": self._prices.version}
 
     async def check(self) -> list[str]:
         """Where the ledger and the sums beside it disagree; [] is good."""
-        return await self._reader.run(ledger.faults)
+        return await self._reader.run(ledger_check.faults)
 
     async def warm_up(self) -> None:
-        """Makes the first call's bookkeeping as quick as any other's."""
-        await self._writer.rehearse(self._rehearse)
+        """Reads and proves the ledger, and makes the first call's bookkeeping as
+        quick as any other's."""
+        await self._writer.rehearse(partial(self._books.rehearse, now_s=self._clock()))
 
     async def ping(self) -> dict[str, Any]:
         """Takes over from a predecessor, if there is one; the epoch.
@@ -148,138 +278,35 @@ class CostController:
 
     # ------------------------------------------------------------- in the writer
 
-    def _open(self, connection: Connection, *, owner: Owner, wanted: int, now_s: float) -> Hold:
-        known = ledger.load(connection, owner.session_id)
-        if known is not None:
-            was = known[1]
-            if was.closed:
-                return Hold(False, "this call is over")
-            return Hold(True, held_micros=was.held_micros)
-        self._give_back_abandoned(connection, now_s)
-        budgets = self._budgets(connection, now_s)
-        free = room(budgets, ledger.held(connection), wanted, now_s)
-        if free.micros < wanted:
-            log.warning("call refused for money", window=free.window, wanted_micros=wanted)
-            text = f"the {free.window}'s budget is used up"
-            return Hold(False, text, retry_after_s=free.retry_after_s)
-        ledger.create(connection, owner, now_s)
-        account, entries = money.open_hold(wanted)
-        ledger.record(connection, owner, account, entries, self._stamp(now_s))
-        return Hold(True, held_micros=account.held_micros)
+    def _open(self, owner: Owner, now_s: float, book: Book, _: Connection) -> Hold:
+        if self._books.faults and book.scopes(owner.session_id) is None:
+            return _BROKEN
+        if book.sweep_is_due(now_s, SWEEP_EVERY_S):
+            self._sweep(book, now_s)
+        hold = book.open(owner, now_s)
+        if hold.step is Step.REFUSE:
+            if book.sweep_is_due(now_s, SWEEP_FOR_MONEY_S) and self._sweep(book, now_s):
+                hold = book.open(owner, now_s)
+            if hold.message != self._refused_for:  # once, not for each of the calls
+                log.warning("calls are refused for money", reason=hold.message)
+        self._refused_for = hold.message
+        return hold
 
-    def _rehearse(self, connection: Connection) -> None:
-        now_s = self._clock()
-        self._give_back_abandoned(connection, now_s)
-        used = Used(RESPONSE, "rehearsal", "", Usage(), 0, 0)
-        self._load_or_create(connection, "rehearsal", "", now_s)
-        ledger.add_usage(connection, "rehearsal", used, now_s)
-        room(self._budgets(connection, now_s), ledger.held(connection), 0, now_s)
-        self._close(connection, session_id="rehearsal", now_s=now_s)
+    def _sweep(self, book: Book, now_s: float) -> list[str]:
+        lost = book.expire(now_s)
+        for session_id in lost:
+            log.warning("abandoned hold given back", session_id=session_id)
+        return lost
 
-    async def _bill(self, session_id: str, used: Used, now_s: float) -> Charge:
-        _check_ids(session_id=session_id, used_id=used.used_id)
-        return await self._writer.run(
-            partial(self._post, session_id=session_id, used=used, now_s=now_s)
-        )
-
-    def _post(self, connection: Connection, *, session_id: str, used: Used, now_s: float) -> Charge:
-        owner, account = self._load_or_create(connection, session_id, used.model, now_s)
-        before = ledger.add_usage(connection, session_id, used, now_s)
-        slice_micros = 0 if account.closed else self._prices.hold(owner.model, self._slice_s, now_s)
-        if before is not None:
-            return Charge(before, account.total_micros, account.held_micros < slice_micros)
-        budgets = self._budgets(connection, now_s)  # this cost is in them already
-        held_after = ledger.held(connection) - min(account.held_micros, used.cost_micros)
-        free = room(budgets, held_after, slice_micros, now_s)
-        account, entries, wrap_up = money.post(account, used.cost_micros, slice_micros, free.micros)
-        ledger.record(connection, owner, account, entries, self._stamp(now_s))
-        return Charge(used.cost_micros, account.total_micros, wrap_up)
-
-    def _close(self, connection: Connection, *, session_id: str, now_s: float) -> CallCost:
-        owner, account = self._load_or_create(connection, session_id, "", now_s)
-        if not account.closed:
-            account, entries = money.release(account, close=True)
-            ledger.record(connection, owner, account, entries, self._stamp(now_s))
-        return ledger.call_cost(connection, session_id)
-
-    def _load_or_create(
-        self, connection: Connection, session_id: str, model: str, now_s: float
-    ) -> tuple[Owner, money.Account]:
-        """An account for whatever comes: bills are never refused because the
-        call's opening is not known."""
-        known = ledger.load(connection, session_id)
-        if known is not None:
-            return known
-        owner = Owner(session_id, model=model)
-        return owner, ledger.create(connection, owner, now_s)
-
-    def _give_back_abandoned(self, connection: Connection, now_s: float) -> None:
-        for session_id in ledger.abandoned(connection, now_s - self._hold_expiry_s):
-            known = ledger.load(connection, session_id)
-            if known is not None:
-                owner, account = known
-                account, entries = money.release(account, close=False)
-                ledger.record(connection, owner, account, entries, self._stamp(now_s))
-                log.warning("abandoned hold given back", session_id=session_id)
-
-    def _stamp(self, now_s: float) -> Stamp:
-        return Stamp(self._writer.epoch, now_s)
-
-    def _budgets(self, connection: Connection, now_s: float) -> tuple[Budget, ...]:
-        return ledger.budgets(connection, windows_at(now_s, self._zone), self._limits)
-
-    # ------------------------------------------------------------- in a reader
-
-    def _totals(self, connection: Connection) -> dict[str, Any]:
-        held = ledger.held(connection)
-        calls = connection.execute(
-            sa.select(
-                sa.func.count(),
-                sa.func.count().filter(accounts.c.closed.is_(False)),
-            ).select_from(accounts)
-        ).one()
-        models = {
-            row["model"]: {name: int(value) for name, value in row.items() if name != "model"}
-            for row in connection.execute(sa.select(model_totals)).mappings()
-        }
-        return {
-            "posted_micros": sum(model["cost_micros"] for model in models.values()),
-            "held_micros": held,
-            "windows": {
-                budget.window.name: {
-                    "posted_micros": budget.posted_micros,
-                    "held_micros": held,
-                    "limit_micros": budget.limit_micros,
-                    "ends_at_s": budget.window.end_s,
-                }
-                for budget in self._budgets(connection, self._clock())
-            },
-            "calls": int(calls[0]),
-            "open_calls": int(calls[1]),
-            "models": models,
-            "prices": self._prices.version,
-        }
+    async def _bill(self, session_id: str, bill: Bill, now_s: float) -> Charge:
+        _check_ids(session_id, bill.used_id)
+        check_name("model", bill.model, least=0)
+        if max(bill.audio_ms, *astuple(bill.tokens)) > MAX_COUNT:
+            raise InvalidRequest(f"a count is over {MAX_COUNT}", field="usage")
+        use = Ask(self._books, lambda book, _: book.use(session_id, bill, now_s), session_id)
+        return await self._writer.run(use)
 
 
-def load_prices(settings: Settings) -> PriceTable:
-    """The price table of the settings.
-
-    Raises:
-        InvalidRequest: names the file and what is wrong in it.
-    """
-    path = settings.prices_path
-    try:
-        with path.open(encoding="utf-8") as file:
-            return parse_prices(yaml.safe_load(file))
-    except (OSError, yaml.YAMLError) as error:
-        raise InvalidRequest(f"{path}: {error}", field="REALTIME_PRICES_PATH") from error
-    except InvalidRequest as error:
-        raise InvalidRequest(f"{path}: {error.message}", field=error.field) from error
-
-
-def _check_ids(**ids: str) -> None:
-    for name, value in ids.items():
-        if len(value) > MAX_ID_CHARS or (name in ("session_id", "used_id") and not value):
-            raise InvalidRequest(
-                f"{name} has {len(value)} characters: must have 1 to {MAX_ID_CHARS}", field=name
-            )
+def _check_ids(session_id: str, used_id: str = "-") -> None:
+    check_name("session_id", session_id, most=MAX_ID_CHARS)
+    check_name("used_id", used_id, most=MAX_ID_CHARS)

@@ -57,7 +57,8 @@ class Settings(BaseSettings):
     cost_limit_monthly: Dollars = Decimal("8000.0")
     budget_timezone: str = "UTC"
     prices_path: Path = _CONFIG / "prices.yaml"
-    hold_slice_s: int = Field(30, ge=5, le=3_600)
+    hold_slice_s: int = Field(30, ge=5, le=3_600, description="of a call, held before it is used")
+    hold_tail_s: int = Field(15, ge=0, le=600, description="held besides, for the call's end")
 
     # security
     rate_limit_per_minute: int = Field(60, ge=1, le=1_000_000)

@@ -7,7 +7,18 @@ import platform
 import sys
 from collections.abc import Callable
 
-from benchmarks import barge_in, door, forecast, frames, growth, heavy, link, provider, setup
+from benchmarks import (
+    barge_in,
+    door,
+    forecast,
+    frames,
+    growth,
+    heavy,
+    link,
+    money,
+    provider,
+    setup,
+)
 from benchmarks.bridges import __main__ as bridges
 from benchmarks.scaling import __main__ as scaling
 
@@ -17,6 +28,7 @@ BENCHMARKS: dict[str, Callable[[], None]] = {
     "forecast": forecast.run,
     "frames": frames.run,
     "link": link.run,
+    "money": money.run,
     "provider": provider.run,
     "setup": setup.run,
     "growth": growth.run,

@@ -30,6 +30,7 @@ from protos.reception.v1 import reception_pb2 as rv
 from reception.call.record import CallSpec
 from reception.framing import Kind, split_audio
 from reception.money.account import Hold
+from reception.money.scopes import Owner
 from reception.placement.lease import Placement
 from reception.security.admission import Admission
 
@@ -53,10 +54,10 @@ class Backends:
     async def admit(self, credential: str | None, peer: str, scope: str) -> Admission:
         return Admission(True, "t", "k")
 
-    def model(self, profile: str, to_uri: str) -> str:
-        return "m"
+    def receptionist(self, profile: str, to_uri: str) -> tuple[str, str]:
+        return "p", "m"
 
-    async def open_call(self, *call: str) -> Hold:
+    async def open_call(self, owner: Owner) -> Hold:
         return Hold(True, held_micros=1)
 
     async def close_call(self, session_id: str) -> None:

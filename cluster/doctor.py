@@ -181,7 +181,7 @@ def prices(settings: Settings) -> Finding:
     """The price table, and whether the model is in it."""
     import time  # noqa: PLC0415 - checked one by one
 
-    from actors.cost import load_prices  # noqa: PLC0415 - checked one by one
+    from actors.prices import load_prices  # noqa: PLC0415 - checked one by one
 
     try:
         load_prices(settings).price(settings.model, time.time())

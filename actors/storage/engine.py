@@ -17,7 +17,7 @@ from sqlalchemy.exc import DataError, IntegrityError, ProgrammingError, SQLAlche
 from actors.storage import schema
 from reception.errors import Fenced, InvalidRequest, ReceptionError, Unavailable
 
-HEAD = "0002"
+HEAD = "0003"
 """The newest migration; a test compares it with migrations/versions."""
 
 BUSY_TIMEOUT_MS = 10_000
@@ -151,6 +151,25 @@ def upsert(
     """
     statement = _upsert(connection.dialect.name, table, tuple(values), add)
     connection.execute(statement, values)
+
+
+def upsert_all(
+    connection: Connection,
+    table: sa.Table,
+    rows: list[dict[str, Any]],
+    *,
+    replace: tuple[str, ...] = (),
+    add: tuple[str, ...] = (),
+) -> None:
+    """Inserts rows, or updates those with their primary keys, in one statement.
+
+    Args:
+        rows: one or more, each with the same columns and a key of its own.
+        replace: columns that get the new value in a row that is there.
+        add: columns to which the value is added.
+    """
+    statement = _upsert(connection.dialect.name, table, (*replace, *add), add)
+    connection.execute(statement, rows)
 
 
 def insert_if_new(connection: Connection, table: sa.Table, values: dict[str, Any]) -> bool:

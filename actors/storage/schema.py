@@ -19,6 +19,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    false,
 )
 
 metadata = MetaData()
@@ -88,6 +89,12 @@ accounts = Table(
     Column("opened_at_s", Double, nullable=False),
     Column("active_at_s", Double, nullable=False),
     Column("entries", BigInteger, nullable=False),
+    Column("number", String(256), nullable=False, server_default=""),
+    Column("profile", String(128), nullable=False, server_default=""),
+    Column("provider", String(64), nullable=False, server_default=""),
+    Column("exempt", Boolean, nullable=False, server_default=false()),
+    Column("tail_micros", BigInteger, nullable=False, server_default="0"),
+    Column("wrapping", Boolean, nullable=False, server_default=false()),
     CheckConstraint("held_micros >= 0", name="accounts_held"),
     Index("accounts_holding", "closed", "active_at_s"),
 )
@@ -95,8 +102,38 @@ accounts = Table(
 spending = Table(
     "spending",
     metadata,
+    Column("scope", String(300), primary_key=True),
     Column("slot_s", BigInteger, primary_key=True, autoincrement=False),
     Column("micros", BigInteger, nullable=False),
+)
+
+limits = Table(
+    "limits",
+    metadata,
+    Column("scope", String(300), primary_key=True),
+    Column("period", String(16), primary_key=True),
+    Column("zone", String(64), nullable=False),
+    Column("micros", BigInteger, nullable=False),
+    Column("set_by", String(128), nullable=False),
+    Column("set_at_s", Double, nullable=False),
+)
+
+policies = Table(
+    "policies",
+    metadata,
+    Column("tenant", String(128), primary_key=True),
+    Column("steps", Text, nullable=False),
+    Column("set_by", String(128), nullable=False),
+    Column("set_at_s", Double, nullable=False),
+)
+
+price_tables = Table(
+    "price_tables",
+    metadata,
+    Column("version", String(64), primary_key=True),
+    Column("text", Text, nullable=False),
+    Column("set_by", String(128), nullable=False),
+    Column("set_at_s", Double, nullable=False),
 )
 
 model_totals = Table(

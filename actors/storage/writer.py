@@ -8,17 +8,17 @@ of the others, and every transaction begins with the check of the epoch.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import queue
 import threading
-from collections.abc import Callable
-from concurrent.futures import Future
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from sqlalchemy.engine import Connection
 
 from actors.storage.engine import Store, check_epoch, faults
-from reception.errors import Fenced, LimitReached, Unavailable
+from reception.errors import Fenced, LimitReached, ReceptionError, Unavailable
 
 T = TypeVar("T")
 
@@ -26,10 +26,27 @@ MAX_WAITING = 10_000
 MAX_BATCH = 256
 
 
+Work = Callable[[Connection], Any]
+
+
+class Around(Protocol):
+    """What goes with every transaction of a writer; called in its thread."""
+
+    def begin(self, connection: Connection, works: Sequence[Work]) -> None:
+        """Before the requests of a commit."""
+
+    def end(self, connection: Connection, epoch: int) -> None:
+        """After them, before it is durable."""
+
+    def lost(self) -> None:
+        """It came to nothing, or nobody knows whether it did."""
+
+
 @dataclass(slots=True)
 class _Request:
-    work: Callable[[Connection], Any]
-    answer: Future[Any]
+    work: Work
+    loop: asyncio.AbstractEventLoop
+    answer: asyncio.Future[Any]
     outcome: Any = None
     error: BaseException | None = None
 
@@ -43,10 +60,15 @@ class Writer:
     Args:
         store: stays open until after `close`.
         singleton: whose epoch the writes carry.
+        around: what surrounds its transactions. A request may then fail with a
+            ReceptionError and must have changed nothing; after any other
+            exception all of a commit is taken back and each request is tried in
+            one of its own.
     """
 
-    def __init__(self, store: Store, singleton: str) -> None:
+    def __init__(self, store: Store, singleton: str, around: Around | None = None) -> None:
         self._store = store
+        self._around = around
         self._singleton = singleton
         self._epoch: int | None = None
         self._fenced: Fenced | None = None
@@ -73,14 +95,15 @@ class Writer:
         """
         if self._closed:
             raise Unavailable(f"the store of {self._singleton} is closed")
-        answer: Future[T] = Future()
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[T] = loop.create_future()
         try:
-            self._requests.put_nowait(_Request(work, answer))
+            self._requests.put_nowait(_Request(work, loop, answer))
         except queue.Full:
             raise LimitReached(
                 f"{MAX_WAITING} writes of {self._singleton} wait already", retry_after_s=1.0
             ) from None
-        return await asyncio.wrap_future(answer)
+        return await answer
 
     async def rehearse(self, work: Callable[[Connection], object]) -> None:
         """Runs `work` and takes back all that it wrote: the first real one then
@@ -110,9 +133,10 @@ class Writer:
     def _serve(self) -> None:
         while (first := self._requests.get()) is not None:
             batch, last = self._more([first])
-            batch = [request for request in batch if request.answer.set_running_or_notify_cancel()]
+            batch = [request for request in batch if not request.answer.cancelled()]
             if batch:
                 self._write(batch)
+                _answer(batch)
             if last:
                 return
 
@@ -138,18 +162,22 @@ class Writer:
         except BaseException as error:  # the answer carries it
             if isinstance(error, Fenced):
                 self._fenced = error
+            if self._around is not None:
+                self._around.lost()
+                if len(batch) > 1 and not isinstance(error, Fenced | Unavailable):
+                    for request in batch:  # one of them is at fault: each for itself
+                        request.error = None
+                        self._write([request])
+                    return
             for request in batch:
-                request.answer.set_exception(error)
-            return
-        for request in batch:
-            if request.error is not None:
-                request.answer.set_exception(request.error)
-            else:
-                request.answer.set_result(request.outcome)
+                request.error = error
 
     def _commit(self, batch: list[_Request], epoch: int) -> None:
         with self._store.transaction() as connection:
             check_epoch(connection, self._singleton, epoch)
+            if self._around is not None:
+                self._surrounded(self._around, connection, batch, epoch)
+                return
             if len(batch) == 1:
                 batch[0].outcome = batch[0].work(connection)
                 return
@@ -159,3 +187,32 @@ class Writer:
                         request.outcome = request.work(connection)
                 except Exception as error:  # the answer carries it
                     request.error = error
+
+    def _surrounded(
+        self, around: Around, connection: Connection, batch: list[_Request], epoch: int
+    ) -> None:
+        around.begin(connection, [request.work for request in batch])
+        for request in batch:
+            try:
+                request.outcome = request.work(connection)
+            except ReceptionError as error:
+                request.error = error
+        around.end(connection, epoch)
+
+
+def _answer(batch: list[_Request]) -> None:
+    """All answers of a commit with one wake-up of each loop that waits."""
+    for loop in {request.loop for request in batch}:
+        answered = [request for request in batch if request.loop is loop]
+        with contextlib.suppress(RuntimeError):  # it is closed: nobody waits any more
+            loop.call_soon_threadsafe(_resolve, answered)
+
+
+def _resolve(batch: list[_Request]) -> None:
+    for request in batch:
+        if request.answer.done():
+            continue
+        if request.error is not None:
+            request.answer.set_exception(request.error)
+        else:
+            request.answer.set_result(request.outcome)

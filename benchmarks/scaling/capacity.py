@@ -18,6 +18,7 @@ from actors.health import HealthMonitor
 from actors.security import SecurityGuard
 from actors.settings import Settings
 from benchmarks.scaling.singletons import Capacity
+from reception.money.scopes import Owner
 from reception.provider.base import Usage
 
 AT_ONCE = 64
@@ -52,7 +53,7 @@ async def _measure(settings: Settings, seconds: float) -> dict[str, Capacity]:
     async def call(number: int) -> None:
         """Opened, one response and one transcription billed, closed: four messages."""
         name = f"call-{number}"
-        assert (await cost.open_call(name, name, "bench", "bench", MODEL)).admitted
+        assert (await cost.open_call(Owner(name, name, "bench", "bench", MODEL))).admitted
         await cost.usage(name, "r1", MODEL, USAGE)
         await cost.transcription(name, "i1", "gpt-4o-mini-transcribe", 4.0, 40, 20)
         await cost.close_call(name)

@@ -63,7 +63,7 @@ def simulate(
     """The bill of the same calls at every level of saving, by OpenAI's rules."""
     from random import Random
 
-    from actors.cost import load_prices
+    from actors.prices import load_prices
     from actors.settings import load_settings
     from reception.money.savings.calls import MODEL_CALL, generate
     from reception.money.savings.levels import MINI

@@ -17,6 +17,7 @@ from reception.call.profile import ProfileBook
 from reception.call.record import CallRecord, CallSpec
 from reception.errors import NodeLost, NotFound, Unavailable
 from reception.money.account import Hold
+from reception.money.scopes import Owner
 from reception.placement.balancing.balancer import NodeView
 from reception.placement.lease import Placement
 from reception.security.admission import Admission
@@ -38,13 +39,11 @@ class Backends(Protocol):
 
     async def admit(self, credential: str | None, peer: str, scope: str) -> Admission: ...
 
-    async def open_call(
-        self, session_id: str, call_id: str, tenant: str, key_id: str, model: str
-    ) -> Hold: ...
+    async def open_call(self, owner: Owner) -> Hold: ...
 
     async def close_call(self, session_id: str) -> None: ...
 
-    def model(self, profile: str, to_uri: str) -> str: ...
+    def receptionist(self, profile: str, to_uri: str) -> tuple[str, str]: ...
 
     def locate(self) -> tuple[str, str]: ...
 
@@ -115,11 +114,8 @@ class RayBackends:
         admission: Admission = await self._ask("security", "admit", credential, peer, scope)
         return admission
 
-    async def open_call(
-        self, session_id: str, call_id: str, tenant: str, key_id: str, model: str
-    ) -> Hold:
-        args = (session_id, call_id, tenant, key_id, model)
-        hold: Hold = await self._ask("cost", "open_call", *args)
+    async def open_call(self, owner: Owner) -> Hold:
+        hold: Hold = await self._ask("cost", "open_call", owner)
         return hold
 
     async def close_call(self, session_id: str) -> None:
@@ -127,11 +123,13 @@ class RayBackends:
 
     # ------------------------------------------------------------- placing
 
-    def model(self, profile: str, to_uri: str) -> str:
+    def receptionist(self, profile: str, to_uri: str) -> tuple[str, str]:
+        """The name of the profile that answers, and its model."""
         if self._profiles is None:
             raise Unavailable("this node is still starting", retry_after_s=1.0)
         book, model = self._profiles
-        return book.choose(profile, to_uri).model or model
+        chosen = book.choose(profile, to_uri)
+        return chosen.name, chosen.model or model
 
     def locate(self) -> tuple[str, str]:
         """The node that the next call is best brought to, and its front door's address."""

@@ -33,6 +33,8 @@ from reception.errors import (
     ReceptionError,
     Unavailable,
 )
+from reception.money.scopes import Owner
+from reception.placement.admission.priority import Priority, priority_of
 from reception.placement.lease import Placement
 
 log = structlog.get_logger()
@@ -196,11 +198,19 @@ class Stream:
             node_id=self._config.node_id,
             accepted_at_s=time.time(),
         )
-        model = self._backends.model(request.profile, request.to_uri)
+        profile, model = self._backends.receptionist(request.profile, request.to_uri)
+        owner = Owner(
+            session_id,
+            call_id,
+            admission.tenant,
+            admission.key_id,
+            model,
+            number=request.to_uri,
+            profile=profile,
+            exempt=priority_of(request.metadata) is Priority.EMERGENCY,
+        )
         try:
-            hold = await self._backends.open_call(
-                session_id, call_id, admission.tenant, admission.key_id, model
-            )
+            hold = await self._backends.open_call(owner)
         except asyncio.CancelledError:
             self._later(self._backends.close_call(session_id))
             raise

@@ -23,6 +23,7 @@ CALLER_TOKENS_PER_S = 10
 
 _MAX_DOLLARS = Decimal(1_000_000)
 _MS_PER_S = 1_000
+_HELD = ("hold_usd_per_minute", "hold_usd_per_answer")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,8 @@ class ModelPrice:
             0 where it is billed by tokens.
         hold_micros_per_minute: what a minute of a call costs at most, nearly:
             the rate at which money is held before it is spent.
+        hold_micros_per_answer: what one answer costs at most; a call's slice
+            covers two. 0 where that is not known.
         simulated: nobody charges this; the price only shows what it would be.
         source: where the price was read.
     """
@@ -54,6 +57,7 @@ class ModelPrice:
     image: TokenPrice = TokenPrice()
     pico_per_ms: int = 0
     hold_micros_per_minute: int = 0
+    hold_micros_per_answer: int = 0
     simulated: bool = False
     source: str = ""
 
@@ -174,7 +178,7 @@ def _versions(found: Any, where: str) -> tuple[ModelPrice, ...]:
 def _model(found: Any, where: str) -> ModelPrice:
     entry = _mapping(found, where)
     kinds = ("text", "audio", "image")
-    known = {"valid_from", "source", "simulated", "hold_usd_per_minute", "usd_per_second", *kinds}
+    known = {"valid_from", "source", "simulated", "usd_per_second", *_HELD, *kinds}
     _no_others(entry, known, where)
     per_second = "usd_per_second" in entry
     if per_second == any(kind in entry for kind in kinds):
@@ -185,14 +189,14 @@ def _model(found: Any, where: str) -> ModelPrice:
     simulated = entry.get("simulated", False)
     if not isinstance(simulated, bool):
         raise InvalidRequest(f"{where}.simulated must be true or false", field=f"{where}.simulated")
+    held = [_dollars(entry.get(name, 0), 6, f"{where}.{name}") for name in _HELD]
     return ModelPrice(
         valid_from_s=_day(entry.get("valid_from"), f"{where}.valid_from"),
         pico_per_ms=_dollars(entry["usd_per_second"], 9, f"{where}.usd_per_second")
         if per_second
         else 0,
-        hold_micros_per_minute=_dollars(
-            entry.get("hold_usd_per_minute", 0), 6, f"{where}.hold_usd_per_minute"
-        ),
+        hold_micros_per_minute=held[0],
+        hold_micros_per_answer=held[1],
         simulated=simulated,
         source=str(entry.get("source", "")),
         **tokens,

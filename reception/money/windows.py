@@ -1,20 +1,68 @@
-"""Calendar windows of a budget: what was spent in each, and what is left.
+"""Windows of a limit: which time's spending counts at a moment.
 
-A window is the calendar hour, day, week (from Monday) or month of a time zone.
+A period (calendar, rolling, of a call) is the rule, a window the time that it
+gives at a moment.
+
 Spending is kept in slots of 15 minutes of UNIX time: every zone's offset since
-1972 is a multiple of that, so each window is a whole number of slots.
+1972 is a multiple of that, so each calendar window is a whole number of slots.
+A rolling window counts the whole slot that its beginning lies in, so it never
+counts less than was spent.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta, tzinfo
-from zoneinfo import ZoneInfo
+from functools import lru_cache
+from typing import Final
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from reception.errors import InvalidRequest
 
 WINDOWS = ("hour", "day", "week", "month")
 SLOT_S = 900
 
-_RETRY_WHEN_HELD_S = 5.0
+_HOUR_S = 3_600
+_ROLLING_S: Final = {
+    "hour": _HOUR_S,
+    "day": 24 * _HOUR_S,
+    "week": 7 * 24 * _HOUR_S,
+    "month": 30 * 24 * _HOUR_S,
+}
+LONGEST_S = 31 * 24 * _HOUR_S + _HOUR_S
+"""No window is longer: a month of 31 days in which the clocks go back."""
+
+
+@dataclass(frozen=True, slots=True)
+class Calendar:
+    """The hour, day, week (from Monday) or month that it is in a time zone."""
+
+    name: str
+    zone: str = "UTC"
+
+
+@dataclass(frozen=True, slots=True)
+class Rolling:
+    """The last hour, 24 hours, 7 or 30 days: "rolling-hour" and so on."""
+
+    name: str
+
+    @property
+    def length_s(self) -> int:
+        return _ROLLING_S[self.name.removeprefix("rolling-")]
+
+
+@dataclass(frozen=True, slots=True)
+class OfCall:
+    """Not a time but each call: "call" for all of it, "call-minute" for each
+    minute that it has begun to last."""
+
+    name: str
+
+
+Period = Calendar | Rolling | OfCall
+
+NAMES = (*WINDOWS, *(f"rolling-{name}" for name in WINDOWS), "call", "call-minute")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,22 +84,47 @@ class Budget:
 
 
 @dataclass(frozen=True, slots=True)
-class Room:
-    """What the tightest window still has for new holds (micro-dollars).
+class Span:
+    """Spending from `start_s` on counts; at `until_s` there is another span.
+    UNIX seconds, `start_s` is a slot's."""
 
-    `retry_after_s` says when it is worth asking again if that is too little:
-    at the window's end if what is spent fills it, else soon, because what is
-    held for other calls may be given back.
+    start_s: int
+    until_s: float
+
+
+def parse_period(name: str, zone: str = "UTC") -> Period:
+    """A period by its name (one of NAMES).
+
+    Raises:
+        InvalidRequest: there is no such window or no such time zone.
     """
+    if name not in NAMES:
+        raise InvalidRequest(
+            f"window is {name[:40]!r}: must be one of {', '.join(NAMES)}", field="window"
+        )
+    if name.startswith("rolling-"):
+        return Rolling(name)
+    if name not in WINDOWS:
+        return OfCall(name)
+    zone_of(zone)
+    return Calendar(name, zone)
 
-    micros: int
-    window: str
-    retry_after_s: float
 
-
+@lru_cache(maxsize=64)
 def zone_of(name: str) -> tzinfo:
-    """The time zone; "UTC" needs no time zone database."""
-    return UTC if name == "UTC" else ZoneInfo(name)
+    """The time zone; "UTC" needs no time zone database.
+
+    Raises:
+        InvalidRequest: there is no such zone.
+    """
+    if name == "UTC":
+        return UTC
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise InvalidRequest(
+            f"zone is {name[:40]!r}: must be a time zone's name, as in Europe/Berlin", field="zone"
+        ) from None
 
 
 def slot_of(at_s: float) -> int:
@@ -59,47 +132,34 @@ def slot_of(at_s: float) -> int:
     return int(at_s // SLOT_S) * SLOT_S
 
 
+def span_at(period: Calendar | Rolling, now_s: float) -> Span:
+    """What counts in a period's window of `now_s`."""
+    if isinstance(period, Rolling):
+        start_s = slot_of(now_s - period.length_s)
+        return Span(start_s, float(start_s + SLOT_S + period.length_s))
+    window = _window(period.name, now_s, zone_of(period.zone))
+    return Span(int(window.start_s), window.end_s)
+
+
 def windows_at(now_s: float, zone: tzinfo) -> tuple[Window, ...]:
-    """The windows that hold `now_s`, in the order of WINDOWS.
+    """The calendar windows that hold `now_s`, in the order of WINDOWS."""
+    return tuple(_window(name, now_s, zone) for name in WINDOWS)
 
-    The hour is the elapsed one, so that a day's end of summer time has 25.
-    """
+
+def _window(name: str, now_s: float, zone: tzinfo) -> Window:
+    """The hour is the elapsed one, so that a day's end of summer time has 25."""
     now = datetime.fromtimestamp(now_s, zone)
-    hour_s = float(slot_of(now_s) - now.minute // 15 * SLOT_S)
-    today = now.date()
-    monday = today - timedelta(days=today.weekday())
-    first = today.replace(day=1)
-    next_first = (first + timedelta(days=31)).replace(day=1)
-    spans = {
-        "day": (today, today + timedelta(days=1)),
-        "week": (monday, monday + timedelta(days=7)),
-        "month": (first, next_first),
-    }
-    calendar = (
-        Window(
-            name,
-            datetime.combine(start, time(), zone).timestamp(),
-            datetime.combine(end, time(), zone).timestamp(),
-        )
-        for name, (start, end) in spans.items()
-    )
-    return (Window("hour", hour_s, hour_s + 3_600), *calendar)
-
-
-def room(budgets: tuple[Budget, ...], held_micros: int, want_micros: int, now_s: float) -> Room:
-    """What may still be held. All that is held counts in every window, because
-    it may be spent at any time from now on.
-
-    Args:
-        held_micros: the sum of all holds.
-        want_micros: what somebody wants to hold; only for `retry_after_s`.
-    """
-    tightest = min(budgets, key=lambda budget: budget.limit_micros - budget.posted_micros)
-    micros = tightest.limit_micros - tightest.posted_micros - held_micros
-    waits = [
-        budget.window.end_s - now_s
-        for budget in budgets
-        if budget.limit_micros - budget.posted_micros < want_micros
-    ]
-    soon_s = _RETRY_WHEN_HELD_S if micros < want_micros else 0.0
-    return Room(max(0, micros), tightest.window.name, max(waits, default=soon_s))
+    if name == "hour":
+        start_s = float(slot_of(now_s) - now.minute // 15 * SLOT_S)
+        return Window(name, start_s, start_s + _HOUR_S)
+    first = now.date()
+    if name == "day":
+        last = first + timedelta(days=1)
+    elif name == "week":
+        first -= timedelta(days=first.weekday())
+        last = first + timedelta(days=7)
+    else:
+        first = first.replace(day=1)
+        last = (first + timedelta(days=31)).replace(day=1)
+    start, end = (datetime.combine(day, time(), zone).timestamp() for day in (first, last))
+    return Window(name, start, end)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import pickle
 import random
+import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -19,11 +21,14 @@ from actors.settings import Settings
 from actors.storage import schema
 from reception.errors import Fenced, InvalidRequest
 from reception.money.account import CallCost
+from reception.money.policy import Step
+from reception.money.scopes import Owner
 from reception.provider.base import Usage
 
 MODEL = "gpt-realtime-2.1-mini"
 NOON_S = datetime(2026, 11, 24, 12, 0, tzinfo=UTC).timestamp()
-SLICE = 40_000  # 30 s at 0.08 dollars a minute
+SLICE, TAIL = 40_000, 20_000  # 30 and 15 s at 0.08 dollars a minute
+HELD = SLICE + TAIL
 TURN = Usage(input_text=1_000, input_audio=50, output_text=20, output_audio=100)
 TURN_COST = 600 + 500 + 48 + 2_000
 
@@ -68,9 +73,13 @@ def cost(make: Callable[..., CostController]) -> CostController:
     return make()
 
 
-async def start(cost: CostController, session: str = "s1") -> None:
-    hold = await cost.open_call(session, f"call-{session}", "acme", "key", MODEL)
-    assert hold.admitted
+def owner(session: str, **named: Any) -> Owner:
+    return Owner(session, f"call-{session}", "acme", "key", named.pop("model", MODEL), **named)
+
+
+async def start(cost: CostController, session: str = "s1", **named: Any) -> None:
+    hold = await cost.open_call(owner(session, **named))
+    assert hold.admitted, hold
 
 
 def ledger_of(cost: CostController, session: str) -> list[tuple[str, int]]:
@@ -85,8 +94,8 @@ def ledger_of(cost: CostController, session: str) -> list[tuple[str, int]]:
 
 
 async def test_a_call_from_hold_to_settlement(cost: CostController) -> None:
-    hold = await cost.open_call("s1", "c1", "acme", "key", MODEL)
-    assert (hold.admitted, hold.message, hold.held_micros) == (True, "", SLICE)
+    hold = await cost.open_call(owner("s1"))
+    assert (hold.admitted, hold.message, hold.held_micros) == (True, "", HELD)
     charge = await cost.usage("s1", "r1", MODEL, TURN)
     assert (charge.cost_micros, charge.call_total_micros, charge.wrap_up) == (
         TURN_COST, TURN_COST, False,
@@ -99,8 +108,16 @@ async def test_a_call_from_hold_to_settlement(cost: CostController) -> None:
         output_audio=100,
     )  # fmt: skip
     assert ledger_of(cost, "s1") == [
-        ("hold", SLICE), ("settle", TURN_COST), ("extend", TURN_COST), ("settle", 200),
-        ("extend", 200), ("release", SLICE),
+        ("hold", HELD), ("settle", TURN_COST), ("settle", 200), ("release", HELD - TURN_COST - 200),
+    ]  # fmt: skip
+
+
+async def test_a_hold_is_filled_again_at_half(cost: CostController) -> None:
+    await start(cost)
+    for number in range(3):
+        await cost.usage("s1", f"r{number}", MODEL, Usage(output_audio=400))
+    assert ledger_of(cost, "s1") == [
+        ("hold", HELD), ("settle", 8_000), ("settle", 8_000), ("settle", 8_000), ("extend", 24_000),
     ]  # fmt: skip
 
 
@@ -113,7 +130,7 @@ async def test_warming_up_moves_no_money(cost: CostController) -> None:
 
 async def test_everything_sent_twice_counts_once(cost: CostController) -> None:
     for _ in range(2):
-        assert (await cost.open_call("s1", "c1", "acme", "key", MODEL)).held_micros == SLICE
+        assert (await cost.open_call(owner("s1"))).held_micros == HELD
     charges = [await cost.usage("s1", "r1", MODEL, TURN) for _ in range(2)]
     assert charges[0] == charges[1]
     spoken = [await cost.transcription("s1", "r1", "whisper-1", 1.0, 0, 0) for _ in range(2)]
@@ -139,13 +156,13 @@ async def test_usage_after_the_end_is_billed(cost: CostController) -> None:
 async def test_usage_before_the_opening_is_billed(cost: CostController) -> None:
     charge = await cost.usage("s1", "r1", MODEL, TURN)
     assert charge.call_total_micros == TURN_COST
-    assert (await cost.open_call("s1", "c1", "acme", "key", MODEL)).admitted
+    assert (await cost.open_call(owner("s1"))).admitted
     assert (await cost.close_call("s1")).total_micros == TURN_COST
 
 
 async def test_a_call_given_up_before_its_opening_came_holds_nothing(cost: CostController) -> None:
     assert await cost.close_call("s1") == CallCost(closed=True)
-    late = await cost.open_call("s1", "c1", "acme", "key", MODEL)
+    late = await cost.open_call(owner("s1"))
     assert (late.admitted, late.message) == (False, "this call is over")
     assert (await cost.usage("s1", "r1", MODEL, TURN)).call_total_micros == TURN_COST
 
@@ -156,7 +173,7 @@ async def test_an_unknown_call_costs_nothing(cost: CostController) -> None:
 
 async def test_an_unknown_model_is_refused_everywhere(cost: CostController) -> None:
     for asking in (
-        cost.open_call("s1", "c1", "acme", "key", "gpt-9"),
+        cost.open_call(owner("s1", model="gpt-9")),
         cost.usage("s1", "r1", "gpt-9", TURN),
         cost.transcription("s1", "i1", "gpt-9", 1.0, 0, 0),
     ):
@@ -165,22 +182,71 @@ async def test_an_unknown_model_is_refused_everywhere(cost: CostController) -> N
     assert (await cost.totals())["calls"] == 0
 
 
-async def test_ids_have_bounds(cost: CostController) -> None:
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("session_id", ""), ("session_id", "s" * 257), ("call_id", "c" * 257),
+        ("tenant", "t" * 129), ("key_id", "k" * 33), ("number", "tel:\x00"),
+        ("number", "tel:\ud800"), ("profile", "p" * 129), ("provider", "p" * 65),
+    ],
+)  # fmt: skip
+async def test_what_describes_a_call_has_bounds(
+    cost: CostController, field: str, value: str
+) -> None:
+    changed: dict[str, Any] = {field: value}
     with pytest.raises(InvalidRequest) as caught:
-        await cost.open_call("s" * 257, "c1", "acme", "key", MODEL)
-    assert caught.value.field == "session_id"
+        await cost.open_call(replace(owner("s1"), **changed))
+    assert caught.value.field == field
+
+
+async def test_bills_have_bounds(cost: CostController) -> None:
     with pytest.raises(InvalidRequest, match="used_id"):
         await cost.usage("s1", "", MODEL, TURN)
+    with pytest.raises(InvalidRequest, match="count"):
+        await cost.usage("s1", "r1", MODEL, Usage(output_text=10**12 + 1))
+    with pytest.raises(InvalidRequest, match="count"):
+        await cost.transcription("s1", "i1", "whisper-1", 1e10, 0, 0)
+
+
+async def test_a_commit_has_as_many_statements_for_fifty_holds_as_for_one(
+    cost: CostController,
+) -> None:
+    await start(cost, "first")
+    reached, opened = threading.Event(), threading.Event()
+    statements: list[str] = []
+
+    def gate(_: object) -> None:
+        reached.set()
+        assert opened.wait(30)
+
+    async def held_together(names: list[str]) -> int:
+        reached.clear()
+        opened.clear()
+        gated = asyncio.ensure_future(cost._writer.run(gate))
+        await asyncio.to_thread(reached.wait, 30)
+        waiting = [asyncio.ensure_future(cost.open_call(owner(name))) for name in names]
+        await asyncio.sleep(0)
+        statements.clear()
+        opened.set()
+        await asyncio.gather(gated, *waiting)
+        return len(statements)
+
+    sa.event.listen(
+        cost._store.engine, "before_cursor_execute", lambda *args: statements.append(args[2])
+    )
+    one = await held_together(["s1"])
+    fifty = await held_together([f"t{number}" for number in range(50)])
+    assert fifty == one == 5, statements  # epoch, revision, accounts; accounts, ledger
 
 
 # ------------------------------------------------------------------ limits
 
 
 async def test_calls_are_admitted_up_to_the_limit(make: Callable[..., CostController]) -> None:
-    cost = make(cost_limit_hourly=Decimal("0.1"))
+    cost = make(cost_limit_hourly=Decimal("0.13"))
     await start(cost, "s1")
     await start(cost, "s2")
-    refused = await cost.open_call("s3", "c3", "acme", "key", MODEL)
+    refused = await cost.open_call(owner("s3"))
     assert (refused.admitted, refused.held_micros, refused.retry_after_s) == (False, 0, 5.0)
     assert "hour" in refused.message
     await cost.close_call("s1")
@@ -188,33 +254,34 @@ async def test_calls_are_admitted_up_to_the_limit(make: Callable[..., CostContro
 
 
 async def test_exactly_the_limit_is_enough(make: Callable[..., CostController]) -> None:
-    cost = make(cost_limit_daily=Decimal("0.08"))
+    cost = make(cost_limit_daily=Decimal("0.12"))
     await start(cost, "s1")
     await start(cost, "s2")
-    assert not (await cost.open_call("s3", "c3", "acme", "key", MODEL)).admitted
+    assert not (await cost.open_call(owner("s3"))).admitted
 
 
 async def test_many_at_once_never_pass_the_limit(make: Callable[..., CostController]) -> None:
-    cost = make(cost_limit_hourly=Decimal("0.4"))
-    holds = await asyncio.gather(
-        *(cost.open_call(f"s{n}", f"c{n}", "acme", "key", MODEL) for n in range(40))
-    )
+    cost = make(cost_limit_hourly=Decimal("0.6"))
+    holds = await asyncio.gather(*(cost.open_call(owner(f"s{n}")) for n in range(40)))
     assert sum(hold.admitted for hold in holds) == 10
-    assert (await cost.totals())["held_micros"] == 400_000
+    assert (await cost.totals())["held_micros"] == 10 * HELD
 
 
 async def test_a_call_wraps_up_when_nothing_more_can_be_held(
     make: Callable[..., CostController],
 ) -> None:
-    cost = make(cost_limit_weekly=Decimal("0.041"))
+    cost = make(cost_limit_weekly=Decimal("0.07"))
     await start(cost)
-    first = await cost.usage("s1", "r1", MODEL, Usage(output_audio=50))
-    assert (first.cost_micros, first.wrap_up) == (1_000, False)
-    second = await cost.usage("s1", "r2", MODEL, Usage(output_audio=1))
-    assert second.wrap_up
-    assert await cost.usage("s1", "r2", MODEL, Usage(output_audio=1)) == second
+    first = await cost.usage("s1", "r1", MODEL, Usage(output_audio=500))
+    assert (first.cost_micros, first.wrap_up) == (10_000, False)
+    second = await cost.usage("s1", "r2", MODEL, Usage(output_audio=501))
+    assert (second.wrap_up, second.step) == (True, Step.WRAP_UP)
+    assert await cost.usage("s1", "r2", MODEL, Usage(output_audio=501)) == second
+    goodbye = await cost.usage("s1", "r3", MODEL, Usage(output_audio=1_500))  # the tail is for it
+    assert (goodbye.cost_micros, goodbye.wrap_up) == (30_000, True)
+    assert ledger_of(cost, "s1")[-1] == ("settle", 30_000)
     await cost.close_call("s1")
-    refused = await cost.open_call("s2", "c2", "acme", "key", MODEL)
+    refused = await cost.open_call(owner("s2"))
     assert not refused.admitted
     assert "week" in refused.message
     assert refused.retry_after_s == 5.5 * 86_400
@@ -223,11 +290,11 @@ async def test_a_call_wraps_up_when_nothing_more_can_be_held(
 async def test_a_window_that_ends_frees_its_budget(
     make: Callable[..., CostController], clock: Clock
 ) -> None:
-    cost = make(cost_limit_hourly=Decimal("0.05"))
+    cost = make(cost_limit_hourly=Decimal("0.07"))
     await start(cost, "s1")
     await cost.usage("s1", "r1", MODEL, Usage(output_audio=1_500))
     await cost.close_call("s1")
-    refused = await cost.open_call("s2", "c2", "acme", "key", MODEL)
+    refused = await cost.open_call(owner("s2"))
     assert (refused.admitted, refused.retry_after_s) == (False, 3_600.0)
     clock.now_s += refused.retry_after_s
     await start(cost, "s2")
@@ -236,13 +303,13 @@ async def test_a_window_that_ends_frees_its_budget(
 async def test_a_hold_is_given_back_when_its_call_vanished(
     make: Callable[..., CostController], clock: Clock
 ) -> None:
-    cost = make(cost_limit_hourly=Decimal("0.05"), max_call_s=600)
+    cost = make(cost_limit_hourly=Decimal("0.07"), max_call_s=600)
     await start(cost, "s1")
     clock.now_s += 600 + HOLD_MARGIN_S
-    assert not (await cost.open_call("s2", "c2", "acme", "key", MODEL)).admitted
+    assert not (await cost.open_call(owner("s2"))).admitted
     clock.now_s += 1
     await start(cost, "s2")
-    assert ledger_of(cost, "s1")[-1] == ("release", SLICE)
+    assert ledger_of(cost, "s1")[-1] == ("release", HELD)
     assert (await cost.usage("s1", "r1", MODEL, TURN)).wrap_up
 
 
@@ -254,10 +321,10 @@ async def test_totals(cost: CostController) -> None:
     await cost.close_call("s1")
     totals = await cost.totals()
     assert (totals["calls"], totals["open_calls"]) == (2, 1)
-    assert (totals["posted_micros"], totals["held_micros"]) == (TURN_COST + 100, SLICE)
+    assert (totals["posted_micros"], totals["held_micros"]) == (TURN_COST + 100, HELD)
     assert totals["windows"]["month"] == {
         "posted_micros": TURN_COST + 100,
-        "held_micros": SLICE,
+        "held_micros": HELD,
         "limit_micros": 8_000_000_000,
         "ends_at_s": datetime(2026, 12, 1, tzinfo=UTC).timestamp(),
     }
@@ -297,29 +364,43 @@ async def test_who_only_looks_replaces_nobody(make: Callable[..., CostController
 async def test_a_random_history_is_conserved(
     make: Callable[..., CostController], clock: Clock
 ) -> None:
-    """Many calls at once with retries, restarts and a tight limit."""
+    """Many calls at once with retries, restarts, zombies, odd clocks, limits that
+    change and corrections."""
     dice = random.Random(7)
-    cost = make(cost_limit_hourly=Decimal("0.3"), max_call_s=600)
+    named: dict[str, Any] = {"cost_limit_hourly": Decimal("0.3"), "max_call_s": 600}
+    cost = zombie = make(**named)
     bills: dict[tuple[str, str], int] = {}
-    totals: dict[str, int] = {}
     for step in range(150):
         session = f"s{dice.randrange(12)}"
-        clock.now_s += dice.choice((0, 1, 60, 1_000))
-        match dice.randrange(10):
+        clock.now_s += dice.choice((0, 1, 60, 1_000, -500))
+        match dice.randrange(12):
             case 0 | 1 | 2:
-                await cost.open_call(session, "c", "acme", "key", MODEL)
+                await cost.open_call(owner(session))
             case 3:
                 await cost.close_call(session)
-            case 4 if step % 3 == 0:
-                cost = make(cost_limit_hourly=Decimal("0.3"), max_call_s=600)
+            case 4 if step % 2 == 0:
+                zombie, cost = cost, make(**named)
+            case 5 if zombie is not cost and (await cost.ping())["epoch"]:
+                with pytest.raises(Fenced):
+                    await zombie.usage(session, "zombie", MODEL, TURN)
+            case 6:
+                await cost.set_limit("tenant:*", "rolling-hour", dice.randrange(300_000), "test")
+            case 7 if (await cost.call_cost(session)).total_micros:
+                change = dice.randrange(-20, 20)
+                bills.setdefault((session, f"adjust{step % 5}"), change)
+                change = bills[session, f"adjust{step % 5}"]
+                if (await cost.call_cost(session)).total_micros + change < 0:
+                    continue
+                await cost.adjust(session, f"a{step % 5}", change, "test", "why not")
             case _:
                 response = f"r{dice.randrange(8)}"
                 used = Usage(output_audio=dice.randrange(2_000))
                 charge = await cost.usage(session, response, MODEL, used)
-                new = bills.setdefault((session, response), charge.cost_micros)
-                assert charge.cost_micros == new
-                totals[session] = sum(c for (s, _), c in bills.items() if s == session)
-                assert charge.call_total_micros == totals[session]
+                assert charge.cost_micros == bills.setdefault(
+                    (session, response), charge.cost_micros
+                )
+                total = sum(micros for (of, _), micros in bills.items() if of == session)
+                assert charge.call_total_micros == total
         assert await cost.check() == []
     assert (await cost.totals())["posted_micros"] == sum(bills.values())
 

@@ -28,11 +28,12 @@ COST_CHILD = """
 import asyncio, sys
 from actors.cost import CostController
 from actors.settings import Settings
+from reception.money.scopes import Owner
 from reception.provider.base import Usage
 
 async def main(url, first):
     cost = CostController(Settings(database_url=url))
-    await cost.open_call("s1", "c1", "t", "k", "gpt-realtime-2.1-mini")
+    await cost.open_call(Owner("s1", "c1", "t", "k", "gpt-realtime-2.1-mini"))
     print("ready", flush=True)
     async def post(number):
         used = Usage(output_audio=number + 1)

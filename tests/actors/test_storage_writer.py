@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -13,7 +13,7 @@ from sqlalchemy.engine import Connection
 
 from actors.storage import schema, writer
 from actors.storage.engine import Store
-from actors.storage.writer import Writer
+from actors.storage.writer import Work, Writer
 from reception.errors import Fenced, InvalidRequest, LimitReached, ReceptionError, Unavailable
 
 
@@ -28,7 +28,9 @@ def put(slot: int, micros: int = 1) -> Callable[[Connection], int]:
     """Work that writes one row and answers with its number."""
 
     def work(connection: Connection) -> int:
-        connection.execute(sa.insert(schema.spending).values(slot_s=slot, micros=micros))
+        connection.execute(
+            sa.insert(schema.spending).values(scope="global", slot_s=slot, micros=micros)
+        )
         return slot
 
     return work
@@ -211,3 +213,104 @@ async def test_a_rehearsal_leaves_nothing_behind(store: Store, writing: Writer) 
     assert slots(store) == []
     assert await writing.run(put(7)) == 7
     assert slots(store) == [7]
+
+
+class Ledger:
+    """Counts in memory, writes at the end of a commit."""
+
+    def __init__(self) -> None:
+        self.count, self.lost_times, self.fails = 0, 0, False
+        self.sizes: list[int] = []
+
+    def begin(self, connection: Connection, works: Sequence[Work]) -> None:
+        if self.count == 0:
+            highest = sa.select(sa.func.coalesce(sa.func.max(schema.spending.c.slot_s), 0))
+            self.count = connection.execute(highest).scalar_one()
+        self.sizes.append(len(works))
+
+    def add(self, _connection: Connection) -> int:
+        self.count += 1
+        return self.count
+
+    def refuse(self, _connection: Connection) -> None:
+        raise InvalidRequest("no", field="x")
+
+    def end(self, connection: Connection, epoch: int) -> None:
+        if self.fails:
+            raise Unavailable("the disk is full")
+        put(self.count, epoch)(connection)
+
+    def lost(self) -> None:
+        self.count, self.lost_times = 0, self.lost_times + 1
+
+
+async def test_what_surrounds_a_commit_writes_once_for_all(store: Store) -> None:
+    ledger = Ledger()
+    writing = Writer(store, "cost", ledger)
+    gate = Gate()
+    first = asyncio.ensure_future(writing.run(gate))
+    await asyncio.to_thread(gate.reached.wait, 30)
+    works: list[Work] = [ledger.add, ledger.refuse, ledger.add]
+    waiting = [asyncio.ensure_future(writing.run(work)) for work in works]
+    await asyncio.sleep(0)
+    gate.open.set()
+    await first
+    one, refused, two = await asyncio.gather(*waiting, return_exceptions=True)
+    assert (one, two) == (1, 2)
+    assert isinstance(refused, InvalidRequest)
+    assert ledger.sizes == [1, 3]
+    assert slots(store) == [0, 2]
+    writing.close()
+
+
+async def test_what_was_not_written_is_not_remembered(store: Store) -> None:
+    ledger = Ledger()
+    writing = Writer(store, "cost", ledger)
+    assert await writing.run(ledger.add) == 1
+    ledger.fails = True
+    with pytest.raises(Unavailable, match="full"):
+        await writing.run(ledger.add)
+    ledger.fails = False
+    assert ledger.lost_times == 1
+    assert await writing.run(ledger.add) == 2
+    assert slots(store) == [1, 2]
+    writing.close()
+
+
+async def test_a_mistake_in_one_request_is_that_ones_alone(store: Store) -> None:
+    ledger = Ledger()
+    writing = Writer(store, "cost", ledger)
+
+    def wrong(connection: Connection) -> None:
+        ledger.add(connection)
+        raise KeyError("half done")
+
+    gate = Gate()
+    first = asyncio.ensure_future(writing.run(gate))
+    await asyncio.to_thread(gate.reached.wait, 30)
+    works: list[Work] = [ledger.add, wrong, ledger.add]
+    waiting = [asyncio.ensure_future(writing.run(work)) for work in works]
+    await asyncio.sleep(0)
+    gate.open.set()
+    await first
+    one, failed, two = await asyncio.gather(*waiting, return_exceptions=True)
+    assert (one, two) == (1, 2)
+    assert isinstance(failed, KeyError)
+    assert ledger.sizes == [1, 3, 1, 1, 1]
+    assert slots(store) == [0, 1, 2]
+    writing.close()
+
+
+def test_an_answer_to_a_loop_that_is_gone_hurts_nobody(store: Store) -> None:
+    gate = Gate()
+    writing = Writer(store, "cost")
+
+    async def ask_and_leave() -> None:
+        waiting = asyncio.ensure_future(writing.run(gate))
+        await asyncio.to_thread(gate.reached.wait, 30)
+        waiting.cancel()
+
+    asyncio.run(ask_and_leave())
+    gate.open.set()
+    assert asyncio.run(writing.run(put(1))) == 1
+    writing.close()

@@ -18,6 +18,7 @@ from reception.call.record import CallRecord, CallSpec
 from reception.errors import CallIdInUse, NotFound
 from reception.media.leg import LegConfig
 from reception.money.account import Hold
+from reception.money.scopes import Owner
 from reception.placement.balancing.balancer import NodeView
 from reception.placement.lease import Placement
 from reception.provider.base import DialPlan
@@ -45,6 +46,7 @@ class FakeBackends:
         self.here: list[bool] = []
         self.left: list[str] = []
         self.opened: list[str] = []
+        self.owners: list[Owner] = []
         self.closed: list[str] = []
         self.abandoned: list[str] = []
         self.credentials: list[str | None] = []
@@ -83,19 +85,17 @@ class FakeBackends:
         self.credentials.append(credential)
         return self.admission
 
-    async def open_call(
-        self, session_id: str, call_id: str, tenant: str, key_id: str, model: str
-    ) -> Hold:
-        del call_id, tenant, key_id, model
-        self.opened.append(session_id)
+    async def open_call(self, owner: Owner) -> Hold:
+        self.opened.append(owner.session_id)
+        self.owners.append(owner)
         return self.hold
 
     async def close_call(self, session_id: str) -> None:
         self.closed.append(session_id)
 
-    def model(self, profile: str, to_uri: str) -> str:
+    def receptionist(self, profile: str, to_uri: str) -> tuple[str, str]:
         del profile, to_uri
-        return "m"
+        return "p", "m"
 
     async def lease(self, spec: CallSpec, *, here: bool) -> Placement:
         self.here.append(here)

@@ -20,6 +20,7 @@ from protos.reception.v1 import reception_pb2 as rv
 from protos.reception.v1 import reception_pb2_grpc as rpc
 from reception.errors import InvalidRequest, LimitReached, Unavailable
 from reception.money.account import Hold
+from reception.money.scopes import Owner
 from reception.security.admission import Admission
 from tests.fakes.backends import FakeBackends, worker_at
 from tests.fakes.provider import FakeProvider, speak
@@ -370,6 +371,27 @@ async def test_a_key_that_is_refused(
     house.backends.admission = admission
     assert (await failure(await house.converse(start())))[0] is code
     assert house.backends.opened == []
+
+
+@pytest.mark.parametrize(("priority", "exempt"), [("normal", False), ("emergency", True)])
+async def test_money_is_held_for_the_call_as_it_is(
+    house: House, priority: str, exempt: bool
+) -> None:
+    stream = await house.converse(
+        start(call_id="c1", to="tel:+4930", metadata={"priority": priority})
+    )
+    accepted = await until(stream, "accepted")
+    assert house.backends.owners == [
+        Owner(accepted.session_id, "c1", "t", "k", "m", "tel:+4930", "p", exempt=exempt)
+    ]
+    await stream.write(caller(end=rv.CallEnd(reason="normal_clearing")))
+
+
+async def test_an_unknown_priority_is_refused_before_money_is_held(house: House) -> None:
+    stream = await house.converse(start(metadata={"priority": "royal"}))
+    code, _, details = await failure(stream)
+    assert (code, field_of(details)) == (grpc.StatusCode.INVALID_ARGUMENT, "start.metadata")
+    assert house.backends.owners == []
 
 
 async def test_a_rate_limit_says_when_to_try_again(house: House) -> None:

@@ -1,4 +1,4 @@
-"""Budget windows: calendar bounds and what is left in them."""
+"""Windows of limits: what counts at a moment, in every zone and on every odd day."""
 
 from __future__ import annotations
 
@@ -9,27 +9,34 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from reception.errors import InvalidRequest
 from reception.money.windows import (
+    LONGEST_S,
+    NAMES,
     SLOT_S,
     WINDOWS,
-    Budget,
-    Window,
-    room,
+    Calendar,
+    OfCall,
+    Rolling,
+    parse_period,
     slot_of,
+    span_at,
     windows_at,
-    zone_of,
 )
 
 BERLIN = ZoneInfo("Europe/Berlin")
 KATHMANDU = ZoneInfo("Asia/Kathmandu")
+HOUR_S, DAY_S = 3_600, 86_400
 
 
 def at(*when: int, zone: ZoneInfo = BERLIN) -> float:
-    return datetime(*when, tzinfo=zone).timestamp()  # type: ignore[arg-type, misc]
+    year, month, day, hour, minute, second = (*when, 0, 0, 0)[:6]
+    return datetime(year, month, day, hour, minute, second, tzinfo=zone).timestamp()
 
 
-def spans(now_s: float, zone: ZoneInfo = BERLIN) -> dict[str, tuple[float, float]]:
-    return {w.name: (w.start_s, w.end_s) for w in windows_at(now_s, zone)}
+def spans(now_s: float, zone: str = "Europe/Berlin") -> dict[str, tuple[float, float]]:
+    found = {name: span_at(Calendar(name, zone), now_s) for name in WINDOWS}
+    return {name: (span.start_s, span.until_s) for name, span in found.items()}
 
 
 def test_windows_of_a_tuesday_evening() -> None:
@@ -45,65 +52,98 @@ def test_a_month_at_the_end_of_the_year() -> None:
     assert spans(at(2026, 12, 31, 23, 59))["month"] == (at(2026, 12, 1), at(2027, 1, 1))
 
 
+def test_the_day_that_comes_every_four_years() -> None:
+    found = spans(at(2028, 2, 29, 12))
+    assert found["day"] == (at(2028, 2, 29), at(2028, 3, 1))
+    assert found["month"] == (at(2028, 2, 1), at(2028, 3, 1))
+
+
 @pytest.mark.parametrize(("month", "day", "hours"), [(3, 29, 23), (10, 25, 25)])
 def test_days_of_the_change_of_clocks(month: int, day: int, hours: int) -> None:
     start_s, end_s = spans(at(2026, month, day, 12))["day"]
-    assert end_s - start_s == hours * 3_600
+    assert end_s - start_s == hours * HOUR_S
 
 
 def test_the_hour_that_comes_twice_is_two_hours() -> None:
     first_s = datetime(2026, 10, 25, 0, 30, tzinfo=UTC).timestamp()
-    second_s = first_s + 3_600
+    second_s = first_s + HOUR_S
     assert datetime.fromtimestamp(first_s, BERLIN).hour == 2
     assert datetime.fromtimestamp(second_s, BERLIN).hour == 2
     assert spans(first_s)["hour"][1] == spans(second_s)["hour"][0]
 
 
 def test_a_zone_of_a_quarter_hour() -> None:
-    start_s, _ = spans(at(2026, 11, 24, 10, 20, zone=KATHMANDU), KATHMANDU)["hour"]
+    start_s, _ = spans(at(2026, 11, 24, 10, 20, zone=KATHMANDU), "Asia/Kathmandu")["hour"]
     assert start_s == at(2026, 11, 24, 10, zone=KATHMANDU)
+
+
+def test_a_rolling_day_counts_whole_slots_and_forgets_them_one_by_one() -> None:
+    now_s = at(2026, 11, 24, 12, 20)
+    span = span_at(Rolling("rolling-day"), now_s)
+    assert span.start_s == at(2026, 11, 23, 12, 15)
+    assert span.until_s == at(2026, 11, 24, 12, 30)
+    assert span_at(Rolling("rolling-day"), span.until_s).start_s == span.start_s + SLOT_S
+
+
+@pytest.mark.parametrize(
+    ("name", "length_s"),
+    [("hour", HOUR_S), ("day", DAY_S), ("week", 7 * DAY_S), ("month", 30 * DAY_S)],
+)
+def test_rolling_windows_have_a_length(name: str, length_s: int) -> None:
+    assert Rolling(f"rolling-{name}").length_s == length_s <= LONGEST_S
+
+
+def test_windows_by_name() -> None:
+    assert {type(parse_period(name)) for name in NAMES} == {Calendar, Rolling, OfCall}
+    assert parse_period("day", "Europe/Berlin") == Calendar("day", "Europe/Berlin")
+    assert parse_period("rolling-week") == Rolling("rolling-week")
+    assert parse_period("call-minute") == OfCall("call-minute")
+
+
+@pytest.mark.parametrize(
+    ("name", "zone", "field"),
+    [("year", "UTC", "window"), ("day", "Mars/Olympus", "zone"), ("day", "../etc", "zone")],
+)
+def test_what_is_no_window(name: str, zone: str, field: str) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        parse_period(name, zone)
+    assert caught.value.field == field
 
 
 zones = st.sampled_from(
     ["UTC", "Europe/Berlin", "America/St_Johns", "Asia/Kathmandu", "Australia/Lord_Howe",
-     "America/New_York", "Pacific/Apia"]
+     "America/New_York", "Pacific/Apia", "America/Havana", "America/Sao_Paulo"]
 )  # fmt: skip
+every = st.one_of(
+    st.builds(Calendar, st.sampled_from(WINDOWS), zones),
+    st.builds(Rolling, st.sampled_from([f"rolling-{name}" for name in WINDOWS])),
+)
 
 
-@given(st.floats(1e9, 4e9), zones)
-def test_every_window_holds_its_moment_and_is_whole_slots(now_s: float, name: str) -> None:
-    windows = windows_at(now_s, zone_of(name))
+@given(st.floats(1e9, 4e9), every)
+def test_every_span_holds_its_moment_and_is_whole_slots(
+    now_s: float, window: Calendar | Rolling
+) -> None:
+    span = span_at(window, now_s)
+    assert span.start_s <= now_s < span.until_s
+    assert span.start_s % SLOT_S == span.until_s % SLOT_S == 0
+    assert now_s - span.start_s <= LONGEST_S
+    assert slot_of(now_s) >= span.start_s
+
+
+@given(st.floats(1e9, 4e9))
+def test_all_calendar_windows_at_once(now_s: float) -> None:
+    windows = windows_at(now_s, BERLIN)
     assert tuple(window.name for window in windows) == WINDOWS
-    for window in windows:
-        assert window.start_s <= now_s < window.end_s
-        assert window.start_s % SLOT_S == window.end_s % SLOT_S == 0
-        assert slot_of(now_s) >= window.start_s
+    assert {w.name: (w.start_s, w.end_s) for w in windows} == spans(now_s)
 
 
-def budget(name: str, end_s: float, limit: int, posted: int) -> Budget:
-    return Budget(Window(name, 0.0, end_s), limit, posted)
-
-
-HOUR = budget("hour", 3_600.0, 100, 40)
-DAY = budget("day", 86_400.0, 500, 470)
-
-
-def test_the_tightest_window_decides() -> None:
-    free = room((HOUR, DAY), held_micros=10, want_micros=20, now_s=600.0)
-    assert (free.micros, free.window, free.retry_after_s) == (20, "day", 0.0)
-
-
-def test_too_little_because_of_holds_may_change_soon() -> None:
-    free = room((HOUR, DAY), held_micros=10, want_micros=21, now_s=600.0)
-    assert (free.micros, free.retry_after_s) == (20, 5.0)
-
-
-def test_too_little_because_it_is_spent_lasts_until_the_window_ends() -> None:
-    free = room((HOUR, DAY), held_micros=0, want_micros=31, now_s=600.0)
-    assert free.retry_after_s == 85_800.0
-    both = room((HOUR, DAY), held_micros=0, want_micros=61, now_s=600.0)
-    assert both.retry_after_s == 85_800.0
-
-
-def test_room_is_never_negative() -> None:
-    assert room((HOUR, DAY), held_micros=1_000, want_micros=1, now_s=0.0).micros == 0
+@given(st.floats(1e9, 4e9), every, st.floats(0, 1e5))
+def test_the_next_span_begins_no_earlier(
+    now_s: float, window: Calendar | Rolling, later_s: float
+) -> None:
+    span, later = span_at(window, now_s), span_at(window, now_s + later_s)
+    if now_s + later_s < span.until_s:
+        assert later == span
+    else:
+        assert later.start_s > span.start_s

@@ -1,0 +1,135 @@
+"""The cost singleton's book and its database, in step.
+
+Surrounds the writer's transactions: before the requests of a commit the book
+learns what they need from the database, after them what it did is written, all
+in the transaction in which the epoch is checked. If that fails, or if it is not
+known whether it succeeded, the book is thrown away and read anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Generic, TypeVar
+
+import structlog
+from sqlalchemy.engine import Connection
+
+from actors.prices import later
+from actors.storage import ledger, ledger_check, limits, prices
+from reception.money.book import Book
+from reception.money.case import RESPONSE, Bill, Terms
+from reception.money.limits import Limit, LimitTable
+from reception.money.scopes import GLOBAL, Owner
+from reception.provider.base import Usage
+
+log = structlog.get_logger()
+
+T = TypeVar("T")
+
+
+class Ask(Generic[T]):
+    """A request to the book, as work for the writer.
+
+    Args:
+        do: may also write something of its own, once it can't fail any more.
+        session_id: the call it is about; "" if it is about none.
+        owner: the call's, when it is one that wants to begin.
+    """
+
+    def __init__(
+        self,
+        books: Books,
+        do: Callable[[Book, Connection], T],
+        session_id: str = "",
+        owner: Owner | None = None,
+    ) -> None:
+        self._books, self._do = books, do
+        self.session_id, self.owner = session_id, owner
+
+    def __call__(self, connection: Connection) -> T:
+        return self._do(self._books.book, connection)
+
+
+class Books:
+    """Belongs to the writer's thread.
+
+    Args:
+        terms: how much is held.
+        defaults: limits that hold where no others are set.
+    """
+
+    def __init__(self, terms: Terms, defaults: tuple[Limit, ...]) -> None:
+        self.terms, self._defaults = terms, defaults
+        self._shipped = terms.prices
+        self.faults: list[str] = []
+        self._book: Book | None = None
+        self._revision = -1
+
+    @property
+    def book(self) -> Book:
+        """The book, within a transaction."""
+        assert self._book is not None
+        return self._book
+
+    def begin(self, connection: Connection, works: Sequence[Callable[[Connection], Any]]) -> None:
+        """Makes sure that the book knows all that `works` will ask for."""
+        book = self._book
+        revision = limits.revision(connection)
+        if book is None:
+            book = self._read(connection)
+        elif revision != self._revision:
+            self.read_prices(connection)
+            book.terms = self.terms
+            set_limits, book.policies = limits.load(connection)
+            book.sums.limits = LimitTable((*self._defaults, *set_limits))
+        self._book, self._revision = book, revision
+        asks = [work for work in works if isinstance(work, Ask) and work.session_id]
+        strange = {ask.session_id for ask in asks if book.scopes(ask.session_id) is None}
+        for case in ledger.load(connection, strange) if strange else ():
+            book.learn(case)
+        scopes = set(book.sums.strange((GLOBAL,)))
+        for ask in asks:
+            owned = book.scopes(ask.session_id) or (ask.owner.scopes() if ask.owner else ())
+            scopes.update(book.sums.strange(owned))
+        if scopes:
+            found = ledger.load_spending(connection, sorted(scopes), book.now_s)
+            for scope, slots in found.items():
+                book.sums.learn(scope, slots)
+
+    def read_prices(self, connection: Connection) -> None:
+        """Takes the price table that counts."""
+        table = later(self._shipped, prices.current(connection))
+        if table.version != self.terms.prices.version:
+            self.terms = self.terms.at(table)
+
+    def end(self, connection: Connection, epoch: int) -> None:
+        """Writes what the book did."""
+        ledger.write(connection, self.book.forget(), epoch)
+
+    def lost(self) -> None:
+        """The transaction came to nothing, or nobody knows."""
+        self._book = None
+
+    def rehearse(self, connection: Connection, now_s: float) -> None:
+        """One call through a book of its own, for the statements' sake."""
+        book = Book(LimitTable(()), {}, self.terms, now_s)
+        model = next(iter(self.terms.prices.models))
+        owner = Owner("rehearsal", model=model)
+        ledger.load(connection, (owner.session_id,))
+        ledger.load_spending(connection, list(owner.scopes()), now_s)
+        book.open(owner, now_s)
+        book.use(owner.session_id, Bill(RESPONSE, "rehearsal", model, Usage(), 0, 0), now_s)
+        ledger.write(connection, book.forget(), 0)
+
+    def _read(self, connection: Connection) -> Book:
+        """The book as it was written down; its sums are proved first."""
+        self.faults = ledger_check.faults(connection)
+        for fault in self.faults:
+            log.error("the ledger does not add up", fault=fault)
+        self.read_prices(connection)
+        set_limits, policies = limits.load(connection)
+        table = LimitTable((*self._defaults, *set_limits))
+        book = Book(table, policies, self.terms, ledger.latest(connection))
+        for case in ledger.load_holding(connection):
+            book.learn(case)
+        return book

@@ -1,0 +1,111 @@
+"""Money as it is shown: totals, and how every limit stands. Functions of a connection."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from actors.storage.schema import accounts, model_totals, spending
+from reception.money.limits import Limit, LimitTable
+from reception.money.scopes import EACH, EXEMPT, GLOBAL, KINDS, OVERDRAFT, Scope
+from reception.money.windows import WINDOWS, Calendar, OfCall, span_at
+
+_COLUMNS = dict(
+    zip(
+        KINDS,
+        (accounts.c.tenant, accounts.c.key_id, accounts.c.number, accounts.c.profile,
+         accounts.c.provider),
+        strict=True,
+    )
+)  # fmt: skip
+_HELD = sa.func.coalesce(sa.func.sum(accounts.c.held_micros), 0)
+_COUNTS = sa.select(
+    sa.func.count(),
+    sa.func.count().filter(accounts.c.closed.is_(False)),
+    sa.func.count().filter(accounts.c.exempt.is_(True)),
+    _HELD,
+).select_from(accounts)
+_POSTED = sa.select(spending.c.scope, sa.func.sum(spending.c.micros)).group_by(spending.c.scope)
+
+
+def totals(
+    connection: Connection, limits: Callable[[Connection], LimitTable], now_s: float
+) -> dict[str, Any]:
+    """All money, by window of the whole deployment and by model."""
+    calls, open_calls, exempt_calls, held = connection.execute(_COUNTS).one()
+    models = {
+        row["model"]: {name: int(value) for name, value in row.items() if name != "model"}
+        for row in connection.execute(sa.select(model_totals)).mappings()
+    }
+    counted = _POSTED.where(spending.c.scope.in_((EXEMPT, OVERDRAFT)))
+    beside = {scope: int(micros) for scope, micros in connection.execute(counted)}
+    whole = {limit.window.name: limit for limit in limits(connection).of(GLOBAL)}
+    return {
+        "posted_micros": sum(model["cost_micros"] for model in models.values()),
+        "held_micros": int(held),
+        "overdraft_micros": beside.get(OVERDRAFT, 0),
+        "exempt": {"calls": int(exempt_calls), "posted_micros": beside.get(EXEMPT, 0)},
+        "windows": {name: _shown(connection, whole[name], now_s)[0] for name in WINDOWS},
+        "calls": int(calls),
+        "open_calls": int(open_calls),
+        "models": models,
+    }
+
+
+def standings(
+    connection: Connection, limits: Callable[[Connection], LimitTable], now_s: float
+) -> list[dict[str, Any]]:
+    """Every limit over a time with what is posted and held in it, and those of
+    single calls."""
+    return [
+        {"scope": str(limit.scope), "window": limit.window.name} | shown
+        for limit in limits(connection).all()
+        for shown in _shown(connection, limit, now_s)
+    ]
+
+
+def _shown(connection: Connection, limit: Limit, now_s: float) -> list[dict[str, Any]]:
+    """How a limit stands; one for each of a kind in each scope in which
+    something is posted or held."""
+    if isinstance(limit.window, OfCall):
+        return [{"limit_micros": limit.micros}]
+    span = span_at(limit.window, now_s)
+    query = _POSTED.where(spending.c.slot_s >= span.start_s)
+    kind, _, id_ = limit.scope.partition(":")
+    if id_ == EACH:
+        query = query.where(spending.c.scope.startswith(f"{kind}:", autoescape=True))
+    else:
+        query = query.where(spending.c.scope == limit.scope)
+    posted = {Scope(scope): int(micros) for scope, micros in connection.execute(query)}
+    held = dict(_held(connection, kind))
+    scopes = sorted({*posted, *held}) if id_ == EACH else [limit.scope]
+    ends = {"ends_at_s": span.until_s} if isinstance(limit.window, Calendar) else {}
+    return [
+        ({"of": str(scope)} if id_ == EACH else {})
+        | {
+            "posted_micros": posted.get(scope, 0),
+            "held_micros": held.get(scope, 0),
+            "limit_micros": limit.micros,
+        }
+        | ends
+        for scope in scopes
+    ]
+
+
+def _held(connection: Connection, kind: str) -> Iterator[tuple[Scope, int]]:
+    """What is held by each scope of a kind."""
+    live = (accounts.c.closed.is_(False)) & (accounts.c.exempt.is_(False))
+    column = _COLUMNS.get(kind)
+    if column is None:
+        yield GLOBAL, int(connection.execute(sa.select(_HELD).where(live)).scalar_one())
+        return
+    rows = connection.execute(
+        sa.select(column, _HELD)
+        .where(live, accounts.c.held_micros > 0, column != "")
+        .group_by(column)
+    )
+    for id_, held in rows:
+        yield Scope(f"{kind}:{id_}"), int(held)

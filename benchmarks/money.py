@@ -1,0 +1,141 @@
+"""Holds and settlements through the cost singleton, durable before they are answered.
+
+The singleton runs in a process of its own, called as a node's actors call it (a Unix
+socket). The baseline is a transaction of one row on the same disk, one after another.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import os
+import sqlite3
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from actors import nearby
+from actors.cost import CostController
+from actors.nearby import Nearby
+from actors.settings import Settings
+from benchmarks.figures import quantile, row
+from benchmarks.process import KEPT, Process
+from reception.money.scopes import Owner
+from reception.provider.base import Usage
+
+MODEL = "gpt-realtime-2.1-mini"
+TURN = Usage(input_text=1_000, input_audio=50, output_text=20, output_audio=100)
+PAIRS_S, AT_ONCE = 6.0, 400
+HOLDS, A_SECOND = 2_000, 200
+COMMITS = 300
+
+
+def run() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        commits = _bare_commits(Path(folder))
+        row("baseline: one row, one durable commit", commits, "ms")
+        with Process(_serve, f"sqlite:///{folder}/reception.db", f"bench-{os.getpid()}") as actor:
+            asyncio.run(_measure(actor, quantile(commits, 0.5)))
+
+
+async def _serve(url: str, name: str) -> str:
+    windows = ("hourly", "daily", "weekly", "monthly")
+    limits: dict[str, Any] = {f"cost_limit_{window}": 10_000 for window in windows}
+    cost = CostController(Settings(database_url=url, **limits))
+    for scope, window in (
+        ("tenant:*", "day"), ("key:*", "day"), ("number:*", "rolling-hour"), ("profile:*", "week"),
+        ("provider:*", "month"), ("tenant:*", "call"), ("tenant:*", "call-minute"),
+    ):  # fmt: skip
+        await cost.set_limit(scope, window, 9_000_000_000, "benchmark")
+    await cost.warm_up()
+    KEPT.append(cost)
+
+    async def call(method: str, args: tuple[Any, ...]) -> Any:
+        return await getattr(cost, method)(*args)
+
+    KEPT.append(await nearby.serve(name, call))
+    return name
+
+
+async def _measure(actor: Process, base_ms: float) -> None:
+    cost = await Nearby.connect(actor.address)
+    assert cost is not None
+    numbers = itertools.count()
+    await _pairs(cost, numbers, 1.0)
+    before_s, began_s = actor.cpu_s(), time.monotonic()
+    times = await _pairs(cost, numbers, PAIRS_S)
+    passed_s, cpu_s = time.monotonic() - began_s, actor.cpu_s() - before_s
+    row(f"hold and settle, {AT_ONCE} at once", times, "ms", base_ms)
+    print(
+        f"{len(times) / passed_s:.0f} pairs a second, {cpu_s / len(times) * 1e6:.0f} µs of CPU "
+        f"in the singleton for each (load of the machine {os.getloadavg()[0]:.1f})"
+    )
+    holds = await _steady(cost, numbers, rest=False)
+    row(f"a hold, {A_SECOND} a second", holds, "ms", base_ms)
+    holds = await _steady(cost, numbers, rest=True)
+    row(f"a hold, {A_SECOND} calls a second, settled and closed", holds, "ms", base_ms)
+    assert await cost.call("check", ()) == []
+
+
+def _owner(number: int) -> Owner:
+    some = number % 20
+    return Owner(
+        f"s{number}", f"c{number}", f"tenant{some}", f"key{some}", MODEL, f"tel:{some}", "day",
+        "openai",
+    )  # fmt: skip
+
+
+async def _pairs(cost: Nearby, numbers: Any, for_s: float) -> list[float]:
+    """Milliseconds of each pair."""
+    until_s, times = time.monotonic() + for_s, list[float]()
+
+    async def caller() -> None:
+        while (began_s := time.monotonic()) < until_s:
+            number = next(numbers)
+            hold = await cost.call("open_call", (_owner(number),))
+            assert hold.admitted, hold
+            await cost.call("usage", (f"s{number}", "r1", MODEL, TURN))
+            times.append((time.monotonic() - began_s) * 1_000)
+
+    await asyncio.gather(*(caller() for _ in range(AT_ONCE)))
+    return times
+
+
+async def _steady(cost: Nearby, numbers: Any, *, rest: bool) -> Sequence[float]:
+    """Milliseconds of each hold, begun at a fixed rate whatever came of the others."""
+    times = list[float]()
+
+    async def call(at_s: float) -> None:
+        number = next(numbers)
+        hold = await cost.call("open_call", (_owner(number),))
+        times.append((time.monotonic() - at_s) * 1_000)
+        assert hold.admitted, hold
+        if rest:
+            await cost.call("usage", (f"s{number}", "r1", MODEL, TURN))
+            await cost.call("close_call", (f"s{number}",))
+
+    began_s, calls = time.monotonic(), list[asyncio.Task[None]]()
+    for index in range(HOLDS):
+        at_s = began_s + index / A_SECOND
+        await asyncio.sleep(max(0.0, at_s - time.monotonic()))
+        calls.append(asyncio.create_task(call(at_s)))
+    await asyncio.gather(*calls)
+    return times
+
+
+def _bare_commits(folder: Path) -> list[float]:
+    database = sqlite3.connect(folder / "bare.db", isolation_level=None)
+    database.execute("PRAGMA journal_mode=WAL")
+    database.execute("PRAGMA synchronous=FULL")
+    database.execute("CREATE TABLE rows (n INTEGER)")
+    times = []
+    for number in range(COMMITS):
+        began_s = time.monotonic()
+        database.execute("BEGIN IMMEDIATE")
+        database.execute("INSERT INTO rows VALUES (?)", (number,))
+        database.execute("COMMIT")
+        times.append((time.monotonic() - began_s) * 1_000)
+    database.close()
+    return times

@@ -1,0 +1,185 @@
+"""The cost singleton killed (SIGKILL) at seeded points of its writing.
+
+Each life of the singleton goes on with the database of the one before it. It first
+compares what is written with what was answered, then works until the statement, the
+commit or the answer at which it dies. MONEY_KILLS=200 kills it that often.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+KILLS = int(os.environ.get("MONEY_KILLS", "12"))
+
+# The imports are done once; each life is a fork of this process, which has no threads.
+LIVES = """
+import asyncio, json, os, random, signal, sys
+import sqlalchemy as sa
+from actors.cost import CostController
+from actors.settings import Settings
+from actors.storage import schema, writer
+from reception.errors import InvalidRequest, NotFound
+from reception.money.scopes import Owner
+from reception.provider.base import Usage
+
+MODEL = "gpt-realtime-2.1-mini"
+
+class Log:
+    def __init__(self, path):
+        self.file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND)
+
+    def note(self, *what):
+        os.write(self.file, (json.dumps(what) + "\\n").encode())
+
+    def read(self):
+        with os.fdopen(os.dup(self.file)) as file:
+            file.seek(0)
+            return [json.loads(line) for line in file]
+
+class Points:
+    "Kills this process at the point of a number, once there is one."
+
+    def __init__(self, engine):
+        self.left = None
+        for event in ("before_cursor_execute", "after_cursor_execute", "commit"):
+            sa.event.listen(engine, event, self.passed)
+        answer = writer._answer
+        def answering(batch):
+            self.passed()
+            answer(batch)
+            self.passed()
+        writer._answer = answering
+
+    def passed(self, *_):
+        if self.left is not None:
+            self.left -= 1
+            if self.left <= 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+async def compare(cost, asked, answered):
+    "What is written is all that was answered, and nothing that was not asked for."
+    assert await cost.check() == []
+    with cost._store.reading() as connection:
+        rows = connection.execute(sa.select(schema.usage))
+        bills = {(row.session_id, row.kind, row.response_id): row.cost_micros for row in rows}
+        accounts = {row.session_id: row for row in connection.execute(sa.select(schema.accounts))}
+        held = {
+            session: sum(amounts) for session, amounts in entries(connection).items()
+        }
+    known = {tuple(key): cost for kind, key, cost in answered if kind == "bill"}
+    may = {tuple(key): cost for kind, key, cost in asked if kind == "bill"}
+    assert {key: bills.get(key) for key in known} == known
+    assert bills.items() <= may.items()
+    for kind, session, what in answered:
+        if kind == "open":
+            assert session in accounts and held[session] >= what
+        elif kind == "close":
+            assert accounts[session].closed and accounts[session].held_micros == 0
+    for session, row in accounts.items():
+        assert row.total_micros == sum(c for (s, *_), c in bills.items() if s == session)
+    totals = await cost.totals()
+    assert totals["posted_micros"] == sum(bills.values())
+
+def entries(connection):
+    found = {}
+    for row in connection.execute(sa.select(schema.ledger).where(
+        schema.ledger.c.debit == "held"
+    )):
+        found.setdefault(row.session_id, []).append(row.amount_micros)
+    return found
+
+async def live(url, seed, asked, answered):
+    cost = CostController(Settings(database_url=url, cost_limit_hourly=1000))
+    points = Points(cost._store.engine)
+    await compare(cost, asked.read(), answered.read())
+    for kind, key, micros in answered.read()[-20:]:  # sent again: it is known
+        if kind == "bill" and key[1] == "response":
+            charge = await cost.usage(key[0], key[2], MODEL, Usage(output_audio=micros // 20))
+            assert charge.cost_micros == micros
+    await compare(cost, asked.read(), answered.read())
+    answered.note("alive", (await cost.ping())["epoch"], seed)
+    dice = random.Random(seed)
+    points.left = dice.randrange(1, 150)
+
+    async def open_(session):
+        asked.note("open", session, 0)
+        hold = await cost.open_call(Owner(session, "c", dice.choice("ab"), "k", MODEL, "1", "p"))
+        if hold.admitted:
+            answered.note("open", session, hold.held_micros)
+
+    async def use(session, number):
+        key = session, "response", f"r{seed}.{number}"
+        micros = 20 * dice.randrange(1, 2_000)
+        asked.note("bill", key, micros)
+        charge = await cost.usage(session, key[2], MODEL, Usage(output_audio=micros // 20))
+        answered.note("bill", key, charge.cost_micros)
+
+    async def adjust(session, number):
+        key, micros = (session, "adjustment", f"a{seed}.{number}"), dice.randrange(-500, 500)
+        asked.note("bill", key, micros)
+        try:
+            await cost.adjust(session, key[2], micros, "test", "because")
+        except (InvalidRequest, NotFound):
+            return
+        answered.note("bill", key, micros)
+
+    async def close(session):
+        asked.note("close", session, 0)
+        await cost.close_call(session)
+        answered.note("close", session, 0)
+
+    for number in range(0, 10_000, 8):
+        work = []
+        for each in range(number, number + dice.randrange(1, 9)):
+            session = f"s{seed % 3}.{dice.randrange(12)}"
+            do = dice.randrange(8)
+            work.append(
+                open_(session) if do < 2 else close(session) if do == 2
+                else adjust(session, each) if do == 3 else use(session, each)
+            )
+        await asyncio.gather(*work)
+
+def main(url, folder, kills):
+    asked, answered = Log(folder + "/asked"), Log(folder + "/answered")
+    for seed in range(kills + 1):
+        child = os.fork()
+        if child == 0:
+            try:
+                if seed < kills:
+                    asyncio.run(live(url, seed, asked, answered))
+                else:  # the last one only looks
+                    asyncio.run(compare(
+                        CostController(Settings(database_url=url)), asked.read(), answered.read()
+                    ))
+                    os._exit(0)
+            except BaseException:
+                import traceback
+                traceback.print_exc()
+            os._exit(1)
+        _, status = os.waitpid(child, 0)
+        died = os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
+        if seed < kills and not died or seed == kills and status:
+            raise SystemExit(f"life {seed}: status {status}")
+    lives = [what for what in answered.read() if what[0] == "alive"]
+    assert [seed for _, _, seed in lives] == list(range(kills))
+    print(len(asked.read()), len(answered.read()) - len(lives))
+
+main(sys.argv[1], sys.argv[2], int(sys.argv[3]))
+"""
+
+
+@pytest.mark.timeout(60 + 2 * KILLS)
+def test_replay_equals_what_was_answered(database_url: str, tmp_path: Path) -> None:
+    lives = subprocess.run(
+        [sys.executable, "-c", LIVES, database_url, str(tmp_path), str(KILLS)],
+        cwd=ROOT, capture_output=True, text=True,
+    )  # fmt: skip
+    assert lives.returncode == 0, lives.stdout[-2_000:] + lives.stderr[-4_000:]
+    asked, answered = map(int, lives.stdout.splitlines()[-1].split())
+    assert asked > answered > 5 * KILLS
