@@ -121,6 +121,8 @@ class NodeAgent:
         self._keeper: CallKeeper | None = None
         self._draining = False
         self._stopped = asyncio.Event()
+        self._told_to_leave = asyncio.Event()
+        self._leave_grace_s: float | None = None
         self._provider = ProviderConfig("", "", "")
         self._ended = 0
 
@@ -177,6 +179,23 @@ class NodeAgent:
         if self._keeper is None:
             raise Unavailable("this node is still starting", retry_after_s=1.0)
         return self._keeper
+
+    async def leave(self, grace_s: float | None, by: str) -> None:
+        """Asks the process that brought this node up to drain and stop it.
+
+        Args:
+            grace_s: for live calls to end; None for the node's own setting.
+            by: who wants it.
+        """
+        log.info("node is to leave", by=by, grace_s=grace_s)
+        if not self._told_to_leave.is_set():
+            self._leave_grace_s = grace_s
+            self._told_to_leave.set()
+
+    async def until_told_to_leave(self) -> float | None:
+        """The grace time that `leave` was given."""
+        await self._told_to_leave.wait()
+        return self._leave_grace_s
 
     async def drain(self, grace_s: float) -> int:
         """Takes no more calls, waits until the live ones are over, and hands the rest
@@ -712,4 +731,5 @@ class NodeAgent:
                 for name in self._pool.names()
             },
             "draining": self._draining,
+            "full": not self._admission.takes(Priority.NORMAL, time.monotonic()),
         }

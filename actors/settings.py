@@ -20,6 +20,7 @@ from reception.placement.sizer import SizerRules
 
 PREFIX = "REALTIME_"
 MIN_PEPPER_CHARS = 32
+LEAVE_S = 30.0  # a node's, after the grace time: for handing calls over, and for stopping
 OPENAI_MODEL = "gpt-realtime-2.1-mini"
 EMBEDDED_MODEL = "embedded"
 
@@ -107,6 +108,10 @@ class Settings(BaseSettings):
     )
     max_call_s: int = Field(3_600, ge=10, le=86_400)
     drain_grace_s: float = Field(60.0, ge=0.0, le=86_400.0)
+    termination_grace_s: float = Field(
+        0.0, ge=0.0, le=86_400.0,
+        description="what the pod or unit has from SIGTERM to SIGKILL; 0: not known",
+    )  # fmt: skip
 
     @field_validator("prices_path", "receptionist_path", "recordings_path")
     @classmethod
@@ -148,6 +153,16 @@ class Settings(BaseSettings):
             provider = values.get("provider", "embedded")
             return values | {"model": EMBEDDED_MODEL if provider == "embedded" else OPENAI_MODEL}
         return values
+
+    @model_validator(mode="after")
+    def _drain_is_in_time(self) -> Self:
+        needed_s = self.drain_grace_s + LEAVE_S
+        if 0 < self.termination_grace_s < needed_s:
+            raise ValueError(
+                f"drain_grace_s|is {self.drain_grace_s:g}: with {LEAVE_S:g} s to hand calls over "
+                f"it must be within REALTIME_TERMINATION_GRACE_S, {self.termination_grace_s:g}"
+            )
+        return self
 
     @model_validator(mode="after")
     def _production_is_strict(self) -> Self:

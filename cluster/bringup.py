@@ -7,6 +7,7 @@ it from a thread when inside an event loop.
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import shutil
 import signal
@@ -24,11 +25,12 @@ from typing import TYPE_CHECKING, Any
 import psutil
 import ray
 import structlog
+from ray._private.state import state as ray_state
 from ray.exceptions import RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from actors.assignment import NodeConfig, ProviderConfig
-from actors.settings import Settings, load_settings
+from actors.settings import LEAVE_S, Settings, load_settings
 from actors.spawn import NAMESPACE, SOON, Remote, spawn
 from cluster.door_config import DoorConfig
 from reception.call.record import CallRecord, TakenMessage
@@ -44,6 +46,7 @@ STOP_TIMEOUT_S = 10.0
 JOIN_TIMEOUT_S = 60.0
 AFTER_RAY_S = 1.0
 DOOR_AGAIN_S = 0.2
+RAY_LOOK_S = 2.0
 
 if TYPE_CHECKING:
     from voice.engine import Engine
@@ -110,6 +113,9 @@ class Deployment:
     _joined: bool = False
     _raylet: subprocess.Popen[bytes] | None = None
     _folder: str = ""
+    leave: threading.Event = field(default_factory=threading.Event)
+    """Somebody, or Ray's autoscaler, wants the node to drain and stop, within `grace_s`."""
+    grace_s: float = 0.0
     lost: threading.Event = field(default_factory=threading.Event)
     """The node's agent died, or Ray took the node for dead: nothing of it can be used."""
     _stopping: threading.Event = field(default_factory=threading.Event)
@@ -403,8 +409,33 @@ def _start_doors(deployment: Deployment) -> None:
     )  # fmt: skip
     starting = [deployment._handles[name].start.remote() for name in ("door", "http")]
     deployment.grpc_address, deployment.http_url = ray.get(starting, timeout=START_TIMEOUT_S)
-    for work in (_keep_door, _watch_agent):
+    for work in (_keep_door, _watch_agent, _hear_leave, _watch_ray):
         threading.Thread(target=work, args=(deployment,), name=work.__name__, daemon=True).start()
+
+
+def _hear_leave(deployment: Deployment) -> None:
+    """`reception drain`, by way of the node's agent."""
+    with contextlib.suppress(RayError):
+        grace_s = ray.get(deployment._handles["agent"].until_told_to_leave.remote())
+        deployment.grace_s = deployment.settings.drain_grace_s if grace_s is None else grace_s
+        deployment.leave.set()
+
+
+def _watch_ray(deployment: Deployment) -> None:
+    """Ray drains a node that its autoscaler takes away, or that was preempted."""
+    node_id = ray.get_runtime_context().get_node_id()
+    while not deployment._stopping.wait(RAY_LOOK_S):
+        try:
+            draining = ray_state.get_draining_nodes()
+        except RayError:  # the GCS does not answer
+            continue
+        if node_id in draining:
+            until_ms = draining[node_id]  # 0: whenever it is done
+            left_s = until_ms / 1_000 - time.time() if until_ms else math.inf
+            usual_s = deployment.settings.drain_grace_s
+            deployment.grace_s = max(0.0, min(usual_s, left_s - LEAVE_S))
+            deployment.leave.set()
+            return
 
 
 def _watch_agent(deployment: Deployment) -> None:

@@ -15,11 +15,11 @@ from fastapi import Depends, FastAPI, HTTPException, Query, Request
 from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
 from actors.spawn import Remote, find
-from reception.errors import ReceptionError
+from reception.errors import NotFound, ReceptionError
 from reception.security.admission import RATE_LIMITED, UNAUTHENTICATED
 
 PATIENCE_S = 5.0
@@ -74,15 +74,17 @@ def create_app(ask: Ask) -> FastAPI:
 
     @app.get("/readyz")
     async def ready() -> PlainTextResponse:
-        """Calls can be taken: agent, cost and security answer, and no drain is on."""
+        """Calls can be taken: agent, cost and security answer, and the node is neither
+        draining nor full."""
         try:
             stats, *_ = await asyncio.gather(
                 ask("agent", "stats"), ask("cost", "ping"), ask("security", "ping")
             )
         except (ReceptionError, TimeoutError, ValueError) as error:
             return PlainTextResponse(f"not ready: {error}\n", 503)
-        if stats["draining"]:
-            return PlainTextResponse("not ready: draining\n", 503)
+        for state in ("draining", "full"):
+            if stats[state]:
+                return PlainTextResponse(f"not ready: {state}\n", 503)
         return PlainTextResponse("ok\n")
 
     @app.get("/metrics")
@@ -102,6 +104,7 @@ def create_app(ask: Ask) -> FastAPI:
 
     _add_management(app, ask, may_read)
     _add_audio(app, ask, may_read, may_manage)
+    _add_cluster(app, ask, may_read, may_manage)
     return app
 
 
@@ -171,6 +174,32 @@ def _add_audio(
         """Sets the level of all audio workers of this node, until it is "auto" again."""
         await ask("agent", "set_audio_level", wanted.level, by)
         return await audio()
+
+
+class Leave(BaseModel):
+    """How a node is to leave: its live calls have so long to end before they are handed
+    over; None for the node's own setting."""
+
+    grace_s: float | None = Field(None, ge=0.0, le=86_400.0)
+
+
+def _add_cluster(
+    app: FastAPI, ask: Ask, may_read: Callable[..., Any], may_manage: Callable[..., Any]
+) -> None:
+    @app.get(f"{PREFIX}/cluster", dependencies=[Depends(may_read)])
+    async def cluster() -> dict[str, Any]:
+        """The nodes as this one's front door shares calls out to them."""
+        nodes = await ask("door", "nodes")
+        return {"nodes": [asdict(node) for node in nodes], "at": time.time()}
+
+    @app.post(f"{PREFIX}/cluster/{{node_id}}/drain", status_code=202)
+    async def drain(node_id: str, how: Leave, by: str = Depends(may_manage)) -> dict[str, str]:
+        """Has a node drain, hand over what is left, and leave the cluster."""
+        try:
+            await ask("door", "leave", node_id, how.grace_s, by)
+        except NotFound as error:
+            raise HTTPException(404, error.message) from None
+        return {"node_id": node_id, "state": "draining"}
 
 
 def _shown(record: Any) -> dict[str, Any]:

@@ -1,9 +1,10 @@
 """`reception`: the command line. Commands load what they need when they run."""
 
-from cluster.cli import (  # each adds its commands
+from cluster.cli import (  # noqa: F401 - each adds its commands
     budget,
     call,
     calls,
+    cluster,
     demo,
     doctor,
     keys,
@@ -12,7 +13,7 @@ from cluster.cli import (  # each adds its commands
 )
 from cluster.cli.app import app
 
-__all__ = ["app", "budget", "call", "calls", "demo", "doctor", "keys", "load", "main", "serve"]
+__all__ = ["app", "main"]
 
 
 def main() -> None:

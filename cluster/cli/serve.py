@@ -84,13 +84,14 @@ def serve(
         return
     asked = _signals_set()
     _announce(deployment, time.monotonic() - began_s, as_json=as_json)
-    while not (asked.wait(_POLL_S) or deployment.lost.is_set()):
+    while not (asked.wait(_POLL_S) or deployment.lost.is_set() or deployment.leave.is_set()):
         pass
     if deployment.lost.is_set():
         out.print("this node's agent is gone: stopping, to be started anew")
         deployment.stop()
         raise typer.Exit(1)
-    _leave(deployment, settings.drain_grace_s, asked)
+    grace_s = deployment.grace_s if deployment.leave.is_set() else settings.drain_grace_s
+    _leave(deployment, grace_s, asked)
 
 
 @contextmanager

@@ -18,6 +18,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from cluster.door_config import DoorConfig
+from cluster.front_door import orca
 from cluster.front_door.backends import Backends, RayBackends
 from cluster.front_door.calls import Calls
 from cluster.front_door.converse import Stream
@@ -78,7 +79,8 @@ class FrontDoor:
                 ("grpc.http2.min_recv_ping_interval_without_data_ms", 5_000),
             ]
         )
-        self._server.add_generic_rpc_handlers((self._handlers(),))
+        own = orca.handlers(self._backends.own_report)
+        self._server.add_generic_rpc_handlers((self._handlers(), own))
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         reflection.enable_server_reflection(
             (SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME), self._server
@@ -203,6 +205,14 @@ class FrontDoor:
     async def nodes(self) -> list[NodeView]:
         """The nodes of the cluster, as this door shares calls out to them."""
         return self._backends.nodes()
+
+    async def leave(self, node_id: str, grace_s: float | None, by: str) -> None:
+        """Has a node drain and leave the cluster (`NodeAgent.leave`).
+
+        Raises:
+            NotFound: no node of this name can be reached.
+        """
+        await self._backends.leave(node_id, grace_s, by)
 
     async def stats(self) -> dict[str, Any]:
         """Live streams, calls accepted and refused (by status), setup times in ms."""

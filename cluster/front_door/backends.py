@@ -19,6 +19,7 @@ from reception.errors import NodeLost, NotFound, Unavailable
 from reception.money.account import Hold
 from reception.money.scopes import Owner
 from reception.placement.balancing.balancer import NodeView
+from reception.placement.balancing.report import NodeReport
 from reception.placement.lease import Placement
 from reception.security.admission import Admission
 
@@ -48,6 +49,10 @@ class Backends(Protocol):
     def locate(self) -> tuple[str, str]: ...
 
     def nodes(self) -> list[NodeView]: ...
+
+    def own_report(self) -> NodeReport | None: ...
+
+    async def leave(self, node_id: str, grace_s: float | None, by: str) -> None: ...
 
     async def lease(self, spec: CallSpec, *, here: bool) -> Placement: ...
 
@@ -138,6 +143,15 @@ class RayBackends:
 
     def nodes(self) -> list[NodeView]:
         return self._nodes.view()
+
+    def own_report(self) -> NodeReport | None:
+        return self._nodes.own
+
+    async def leave(self, node_id: str, grace_s: float | None, by: str) -> None:
+        """Has a node drain and leave the cluster (`NodeAgent.leave`)."""
+        if node_id not in self._nodes.reachable:
+            raise NotFound(f"there is no node {node_id!r}", field="node_id")
+        await self._nodes.agent(node_id, "leave", grace_s, by)
 
     async def lease(self, spec: CallSpec, *, here: bool) -> Placement:
         return await self._nodes.place(spec, "lease", here=here)

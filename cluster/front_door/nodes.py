@@ -69,6 +69,9 @@ class Nodes:
         node_id: of this door's own node, whose agent may always be asked.
         balancing: the algorithm's name (`reception.placement.balancing.pickers`).
         zone: where this node stands.
+
+    Attributes:
+        own: this node's last report; None before the first.
     """
 
     def __init__(self, node_id: str, balancing: str, zone: str, timeout_s: float = 5.0) -> None:
@@ -79,6 +82,7 @@ class Nodes:
         self._others: dict[str, _Node] = {}
         self._waiting: dict[str, str] = {}  # sessions that are being leased: at which node
         self._answered: dict[str, tuple[str, float]] = {}  # by their leases
+        self.own: NodeReport | None = None
         self._tls: NodeTls | None = None
         self._credentials: Credentials | None = None
 
@@ -127,7 +131,9 @@ class Nodes:
                 log.warning("report not understood", error=error.message)
                 continue
             self._balancer.heard(replace(report, at_s=now_s - age_s), now_s)
-            if report.node_id != self._own:
+            if report.node_id == self._own:
+                self.own = report
+            else:
                 self._meet(report)
         known = {each.node_id: each.age_s for each in self.view()}
         for node_id in [each for each in self._others if known.get(each, GONE_S) >= GONE_S]:

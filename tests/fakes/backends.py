@@ -20,6 +20,7 @@ from reception.media.leg import LegConfig
 from reception.money.account import Hold
 from reception.money.scopes import Owner
 from reception.placement.balancing.balancer import NodeView
+from reception.placement.balancing.report import NodeReport
 from reception.placement.lease import Placement
 from reception.provider.base import DialPlan
 from reception.security.admission import Admission
@@ -43,6 +44,8 @@ class FakeBackends:
         self.line_moves = asyncio.Event()
         self.line_moves.set()
         self.opened_at = ""
+        self.report: NodeReport | None = None
+        self.leaving: list[tuple[str, float | None, str]] = []
         self.here: list[bool] = []
         self.left: list[str] = []
         self.opened: list[str] = []
@@ -75,6 +78,12 @@ class FakeBackends:
 
     def nodes(self) -> list[NodeView]:
         return []
+
+    def own_report(self) -> NodeReport | None:
+        return self.report
+
+    async def leave(self, node_id: str, grace_s: float | None, by: str) -> None:
+        self.leaving.append((node_id, grace_s, by))
 
     def over(self, placement: Placement) -> None:
         self.left.append(placement.lease_id)

@@ -129,6 +129,11 @@ class Admission:
 
     # ------------------------------------------------------------- reading
 
+    def takes(self, priority: Priority, now_s: float) -> bool:
+        """Whether a new call of this priority would be admitted."""
+        self._expire(now_s)
+        return self._refusal(priority) is None
+
     def occupancy(self, now_s: float) -> Occupancy:
         self._expire(now_s)
         return Occupancy(len(self._live), len(self._reserved), self._limit.limit)
