@@ -1,0 +1,123 @@
+"""ray-cluster.yaml, by Ray's own schema, and started by Ray's provider for one machine."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+import ray
+import yaml
+from ray.autoscaler._private.util import prepare_config, validate_config
+
+pytestmark = pytest.mark.timeout(180)
+
+ROOT = Path(__file__).resolve().parents[2]
+HEAD = "ray.head.default"  # as Ray calls it by itself
+COUNT = """
+import sys, time, ray
+while True:
+    try:
+        ray.init(address=sys.argv[1], logging_level="ERROR", log_to_driver=False)
+        break
+    except (ConnectionError, RuntimeError):
+        time.sleep(0.5)
+while sum(node["Alive"] for node in ray.nodes()) < int(sys.argv[2]):
+    time.sleep(0.2)
+"""
+
+
+@pytest.fixture(scope="module")
+def config() -> dict[str, Any]:
+    loaded: dict[str, Any] = yaml.safe_load((ROOT / "ray-cluster.yaml").read_text())
+    return loaded
+
+
+def test_it_is_valid_by_rays_own_schema(config: dict[str, Any]) -> None:
+    prepared = prepare_config(config)
+    validate_config(prepared)
+    assert prepared["max_workers"] == len(config["provider"]["worker_ips"])
+
+
+def test_it_asks_for_tokens_and_shows_no_dashboard_to_the_world(config: dict[str, Any]) -> None:
+    commands = config["head_start_ray_commands"] + config["worker_start_ray_commands"]
+    for command in commands:
+        assert "ray start" not in command or "RAY_AUTH_MODE=token" in command
+    head = next(each for each in commands if "--head" in each)
+    assert "--dashboard-host=127.0.0.1" in head
+    assert "~/.ray/auth_token" in config["file_mounts"]
+
+
+def test_what_it_starts_is_there(config: dict[str, Any]) -> None:
+    """Every file and every option of `reception serve` that its commands name."""
+    help_text = subprocess.run(
+        [sys.executable, "-m", "cluster.cli", "serve", "--help"],
+        cwd=ROOT, env=os.environ | {"COLUMNS": "200"}, capture_output=True, text=True, check=True,
+    ).stdout  # fmt: skip
+    for command in config["head_start_ray_commands"] + config["worker_start_ray_commands"]:
+        if "reception serve" in command and "nohup" in command:
+            options = re.findall(r"--[a-z-]+", command.partition("reception serve")[2])
+            assert options
+            assert all(option in help_text for option in options)
+            assert (ROOT / "deploy" / "ray-cluster.env").is_file()
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    name = tempfile.mkdtemp(prefix="rc-")  # short: Ray's sockets have to fit into 107 bytes
+    yield Path(name)
+    shutil.rmtree(name, ignore_errors=True)
+
+
+def test_rays_provider_for_one_machine_starts_as_many_nodes(
+    config: dict[str, Any], folder: Path
+) -> None:
+    workers = len(config["provider"]["worker_ips"])
+    with socket.create_server(("", 0)) as free:
+        port = free.getsockname()[1]
+    address = f"{ray.util.get_node_ip_address()}:{port}"  # type: ignore[no-untyped-call]  # Ray's
+    node = {"node_config": {}, "resources": {"CPU": 1, "object_store_memory": 10**8}}
+    made = prepare_config(config) | {
+        "file_mounts": {},
+        "provider": {"type": "fake_multinode", "gcs_address": address},
+        "available_node_types": {
+            HEAD: {"node_config": {}, "resources": {"CPU": 0}, "max_workers": 0},
+            "node": node | {"min_workers": workers, "max_workers": workers},
+        },
+        "head_node_type": HEAD,
+        "max_workers": workers,
+    }
+    made |= {name: [] for name in made if name.endswith("_commands")}
+    (folder / "fake.yaml").write_text(json.dumps(made))
+    environment = os.environ | {"RAY_FAKE_CLUSTER": "1", "RAY_AUTH_MODE": "token"}
+    environment["AUTOSCALER_UPDATE_INTERVAL_S"] = "1"
+    command = [
+        sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block", "--num-cpus=0",
+        f"--port={port}", "--include-dashboard=false", "--disable-usage-stats",
+        f"--temp-dir={folder}/ray", f"--autoscaling-config={folder}/fake.yaml",
+    ]  # fmt: skip
+    with (folder / "log").open("w") as log:
+        head = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", COUNT, address, str(1 + workers)],
+            env=environment, timeout=120, capture_output=True, text=True,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr + (folder / "log").read_text()
+    finally:
+        started = psutil.Process(head.pid).children(recursive=True)
+        head.terminate()
+        _, left = psutil.wait_procs(started, timeout=10)
+        for process in left:
+            process.kill()
+        head.wait(10)
