@@ -14,11 +14,12 @@ from ray.exceptions import RayActorError
 from actors.agent import NodeAgent
 from actors.assignment import NodeConfig, ProviderConfig
 from actors.storage.live import Claim
-from reception.call.journal import session_lost
+from reception.call.journal import FENCED, session_lost
 from reception.call.profile import ProfileBook
 from reception.call.record import CallRecord, CallSpec
 from reception.errors import CallIdInUse, InvalidRequest, LimitReached, NotFound, Unavailable
 from reception.placement.admission.concurrency import NodeLoad
+from reception.placement.balancing.report import NodeReport
 from reception.placement.pool import PoolRules
 from reception.placement.sizer import NodeMemory
 from tests.unit.call.example import PROFILE, SPEC
@@ -57,6 +58,7 @@ class Pool:
         self.sessions: list[Session] = []
         self.given_back: list[tuple[str, bool]] = []
         self.refusal: Exception | None = None
+        self.closed = False
 
     async def lease(self, caller: str) -> str:
         del caller
@@ -64,6 +66,9 @@ class Pool:
             raise self.refusal
         self.sessions.append(Session())
         return str(len(self.sessions) - 1)
+
+    def close(self) -> None:
+        self.closed = True
 
     def handle(self, session: str) -> Session:
         return self.sessions[int(session)]
@@ -104,6 +109,18 @@ class Workers:
         return "pcmu"
 
 
+class Membership:
+    """Nobody else is there."""
+
+    address = ""
+
+    def __init__(self) -> None:
+        self.told: list[NodeReport] = []
+
+    async def tell(self, report: NodeReport) -> None:
+        self.told.append(report)
+
+
 class House:
     """An agent, and what it keeps of its calls."""
 
@@ -119,6 +136,7 @@ class House:
         agent: Any = self.agent
         self.workers, self.lease_id = Workers(), ""
         agent._pool, agent._workers, agent._keeper = self.pool, self.workers, self
+        self.membership = agent._membership = Membership()
         agent._profiles = ProfileBook({PROFILE.name: PROFILE}, {}, PROFILE.name)
         agent._provider = ProviderConfig("embedded", "", "m")
         agent._admission.observe(NodeLoad(), NodeMemory(1_000, 100_000), 0.0)
@@ -283,3 +301,70 @@ async def test_a_session_that_stands_still_is_replaced_too(house: House) -> None
     ended = CallRecord(replace(SPEC, call_id="one", session_id="s-one"), "ended", "ended", "m")
     house.pool.sessions[1].end.set_result(ended)
     assert await house.ended() is ended
+
+
+async def test_a_call_of_a_lost_node_goes_on_from_its_last_state(house: House) -> None:
+    spec = replace(SPEC, call_id="one", session_id="s-one", profile="", node_id="n")
+    house.claim = Claim(spec, 2, b"kept")
+    placement = await house.agent.take_over(spec, b"", "their token")
+    assert placement.resume_token == "their token"
+    assert house.begun == [("s-one", "their token")]
+    async with asyncio.timeout(5):
+        while not house.pool.sessions[0].states:
+            await asyncio.sleep(0)
+    assert house.pool.sessions[0].states == [b"kept"]
+    again = replace(spec, call_id="two", session_id="s-two", node_id="elsewhere")
+    placement = await house.agent.take_over(again, b"newer, of the front door", "")
+    assert placement.resume_token.startswith("n.")
+    assert placement.worker_address.startswith("tls:")
+    async with asyncio.timeout(5):
+        while not house.pool.sessions[1].states:
+            await asyncio.sleep(0)
+    assert house.pool.sessions[1].states == [b"newer, of the front door"]
+
+
+async def test_a_call_that_is_somebody_elses_is_not_taken(house: House) -> None:
+    spec = replace(SPEC, call_id="one", session_id="s-one", profile="")
+    with pytest.raises(NotFound):
+        await house.agent.take_over(spec, b"", "t")
+    assert (house.pool.given_back, house.occupancy) == ([("0", False)], (0, 0))
+
+
+async def test_a_lost_call_is_taken_where_a_new_one_is_not(tmp_path: Path) -> None:
+    """Room is kept for more important calls; a live one is never shed."""
+    house = House(tmp_path, capacity=10)
+    for number in range(9):
+        await house.call(f"c{number}")
+    with pytest.raises(LimitReached):
+        await house.call("c9")
+    house.claim = Claim(SPEC, 2, b"")
+    await house.agent.take_over(replace(SPEC, call_id="x", session_id="s-x", profile=""), b"", "t")
+
+
+async def test_a_node_hands_over_what_its_grace_time_did_not_end(house: House) -> None:
+    spec = await house.call("one")
+    house.is_ours = False  # the front door has it at another node at once
+    draining = asyncio.create_task(house.agent.drain(0.05))
+    async with asyncio.timeout(5):
+        while FENCED not in house.pool.sessions[0].ended_for:
+            await asyncio.sleep(0.01)
+    assert house.workers.handed_over == house.workers.let_gone == [("w0", house.lease_id)]
+    session = house.pool.sessions[0]
+    session.end.set_result(CallRecord(spec, "ended", "ended", "m", end_reason=FENCED))
+    assert await asyncio.wait_for(draining, 5) == 0
+    assert (house.saved, house.forgotten, house.pool.closed) == ([], ["s-one"], True)
+    assert [report.ready for report in house.membership.told] == [False]  # before the wait
+
+
+async def test_a_lease_that_comes_too_late_is_refused(house: House) -> None:
+    """The node stood still; the front door has placed the call elsewhere by now."""
+    spec = replace(SPEC, call_id="one", accepted_at_s=time.time() - 60.0)
+    with pytest.raises(Unavailable, match="waited for too long"):
+        await house.agent.lease(spec)
+
+
+async def test_a_node_is_asked_to_leave_once(house: House) -> None:
+    told = asyncio.create_task(house.agent.until_told_to_leave())
+    await house.agent.leave(5.0, "operator")
+    await house.agent.leave(9.0, "another")
+    assert await asyncio.wait_for(told, 5) == 5.0

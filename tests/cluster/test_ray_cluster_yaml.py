@@ -85,7 +85,7 @@ def test_rays_provider_for_one_machine_starts_as_many_nodes(
     workers = len(config["provider"]["worker_ips"])
     with socket.create_server(("", 0)) as free:
         port = free.getsockname()[1]
-    address = f"{ray.util.get_node_ip_address()}:{port}"  # type: ignore[no-untyped-call]  # Ray's
+    address = f"{ray.util.get_node_ip_address()}:{port}"
     node = {"node_config": {}, "resources": {"CPU": 1, "object_store_memory": 10**8}}
     made = prepare_config(config) | {
         "file_mounts": {},
