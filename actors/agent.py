@@ -14,15 +14,16 @@ from typing import Any
 
 import psutil
 import structlog
-from ray.exceptions import RayError
+from ray.exceptions import RayError, RayTaskError
 
 from actors.assignment import Assignment, NodeConfig, ProviderConfig
 from actors.gossip import Listener
 from actors.keeper import CallKeeper
 from actors.membership import Cluster, Membership
 from actors.memory import node_memory
+from actors.outbox import Delivery, Outbox
 from actors.profiles import load_profiles
-from actors.spawn import Remote
+from actors.spawn import Remote, find
 from actors.storage.calls import ENDED
 from actors.warm_pool import WarmPool
 from actors.worker_pool import WorkerPool
@@ -35,6 +36,7 @@ from reception.errors import (
     InvalidRequest,
     LimitReached,
     NotFound,
+    ReceptionError,
     Unavailable,
 )
 from reception.media.codecs import AudioFormat
@@ -56,6 +58,7 @@ TAKEOVER_PAUSE_S = 0.1
 HAND_OVER_TIMEOUT_S = 15.0
 HAND_OVER_LOOK_S = 0.2
 LAST_CALLS_S = 3.0  # to end, when the node stops
+DELIVERY_TIMEOUT_S = 5.0
 LATE_S = 10.0  # more than a caller waits for its setup
 TAKEOVERS = 2  # of a call whose sessions die; then it may be the call's fault
 FIRST_SESSIONS = 4  # ready at once; the rest of the pool is filled while calls are taken
@@ -119,6 +122,7 @@ class NodeAgent:
         self._tasks: set[asyncio.Task[None]] = set()
         self._profiles: ProfileBook | None = None
         self._keeper: CallKeeper | None = None
+        self._outbox: Outbox | None = None
         self._draining = False
         self._stopped = asyncio.Event()
         self._told_to_leave = asyncio.Event()
@@ -133,6 +137,9 @@ class NodeAgent:
         self._keeper = await asyncio.to_thread(
             CallKeeper, config.database_url, config.node_id, self._on_fenced
         )
+        if config.outbox_path:
+            self._outbox = await asyncio.to_thread(Outbox, Path(config.outbox_path))
+            self._background(self._outbox.deliver(self._deliver))
         self._progress = Listener(config.agent_socket, self._on_news)
         await self._workers.start()
         await self._pool.start(FIRST_SESSIONS)
@@ -168,6 +175,8 @@ class NodeAgent:
             task.cancel()
         if self._keeper is not None:
             await asyncio.to_thread(self._keeper.close)
+        if self._outbox is not None:
+            self._outbox.close()
         self._stopped.set()
 
     async def until_stopped(self) -> None:
@@ -627,18 +636,55 @@ class NodeAgent:
 
     async def save_message(self, message: TakenMessage) -> None:
         """Keeps a message that a caller left, durably. Idempotent."""
-        await self._kept.save_message(message)
+        try:
+            await self._kept.save_message(message)
+        except Unavailable:
+            await self.send_later("calls", "save_message", (message,))
+
+    async def send_later(self, to: str, method: str, args: tuple[Any, ...]) -> None:
+        """Keeps on disk what "cost" or "calls" is to be told once it can be.
+
+        Raises:
+            Unavailable: this node keeps nothing on disk.
+        """
+        if self._outbox is None:
+            raise Unavailable("this node keeps nothing on disk")
+        log.warning("to be written later", to=to, method=method, waiting=len(self._outbox))
+        await self._outbox.add(Delivery(to, method, args))
+
+    async def _deliver(self, delivery: Delivery) -> bool:
+        """False: not now. What is refused for good is told, and not tried again."""
+        try:
+            target = self._kept if delivery.to == "calls" else find(delivery.to)
+            async with asyncio.timeout(DELIVERY_TIMEOUT_S):
+                await getattr(target, delivery.method)(*delivery.args)
+        except RayTaskError as error:
+            if not isinstance(error.cause, ReceptionError) or error.cause.retryable:
+                return False
+            log.error("refused", to=delivery.to, method=delivery.method, error=error.cause.message)
+        except (RayError, TimeoutError, Unavailable):
+            return False
+        except ReceptionError as error:
+            log.error("refused", to=delivery.to, method=delivery.method, error=error.message)
+        return True
 
     async def _keep(self, record: CallRecord) -> bool:
         """False: the call is another node's."""
+        session_id = record.spec.session_id
         if record.end_reason == FENCED:
-            self._kept.forget(record.spec.session_id)
+            self._kept.forget(session_id)
             return False
+        generation = self._kept.generation(session_id)
         try:
-            return await self._kept.save_call(record)
-        except Exception:
-            log.exception("call record not saved", call_id=record.spec.call_id)
-            return True
+            return await self._kept.save_call(record, generation)
+        except Unavailable:
+            with contextlib.suppress(ReceptionError):
+                await self.send_later("calls", "save_call", (record, generation))
+                return True
+        except ReceptionError as error:
+            reason = error.message
+            log.error("call record not saved", call_id=record.spec.call_id, error=reason)
+        return True
 
     # ------------------------------------------------------------- looking at calls
 
@@ -715,6 +761,7 @@ class NodeAgent:
             "live": len(self._live),
             "ended": self._ended,
             "takeovers": self._takeovers,
+            "to_be_written": 0 if self._outbox is None else len(self._outbox),
             "pool": self._pool.counts(),
             "sizing": self._pool.stats(),
             "admission": self._admission_stats(),

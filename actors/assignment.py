@@ -48,7 +48,8 @@ class Assignment:
 class NodeConfig:
     """What a node agent needs to know.
 
-    host: where other nodes reach this one; zone: where it stands.
+    host: where other nodes reach this one; zone: where it stands; outbox_path: a folder for
+    what can't be written yet.
     """
 
     node_id: str
@@ -63,6 +64,7 @@ class NodeConfig:
     targets: Targets = field(default_factory=Targets)
     host: str = "127.0.0.1"
     zone: str = ""
+    outbox_path: str = ""
 
     @property
     def agent_socket(self) -> str:

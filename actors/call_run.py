@@ -53,6 +53,7 @@ MAX_WAITING_EVENTS = 1_000
 TELL_STATE_EVERY = 32  # events of which nothing followed
 
 KEEP_S = 1.0
+BILL_TRIES = 3  # a singleton that restarts is back within 3 s
 _DOUBTFUL = ("caller_vanished", "internal")  # so may end a call that went elsewhere
 
 
@@ -420,8 +421,9 @@ class CallRun:
         )
 
     async def _charge(self, method: str, *args: Any) -> None:
-        """Bills; tried again (it is idempotent) while the singleton restarts."""
-        for attempt in range(5):
+        """Bills. When the singleton or its database does not answer, the node keeps the
+        bill and sends it later: by its ids it counts once."""
+        for attempt in range(BILL_TRIES):
             try:
                 async with asyncio.timeout(ACTOR_TIMEOUT_S):
                     charge = await getattr(self._cost, method)(*args)
@@ -432,7 +434,14 @@ class CallRun:
             if charge.wrap_up:
                 self._put(m.EndRequested("budget", polite=True))
             return
-        log.error("usage not billed", call_id=self._spec.call_id, method=method)
+        await self._bill_later(method, args)
+
+    async def _bill_later(self, method: str, args: tuple[Any, ...]) -> None:
+        try:
+            async with asyncio.timeout(ACTOR_TIMEOUT_S):
+                await self._agent.send_later("cost", method, args)
+        except (RayError, ReceptionError, TimeoutError):
+            log.exception("not billed", call_id=self._spec.call_id, method=method)
 
     async def _redial(self, command: m.Redial) -> None:
         await asyncio.sleep(command.delay_s)
@@ -540,7 +549,7 @@ class CallRun:
                 total = await self._cost.close_call(self._spec.session_id)
             self._cost_micros = total.total_micros
         except (RayError, TimeoutError):
-            log.exception("call not settled", call_id=self._spec.call_id)
+            await self._bill_later("close_call", (self._spec.session_id,))
 
     async def _is_ours(self) -> bool:
         try:

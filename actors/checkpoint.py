@@ -11,6 +11,7 @@ from typing import Any
 from reception.call import messages as m
 from reception.errors import LinkError
 
+_OURS = (__name__, "actors.outbox")
 Pending = m.RunTool | m.ReportUsage | m.ReportTranscription | m.Redial
 
 _PLAIN = {("builtins", name) for name in ("set", "frozenset", "dict", "list", "tuple", "bytes")} | {
@@ -50,23 +51,28 @@ def dumps(checkpoint: Checkpoint) -> bytes:
 
 def loads(data: bytes) -> Checkpoint:
     """Raises LinkError when it is no checkpoint of this software."""
-    try:
-        found = _Reader(io.BytesIO(data)).load()
-    except Exception as error:
-        raise LinkError(f"not a checkpoint: {error}") from error
+    found = Reader.loads(data)
     if not isinstance(found, Checkpoint):
         raise LinkError(f"not a checkpoint but {type(found).__name__}")
     return found
 
 
-class _Reader(pickle.Unpickler):
-    """It came from another process, perhaps by way of the database: it makes values of
-    our own classes, and nothing else."""
+class Reader(pickle.Unpickler):
+    """For what another process wrote, and has lain on a disk or in the database: it
+    makes values of our own classes, and nothing else."""
+
+    @classmethod
+    def loads(cls, data: bytes) -> Any:
+        """Raises LinkError when there is anything else in it."""
+        try:
+            return cls(io.BytesIO(data)).load()
+        except Exception as error:
+            raise LinkError(f"not a checkpoint: {error}") from error
 
     def find_class(self, module: str, name: str) -> Any:
-        own = (module == __name__ or module.startswith("reception.")) and "." not in name
-        if own or (module, name) in _PLAIN:
+        own = module in _OURS or module.startswith("reception.")
+        if (own and "." not in name) or (module, name) in _PLAIN:
             found = super().find_class(module, name)
             if isinstance(found, type):
                 return found
-        raise pickle.UnpicklingError(f"{module}.{name} has no place in a checkpoint")
+        raise pickle.UnpicklingError(f"{module}.{name} has no place here")

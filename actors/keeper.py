@@ -142,10 +142,17 @@ class CallKeeper:
         self._generations.pop(session_id, None)
         self._unkept.pop(session_id, None)
 
-    async def save_call(self, record: CallRecord) -> bool:
-        """A call is over. False: another node has it, and nothing was kept."""
+    def generation(self, session_id: str) -> int:
+        """That a call's record is to carry; 0 when the call is not known."""
+        return self._generations.get(session_id, 0)
+
+    async def save_call(self, record: CallRecord, generation: int) -> bool:
+        """A call is over. False: another node has it, and nothing was kept.
+
+        Raises:
+            Unavailable: the database can't do it now.
+        """
         session_id = record.spec.session_id
-        generation = self._generations.get(session_id, 0)
         self.forget(session_id)
         work = partial(calls.save_call, record=record, generation=generation)
         kept = await self._writer.run(work)

@@ -75,6 +75,9 @@ class Settings(BaseSettings):
     # storage
     database_url: str = Field("sqlite:///var/reception.db", repr=False)
     recordings_path: Path = Path("var/recordings")
+    outbox_path: Path = Field(
+        Path("var/outbox"), description="for what the database can't take yet; on a disk"
+    )
 
     # where it listens; port 0 is any free one
     grpc_host: str = Field("127.0.0.1", min_length=1, max_length=255)
@@ -113,7 +116,7 @@ class Settings(BaseSettings):
         description="what the pod or unit has from SIGTERM to SIGKILL; 0: not known",
     )  # fmt: skip
 
-    @field_validator("prices_path", "receptionist_path", "recordings_path")
+    @field_validator("prices_path", "receptionist_path", "recordings_path", "outbox_path")
     @classmethod
     def _absolute(cls, path: Path) -> Path:
         return path.expanduser().absolute()

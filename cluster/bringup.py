@@ -375,6 +375,7 @@ def _spawn_agent(deployment: Deployment) -> None:
         recordings_path=str(settings.recordings_path.resolve()),
         host=_node_ip(),
         zone=settings.zone,
+        outbox_path=str(settings.outbox_path),
     )
     deployment._handles["agent"] = spawn(
         "actors.agent:NodeAgent", config, name=f"agent:{deployment.node_id}"

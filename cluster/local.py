@@ -103,7 +103,8 @@ class LocalCluster:
             "--recordings-dir", str(folder / "recordings"),
         ]  # fmt: skip
         named = {f"REALTIME_{name.upper()}": value for name, value in settings.items()}
-        self._environment = os.environ | named | {"TMPDIR": str(folder)}
+        own = {"TMPDIR": str(folder), "REALTIME_OUTBOX_PATH": str(folder / "outbox")}
+        self._environment = os.environ | named | own
         self._started = 0
 
     def start(self, count: int) -> None:

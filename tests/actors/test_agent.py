@@ -13,10 +13,11 @@ from ray.exceptions import RayActorError
 
 from actors.agent import NodeAgent
 from actors.assignment import NodeConfig, ProviderConfig
+from actors.outbox import Outbox
 from actors.storage.live import Claim
 from reception.call.journal import FENCED, session_lost
 from reception.call.profile import ProfileBook
-from reception.call.record import CallRecord, CallSpec
+from reception.call.record import CallRecord, CallSpec, TakenMessage
 from reception.errors import CallIdInUse, InvalidRequest, LimitReached, NotFound, Unavailable
 from reception.placement.admission.concurrency import NodeLoad
 from reception.placement.balancing.report import NodeReport
@@ -132,7 +133,8 @@ class House:
         self.begun: list[tuple[str, str]] = []  # sessions with their tokens
         self.forgotten: list[str] = []
         self.claim: Claim | None = None
-        self.is_ours = True
+        self.is_ours, self.database_is_gone = True, False
+        self.messages: list[TakenMessage] = []
         agent: Any = self.agent
         self.workers, self.lease_id = Workers(), ""
         agent._pool, agent._workers, agent._keeper = self.pool, self.workers, self
@@ -160,10 +162,22 @@ class House:
     def forget(self, session_id: str) -> None:
         self.forgotten.append(session_id)
 
-    async def save_call(self, record: CallRecord) -> bool:
+    def generation(self, session_id: str) -> int:
+        del session_id
+        return 7
+
+    async def save_call(self, record: CallRecord, generation: int) -> bool:
+        assert generation == 7
+        if self.database_is_gone:
+            raise Unavailable("the database is gone")
         if self.is_ours:
             self.saved.append(record)
         return self.is_ours
+
+    async def save_message(self, message: TakenMessage) -> None:
+        if self.database_is_gone:
+            raise Unavailable("the database is gone")
+        self.messages.append(message)
 
     async def call(self, name: str, priority: str = "") -> CallSpec:
         metadata = {"priority": priority} if priority else {}
@@ -368,3 +382,27 @@ async def test_a_node_is_asked_to_leave_once(house: House) -> None:
     await house.agent.leave(5.0, "operator")
     await house.agent.leave(9.0, "another")
     assert await asyncio.wait_for(told, 5) == 5.0
+
+
+async def test_what_the_database_cannot_take_is_delivered_once_it_can(
+    house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("actors.outbox.AGAIN_S", 0.01)
+    agent: Any = house.agent
+    agent._outbox = Outbox(tmp_path / "outbox")
+    delivering = asyncio.create_task(agent._outbox.deliver(agent._deliver))
+    spec = await house.call("one")
+    house.database_is_gone = True
+    message = TakenMessage("one", "Ann", "Bob", "1", "Call back.", 5.0)
+    await house.agent.save_message(message)
+    house.pool.sessions[0].end.set_result(CallRecord(spec, "ended", "ended", "m"))
+    async with asyncio.timeout(5):
+        while len(agent._outbox) < 2:
+            await asyncio.sleep(0.01)
+    assert (house.saved, house.messages) == ([], [])
+    house.database_is_gone = False
+    assert (await house.ended()).spec == spec
+    assert house.messages == [message]
+    delivering.cancel()
+    agent._outbox.close()
+    assert list((tmp_path / "outbox").iterdir()) == []

@@ -24,6 +24,11 @@ class Two:
         self.a = CallKeeper(database_url, "a", lambda session: self.fenced.append(("a", session)))
         self.b = CallKeeper(database_url, "b", lambda session: self.fenced.append(("b", session)))
 
+    async def save(self, node: str, reason: str) -> bool:
+        keeper, record = getattr(self, node), ended(at(node), reason)
+        kept: bool = await keeper.save_call(record, keeper.generation("s1"))
+        return kept
+
     def close(self) -> None:
         self.a.close()
         self.b.close()
@@ -77,9 +82,9 @@ async def test_a_node_that_was_only_standing_still_can_write_nothing(two: Two) -
     await two.a.new_token("s1", "mine")
     with pytest.raises(NotFound):
         await two.a.by_token("mine", "k")
-    assert not await two.a.save_call(ended(at("a"), "caller_vanished"))
+    assert not await two.save("a", "caller_vanished")
     assert await two.b.read(lambda calls: calls.get_call(SPEC.call_id)) is None
-    assert await two.b.save_call(ended(at("b"), "caller_hangup"))
+    assert await two.save("b", "caller_hangup")
     record = await two.a.read(lambda calls: calls.get_call(SPEC.call_id))
     assert record is not None
     assert (record.end_reason, record.spec.node_id) == ("caller_hangup", "b")
@@ -90,7 +95,7 @@ async def test_a_node_that_was_only_standing_still_can_write_nothing(two: Two) -
 async def test_a_call_is_taken_once(two: Two) -> None:
     await two.a.begin(at("a"), "token")
     await two.b.take(at("b"), "token")
-    await two.b.save_call(ended(at("b"), "caller_hangup"))
+    await two.save("b", "caller_hangup")
     with pytest.raises(NotFound, match="over"):
         await two.a.take(at("a"), "token")
 
@@ -118,11 +123,11 @@ async def test_a_token_is_good_for_its_key_and_until_the_next(two: Two) -> None:
 
 async def test_a_call_that_ended_leaves_no_place_and_no_state(two: Two) -> None:
     await two.a.begin(at("a"), "token")
-    assert await two.a.save_call(ended(at("a"), "caller_hangup"))
+    assert await two.save("a", "caller_hangup")
     two.a.keep("s1", b"late")
     await asyncio.sleep(0.05)
     with pytest.raises(NotFound):
         await two.a.by_token("token", "k")
     assert two.fenced == []
-    assert await two.a.save_call(ended(at("a"), "caller_hangup"))
+    assert await two.save("a", "caller_hangup")
     two.a.forget("s1")
