@@ -176,14 +176,7 @@ class CallRun:
         return tuple(self._conversation.opening())
 
     def _attach(self, opening: tuple[ProviderCommand, ...]) -> lk.SessionAttach:
-        spec, provider = self._spec, self._assignment.provider
-        plan = DialPlan(
-            provider.provider,
-            provider.base_url,
-            self._assignment.model,
-            self._assignment.audio_format,
-            opening=tuple(self._codec.encode(command) for command in opening),
-        )
+        spec = self._spec
         leg = LegConfig(
             spec.codec,
             spec.rate_hz,
@@ -198,11 +191,22 @@ class CallRun:
         return lk.SessionAttach(
             call_id=spec.call_id,
             lease_id=spec.lease_id,
-            dial_plan=json.dumps(asdict(plan)).encode(),
+            dial_plan=self._dial_plan(opening),
             leg_config=json.dumps(asdict(leg)).encode(),
             checkpoint=self._checkpoint() if self._moves else b"",
             session=self._assignment.session,
         )
+
+    def _dial_plan(self, opening: tuple[ProviderCommand, ...]) -> bytes:
+        provider = self._assignment.provider
+        plan = DialPlan(
+            provider.provider,
+            provider.base_url,
+            self._assignment.model,
+            self._assignment.audio_format,
+            opening=tuple(self._codec.encode(command) for command in opening),
+        )
+        return json.dumps(asdict(plan)).encode()
 
     def _frames_before(self) -> int:
         """How many numbers the leg's frames may have had so far: playout keeps to
@@ -294,6 +298,8 @@ class CallRun:
                     step.messages.add(listen=lk.Listen(on=on))
                 case m.RunTool() | m.ReportUsage() | m.ReportTranscription() | m.Redial():
                     self._begin(command, time.time())
+                case m.Renew(opening):
+                    step.messages.add(renew=lk.Renew(dial_plan=self._dial_plan(opening)))
                 case m.FinishCall(drain_ms=drain_ms):
                     step.messages.add(finish=lk.Finish(drain_ms=drain_ms))
                 case _:

@@ -297,17 +297,20 @@ class MediaCall:
     # ------------------------------------------------------------- the session
 
     def _on_session_frame(self, kind: Kind, body: bytes) -> None:
-        if kind is Kind.CONTROL:
-            self._carry_out(lk.SessionToWorker.FromString(body))
+        if kind is not Kind.CONTROL:
+            return
+        message = lk.SessionToWorker.FromString(body)
+        if not message.HasField("step"):
+            self._carry_out(message)
+            return
+        self._journal.keep(message.step.checkpoint, message.step.events)
+        for each in message.step.messages:
+            self._carry_out(each)
+        if self._door.peer_node_id:
+            self._door.send(lk.WorkerToDoor(checkpoint=message.step.checkpoint))
 
     def _carry_out(self, message: lk.SessionToWorker) -> None:
         match message.WhichOneof("message"):
-            case "step":
-                for each in message.step.messages:
-                    self._carry_out(each)
-                self._journal.keep(message.step.checkpoint, message.step.events)
-                if self._door.peer_node_id:
-                    self._door.send(lk.WorkerToDoor(checkpoint=message.step.checkpoint))
             case "provider_event":
                 self._provider.pass_on(message.provider_event.decode())
             case "to_caller":
@@ -321,6 +324,9 @@ class MediaCall:
                     self._finishing = asyncio.create_task(self._finish(message.finish.drain_ms))
             case "attach":
                 self._provider.dial(message.attach.dial_plan)
+            case "renew":
+                if not self._journal.since():  # else the session doesn't know it all
+                    self._provider.renew(message.renew.dial_plan)
             case "over":
                 self._over = True
 

@@ -7,12 +7,15 @@ import functools
 import os
 from typing import Any
 
+import structlog
 import websockets
 from websockets.asyncio.server import broadcast
 
 from reception.backlog import Backlog
 from reception.errors import Unavailable
 from reception.provider.base import DialPlan
+
+log = structlog.get_logger()
 
 MAX_WAITING_AUDIO = 250
 MAX_WAITING_EVENTS = 1_000
@@ -159,4 +162,6 @@ class ProviderSocket:
             async with asyncio.timeout(_CLOSE_TIMEOUT_S):
                 await self._socket.close()
         except TimeoutError:
+            log.warning("the provider does not close its socket")
+        finally:
             self._socket.transport.abort()

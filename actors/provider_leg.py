@@ -8,6 +8,8 @@ import time
 from collections import deque
 from collections.abc import Callable
 
+import structlog
+
 from actors.audio import Converter
 from actors.provider import ProviderRefused, ProviderSocket
 from protos.link.v1 import link_pb2 as lk
@@ -21,6 +23,8 @@ from reception.provider.base import (
     ProviderCommand,
     ProviderEvent,
 )
+
+log = structlog.get_logger()
 
 _BASE64 = 4 / 3  # bytes on the wire for one of audio
 _KEPT_FRAMES = 250  # of the caller's audio while nobody is there to hear it: 5 s of 20 ms
@@ -50,14 +54,14 @@ class ProviderLeg:
         self._on_event, self._on_state = on_event, on_state
         self._socket: ProviderSocket | None = None
         self._task: asyncio.Task[None] | None = None
+        self._renewing: asyncio.Task[None] | None = None
+        self._said = 0  # by either side, audio aside
         self._unheard: deque[bytes] = deque(maxlen=_KEPT_FRAMES)
         self._dropped_before = 0  # by sockets that are no more
 
     def dial(self, plan_json: bytes) -> None:
         """Opens a session (`DialPlan` as JSON) in the place of one that there is."""
-        fields = json.loads(plan_json)
-        fields["opening"] = tuple(fields["opening"])
-        plan = DialPlan(**fields)
+        plan = _plan(plan_json)
         provider_format = PROVIDER_FORMATS[plan.audio_format]
         self._codec = codec_for(plan.provider)
         resampler = self._plan.resampler
@@ -65,9 +69,15 @@ class ProviderLeg:
         self._down = Converter(provider_format, self._leg_format, resampler)
         self._chunk.clear()
         self.adapt(self._plan)
-        if self._task is not None:
-            self._task.cancel()
+        self._stop()
         self._task = asyncio.create_task(self._serve(plan))
+
+    def renew(self, plan_json: bytes) -> None:
+        """Opens a session beside the one that there is, and goes on with it, unless
+        something was said until it is there."""
+        if self._socket is not None and self._renewing is None:
+            self._renewing = asyncio.create_task(self._renew(_plan(plan_json), self._socket))
+            self._renewing.add_done_callback(self._renewed)
 
     @property
     def dropped_audio(self) -> int:
@@ -103,7 +113,7 @@ class ProviderLeg:
             self._chunk.clear()
         if self._socket is not None:
             self._socket.send_audio(self._codec.encode(AppendAudio(chunk)))
-        else:
+        if self._socket is None or self._renewing is not None:
             self._unheard.append(chunk)
 
     def answer(self, delta: AudioDelta) -> bytes:
@@ -117,13 +127,18 @@ class ProviderLeg:
     def pass_on(self, message: str) -> None:
         """A command in the provider's words; without a session it is forgotten."""
         if self._socket is not None:
+            self._said += 1
             self._socket.send(message)
 
     async def hang_up(self) -> None:
         """Closes the session; nothing is billed after this."""
-        if self._task is not None:
-            self._task.cancel()
+        self._stop()
         await self._close()
+
+    def _stop(self) -> None:
+        for task in (self._task, self._renewing):
+            if task is not None:
+                task.cancel()
 
     async def _serve(self, plan: DialPlan) -> None:
         await self._close()
@@ -133,12 +148,39 @@ class ProviderLeg:
         except ProviderRefused as error:
             self._tell_state(False, error.code, error.message)
             return
+        await self._listen(socket, began_s)
+
+    async def _renew(self, plan: DialPlan, old: ProviderSocket) -> None:
+        said, began_s = self._said, time.monotonic()
+        try:
+            socket = await ProviderSocket.dial(plan)
+        except ProviderRefused as error:
+            log.warning("session not renewed", error=error.message)
+            return
+        if self._socket is not old or self._said != said:
+            await socket.close()
+            return
+        if self._task is not None:
+            self._task.cancel()
+        self._dropped_before += old.dropped_audio
+        self._task = asyncio.create_task(self._listen(socket, began_s))
+        await asyncio.sleep(0)  # it has begun
+        await old.close()
+
+    def _renewed(self, task: asyncio.Task[None]) -> None:
+        if self._renewing is task:
+            self._renewing = None
+        if self._socket is not None:
+            self._unheard.clear()
+
+    async def _listen(self, socket: ProviderSocket, began_s: float) -> None:
         self._socket = socket
         self._tell_state(True, dial_ms=round((time.monotonic() - began_s) * 1000))
         while self._unheard:
             socket.send_audio(self._codec.encode(AppendAudio(self._unheard.popleft())))
         while (raw := await socket.receive()) is not None:
             self.received_ns = time.monotonic_ns()
+            self._said += 1
             self._on_event(self._codec.decode(raw), raw)
         await self._close()
         self._tell_state(False, socket.close_code, socket.close_reason)
@@ -151,3 +193,8 @@ class ProviderLeg:
 
     def _tell_state(self, up: bool, code: int = 0, reason: str = "", dial_ms: int = 0) -> None:
         self._on_state(lk.ProviderState(up=up, code=code, reason=reason[:200], dial_ms=dial_ms))
+
+
+def _plan(plan_json: bytes) -> DialPlan:
+    fields = json.loads(plan_json)
+    return DialPlan(**fields | {"opening": tuple(fields["opening"])})

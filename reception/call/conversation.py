@@ -27,6 +27,9 @@ DIAL_TRIES = 4
 LAST_WORDS_S = 10.0
 DIGIT_PAUSE_S = 1.5
 DRAIN_MS = 1_000
+RENEW_S = 3_000.0  # the provider ends a session after 3,600 s
+RENEW_AGAIN_S = 20.0  # when the new session was not taken up
+RENEW_LOOK_S = 1.0  # for a pause
 _REFUSED = frozenset({401, 402, 403, 404})
 _GIVEN = ("_spec", "_profile", "_model", "_configuration", "_rng")  # to the next one as well
 _TALKING = frozenset(
@@ -209,9 +212,8 @@ class Conversation:
         self._in("silence", limits.end_after_s if self._prompted else limits.prompt_after_s)
 
     def _settle(self) -> None:
-        """Goes on once nothing is being made, awaited, played or run."""
-        quiet = self._response is None and not self._owed and self._playing is None
-        if not quiet or self._tools.running():
+        """Goes on once it is quiet."""
+        if not self._is_quiet():
             return
         if self.state is State.ENDING:
             self._finish(self._end_reason, hangup=True)
@@ -221,6 +223,11 @@ class Conversation:
                 self._listen()
             else:
                 self._carry_out(self._effect)
+
+    def _is_quiet(self) -> bool:
+        """Nothing is being made, awaited, played or run."""
+        silent = self._response is None and not self._owed and self._playing is None
+        return silent and not self._tools.running()
 
     def _carry_out(self, effect: Transfer | EndCall) -> None:
         self._effect = None
@@ -239,6 +246,7 @@ class Conversation:
     def _on_up(self, _: m.ProviderUp) -> None:
         self._connected = True
         self._no("dial")
+        self._in("renew", RENEW_S)
         if self.state is not State.CONNECTING:
             return
         if not self._greeted:
@@ -259,7 +267,7 @@ class Conversation:
         # An answer that was being made, or awaited, is owed by the next session.
         self._owed = self._owed or self._response is not None
         self._response = None
-        self._no("answer", "silence")
+        self._no("answer", "silence", "renew")
         if self.state is State.ENDING:
             self._owed = False
         elif event.code in _REFUSED or not self._healable or self._dials >= DIAL_TRIES:
@@ -283,8 +291,19 @@ class Conversation:
         if self.state in _TALKING:
             self._go(State.CONNECTING)
         self._in("dial", delay_s + DIAL_S)
-        opening = (self._configuration, *self._transcript.replay())
-        self._tell(m.Redial(delay_s, opening))
+        self._tell(m.Redial(delay_s, self._reopening()))
+
+    def _reopening(self) -> tuple[p.ProviderCommand, ...]:
+        """What a session is told first that goes on where another was."""
+        return (self._configuration, *self._transcript.replay())
+
+    def _on_renew(self) -> None:
+        """The session's time is nearly over: another takes its place in a pause."""
+        if self.state in (State.LISTENING, State.ON_HOLD) and self._is_quiet():
+            self._tell(m.Renew(self._reopening()))
+            self._in("renew", RENEW_AGAIN_S)
+        else:
+            self._in("renew", RENEW_LOOK_S)
 
     def _on_fault(self, event: p.ProviderFault) -> None:
         self._healable = self._healable and (event.healable or not event.fatal)
@@ -586,6 +605,7 @@ _HANDLERS: dict[type, Callable[[Conversation, Any], None]] = {
 _TIMERS: dict[str, Callable[[Conversation], None]] = {
     "dial": Conversation._on_dial_timeout,
     "max": Conversation._on_max,
+    "renew": Conversation._on_renew,
     "answer": Conversation._on_answer_timeout,
     "silence": Conversation._on_silence,
     "tools": Conversation._on_tools_timeout,

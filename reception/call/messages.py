@@ -240,6 +240,14 @@ class Redial:
 
 
 @dataclass(frozen=True, slots=True)
+class Renew:
+    """Open another session of the provider with these commands; if nothing happened until
+    it is there, it takes the place of the one that there is (`ProviderUp`)."""
+
+    opening: tuple[ProviderCommand, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class FinishCall:
     """The call is over; always the last command, exactly once.
 
@@ -264,5 +272,6 @@ ConversationCommand = (
     | ReportUsage
     | ReportTranscription
     | Redial
+    | Renew
     | FinishCall
 )

@@ -14,7 +14,7 @@ import pytest
 from actors.audio import from_linear
 from actors.gossip import Listener
 from actors.link import SESSION_SUFFIX, Link
-from actors.provider import warm_up
+from actors.provider import ProviderSocket, warm_up
 from actors.worker import AudioWorker
 from protos.link.v1 import link_pb2 as lk
 from protos.reception.v1 import reception_pb2 as rv
@@ -568,6 +568,103 @@ async def test_a_lost_provider_is_told_and_can_be_dialled_again(connect, provide
     async with asyncio.timeout(5):
         while len(provider.audio) < 160:
             await asyncio.sleep(0.001)
+
+
+def renewal(url, events):
+    """What a session sends that knows of so many events (or of all there are)."""
+    plan = json.loads(attach(url).attach.dial_plan) | {"opening": ['{"type":"again"}']}
+    renew = lk.Renew(dial_plan=json.dumps(plan).encode())
+    messages = [lk.SessionToWorker(renew=renew)]
+    return lk.SessionToWorker(step=lk.Step(messages=messages, checkpoint=b"s", events=events))
+
+
+async def next_connection(provider):
+    async with asyncio.timeout(5):
+        return await provider.connections.get()
+
+
+async def test_a_session_of_the_provider_is_renewed_without_a_gap(connect, provider):
+    call = await connect()
+    assert (await call.from_worker("provider_state")).up
+    call.session.send(renewal(provider.url, 1))
+    again = await next_connection(provider)
+    assert (await call.from_worker("provider_state")).up
+    async with asyncio.timeout(5):
+        await call.connection.wait_closed()
+        told = [(await provider.received.get())["type"] for _ in range(2)]
+    assert told == ["x", "again"]
+    await speak(again, "i1", FRAME)
+    assert (await call.to_caller("audio"))[1].payload == FRAME
+    assert provider.open == 1
+
+
+async def test_what_the_caller_says_during_a_renewal_reaches_the_new_session(
+    connect, provider, monkeypatch
+):
+    dial, may_go_on = ProviderSocket.dial, asyncio.Event()
+
+    async def slow(plan):
+        socket = await dial(plan)
+        await may_go_on.wait()
+        return socket
+
+    call = await connect()
+    assert (await call.from_worker("provider_state")).up
+    monkeypatch.setattr(ProviderSocket, "dial", slow)
+    call.session.send(renewal(provider.url, 1))
+    await next_connection(provider)
+    call.say(audio=rv.Audio(payload=FRAME))
+    async with asyncio.timeout(5):
+        while len(provider.audio) < 160:
+            await asyncio.sleep(0.001)
+    may_go_on.set()
+    assert (await call.from_worker("provider_state")).up
+    async with asyncio.timeout(5):
+        while len(provider.audio) < 320:
+            await asyncio.sleep(0.001)
+
+
+async def test_a_session_in_which_something_happens_is_not_renewed(connect, provider, monkeypatch):
+    dial, may_go_on = ProviderSocket.dial, asyncio.Event()
+
+    async def slow(plan):
+        socket = await dial(plan)
+        await may_go_on.wait()
+        return socket
+
+    call = await connect()
+    assert (await call.from_worker("provider_state")).up
+    monkeypatch.setattr(ProviderSocket, "dial", slow)
+    call.session.send(renewal(provider.url, 1))
+    again = await next_connection(provider)
+    await send(call.connection, "input_audio_buffer.speech_started", item_id="u", audio_start_ms=1)
+    await call.from_worker("provider_event")
+    may_go_on.set()
+    async with asyncio.timeout(5):
+        await again.wait_closed()
+    await speak(call.connection, "i1", FRAME)
+    assert (await call.to_caller("audio"))[1].payload == FRAME
+
+
+async def test_a_session_that_does_not_know_all_renews_nothing(connect, provider):
+    call = await connect()
+    assert (await call.from_worker("provider_state")).up
+    call.session.send(renewal(provider.url, 0))
+    call.say(dtmf=rv.Dtmf(digits="1"))
+    await call.from_worker("from_caller")
+    assert provider.connections.empty()
+
+
+async def test_a_provider_that_takes_no_new_session_keeps_the_old_one(connect, provider):
+    call = await connect()
+    assert (await call.from_worker("provider_state")).up
+    call.session.send(renewal("http://127.0.0.1:9/v1", 1))
+    await asyncio.sleep(0.1)
+    await speak(call.connection, "i1", FRAME)
+    assert (await call.to_caller("audio"))[1].payload == FRAME
+    call.session.send(renewal(provider.url, 100))  # all of them
+    await next_connection(provider)
+    assert (await call.from_worker("provider_state")).up
 
 
 async def test_a_provider_that_is_not_there_is_told(link_to):

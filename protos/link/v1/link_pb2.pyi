@@ -78,7 +78,7 @@ class Finished(_message.Message):
     def __init__(self) -> None: ...
 
 class SessionToWorker(_message.Message):
-    __slots__ = ("attach", "provider_event", "to_caller", "stop_playout", "finish", "listen", "step", "over")
+    __slots__ = ("attach", "provider_event", "to_caller", "stop_playout", "finish", "listen", "step", "over", "renew")
     ATTACH_FIELD_NUMBER: _ClassVar[int]
     PROVIDER_EVENT_FIELD_NUMBER: _ClassVar[int]
     TO_CALLER_FIELD_NUMBER: _ClassVar[int]
@@ -87,6 +87,7 @@ class SessionToWorker(_message.Message):
     LISTEN_FIELD_NUMBER: _ClassVar[int]
     STEP_FIELD_NUMBER: _ClassVar[int]
     OVER_FIELD_NUMBER: _ClassVar[int]
+    RENEW_FIELD_NUMBER: _ClassVar[int]
     attach: SessionAttach
     provider_event: bytes
     to_caller: bytes
@@ -95,7 +96,8 @@ class SessionToWorker(_message.Message):
     listen: Listen
     step: Step
     over: Over
-    def __init__(self, attach: _Optional[_Union[SessionAttach, _Mapping]] = ..., provider_event: _Optional[bytes] = ..., to_caller: _Optional[bytes] = ..., stop_playout: _Optional[_Union[StopPlayout, _Mapping]] = ..., finish: _Optional[_Union[Finish, _Mapping]] = ..., listen: _Optional[_Union[Listen, _Mapping]] = ..., step: _Optional[_Union[Step, _Mapping]] = ..., over: _Optional[_Union[Over, _Mapping]] = ...) -> None: ...
+    renew: Renew
+    def __init__(self, attach: _Optional[_Union[SessionAttach, _Mapping]] = ..., provider_event: _Optional[bytes] = ..., to_caller: _Optional[bytes] = ..., stop_playout: _Optional[_Union[StopPlayout, _Mapping]] = ..., finish: _Optional[_Union[Finish, _Mapping]] = ..., listen: _Optional[_Union[Listen, _Mapping]] = ..., step: _Optional[_Union[Step, _Mapping]] = ..., over: _Optional[_Union[Over, _Mapping]] = ..., renew: _Optional[_Union[Renew, _Mapping]] = ...) -> None: ...
 
 class Step(_message.Message):
     __slots__ = ("messages", "checkpoint", "events")
@@ -126,6 +128,12 @@ class SessionAttach(_message.Message):
     dial_plan: bytes
     leg_config: bytes
     def __init__(self, call_id: _Optional[str] = ..., lease_id: _Optional[str] = ..., checkpoint: _Optional[bytes] = ..., session: _Optional[str] = ..., dial_plan: _Optional[bytes] = ..., leg_config: _Optional[bytes] = ...) -> None: ...
+
+class Renew(_message.Message):
+    __slots__ = ("dial_plan",)
+    DIAL_PLAN_FIELD_NUMBER: _ClassVar[int]
+    dial_plan: bytes
+    def __init__(self, dial_plan: _Optional[bytes] = ...) -> None: ...
 
 class StopPlayout(_message.Message):
     __slots__ = ()

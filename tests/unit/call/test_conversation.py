@@ -10,7 +10,13 @@ from hypothesis import strategies as st
 
 from reception.call import messages as m
 from reception.call import tools
-from reception.call.conversation import DIAL_TRIES, LAST_WORDS_S
+from reception.call.conversation import (
+    DIAL_TRIES,
+    LAST_WORDS_S,
+    RENEW_AGAIN_S,
+    RENEW_LOOK_S,
+    RENEW_S,
+)
 from reception.call.prompt import configuration, say_exactly
 from reception.call.record import TakenMessage
 from reception.call.states import TRANSITIONS, State, check, public_state
@@ -20,6 +26,7 @@ from reception.provider import base as p
 from tests.unit.call.example import PHRASES, PROFILE, NoJitter, conversation
 
 LOCAL = Hearing(barge_in="local")
+UNLIMITED = replace(PROFILE.limits, max_call_s=1e6, prompt_after_s=1e6, answer_s=1e6)
 
 
 class Call:
@@ -619,6 +626,32 @@ def test_a_provider_lost_during_the_last_words_ends_the_call():
     assert call.tell(m.ProviderDown(1006, ""))[-1].reason == "budget"
 
 
+def test_a_session_that_is_nearly_over_is_renewed_in_a_pause():
+    call = Call(replace(PROFILE, limits=UNLIMITED))
+    call.tell(m.ProviderUp())
+    call.now_s += RENEW_S - RENEW_LOOK_S  # while the greeting goes on
+    assert call.wait_for(RENEW_LOOK_S) == []
+    call.spoken()
+    call.asked("Who is there?")
+    call.spoken("r2", "i2", "It is me.")
+    [renew] = only(call.wait_for(RENEW_LOOK_S), m.Renew)
+    assert renew.opening[0] == configuration(call.talk._profile, "pcmu", "")
+    assert p.AddText("user", "Who is there?") in renew.opening
+    assert str(call.state) == "listening"
+    assert call.wait_for(RENEW_AGAIN_S - 0.1) == []
+    assert kinds(call.wait_for(0.2)) == [m.Renew]  # it was not taken up
+    assert call.tell(m.ProviderUp()) == []
+    assert call.wait_for(RENEW_S - 1.0) == []
+
+
+def test_a_session_is_renewed_while_the_caller_is_on_hold_and_not_when_it_is_gone():
+    call = Call(replace(PROFILE, limits=UNLIMITED)).greeted()
+    call.tell(m.CallerHold(on=True))
+    assert kinds(call.wait_for(RENEW_S)) == [m.Renew]
+    call.tell(m.CallerHold(on=False), m.ProviderDown(1001, "60 minutes are over"))
+    assert m.Renew not in kinds(call.wait_for(RENEW_AGAIN_S))
+
+
 def test_a_provider_lost_while_transferring_changes_nothing_for_the_transfer():
     call = Call().greeted()
     announced_transfer(call)
@@ -765,6 +798,16 @@ def test_another_conversation_that_resumes_says_the_same_to_whatever_happens(sto
         assert other.tell(event) == one.tell(event)
         assert other.talk.record() == one.talk.record()
         assert (other.state, other.talk.finish) == (one.state, one.talk.finish)
+
+
+def test_a_turn_is_measured_by_the_clock_of_who_goes_on():
+    call = Call().greeted()
+    call.asked()
+    state = pickle.loads(pickle.dumps(call.talk.checkpoint()))
+    call.talk = conversation(PROFILE)
+    call.talk.resume(state, later_s=1_000.0)
+    out = call.tell(p.ResponseStarted("r1"), m.PlayoutStarted("i1"), after=1_000.25)
+    assert [each.latency_ms for each in only(out, m.TellTurn)] == [0, 250]
 
 
 def test_a_checkpoint_is_small_and_has_nothing_that_everybody_is_given():
