@@ -7,7 +7,7 @@ import contextlib
 import secrets
 import time
 from collections import deque
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterable
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -17,16 +17,20 @@ import structlog
 from ray.exceptions import RayError, RayTaskError
 
 from actors.assignment import Assignment, NodeConfig, ProviderConfig
+from actors.bills import Delivery, bill, closing
+from actors.checkpoint import Pending
 from actors.gossip import Listener
 from actors.keeper import CallKeeper
 from actors.membership import Cluster, Membership
 from actors.memory import node_memory
-from actors.outbox import Delivery, Outbox
+from actors.outbox import Outbox
 from actors.profiles import load_profiles
+from actors.reaper import Reaper
 from actors.spawn import Remote, find
 from actors.storage.calls import ENDED
 from actors.warm_pool import WarmPool
 from actors.worker_pool import WorkerPool
+from reception.call import messages as m
 from reception.call import progress
 from reception.call.journal import FENCED, TAKEOVER_S, lost_session
 from reception.call.profile import Profile, ProfileBook
@@ -59,6 +63,7 @@ HAND_OVER_TIMEOUT_S = 15.0
 HAND_OVER_LOOK_S = 0.2
 LAST_CALLS_S = 3.0  # to end, when the node stops
 DELIVERY_TIMEOUT_S = 5.0
+REAP_AFTER_S = 10.0  # and the time for a caller to come back
 LATE_S = 10.0  # more than a caller waits for its setup
 TAKEOVERS = 2  # of a call whose sessions die; then it may be the call's fault
 FIRST_SESSIONS = 4  # ready at once; the rest of the pool is filled while calls are taken
@@ -153,6 +158,42 @@ class NodeAgent:
         self._background(self._kept.keep_writing())
         self._background(self._membership.open())
         self._background(self._look())
+        self._background(self._reaper().run())
+
+    def _reaper(self) -> Reaper:
+        return Reaper(
+            self._kept,
+            self._config.node_id,
+            self._config.resume_wait_s + REAP_AFTER_S,
+            _alive,
+            self._is_here,
+            self._settle,
+        )
+
+    def _is_here(self, session_id: str) -> bool:
+        """Whether a call is live here, or its record may still wait to be written."""
+        return bool(self._outbox) or any(
+            live.record.spec.session_id == session_id for live in self._live.values()
+        )
+
+    async def _settle(self, spec: CallSpec, pending: Iterable[Pending]) -> int | None:
+        """Bills what was under way of a call that goes on nowhere, and closes its account.
+
+        Returns:
+            What it has cost, in micro-dollars; None while the cost singleton can't say.
+        """
+        session_id, profile = spec.session_id, self._profile(spec.profile, spec.to_uri)
+        model = profile.model or self._provider.model
+        used = [each for each in pending if isinstance(each, m.ReportUsage | m.ReportTranscription)]
+        bills = [bill(each, session_id, model, profile.transcription_model) for each in used]
+        for delivery in (*bills, closing(session_id)):
+            if not await self._deliver(delivery):
+                await self.send_later(delivery)
+        with contextlib.suppress(RayError, TimeoutError):
+            async with asyncio.timeout(DELIVERY_TIMEOUT_S):
+                cost = await find("cost").call_cost(session_id)
+                return int(cost.total_micros)
+        return None
 
     async def open_door(self, grpc_address: str) -> None:
         """The node's front door is open: other nodes may send callers there."""
@@ -639,18 +680,19 @@ class NodeAgent:
         try:
             await self._kept.save_message(message)
         except Unavailable:
-            await self.send_later("calls", "save_message", (message,))
+            await self.send_later(Delivery("calls", "save_message", (message,)))
 
-    async def send_later(self, to: str, method: str, args: tuple[Any, ...]) -> None:
-        """Keeps on disk what "cost" or "calls" is to be told once it can be.
+    async def send_later(self, delivery: Delivery) -> None:
+        """Keeps on disk what is to be delivered once it can be.
 
         Raises:
             Unavailable: this node keeps nothing on disk.
         """
         if self._outbox is None:
             raise Unavailable("this node keeps nothing on disk")
-        log.warning("to be written later", to=to, method=method, waiting=len(self._outbox))
-        await self._outbox.add(Delivery(to, method, args))
+        method, waiting = delivery.method, len(self._outbox)
+        log.warning("to be written later", to=delivery.to, method=method, waiting=waiting)
+        await self._outbox.add(delivery)
 
     async def _deliver(self, delivery: Delivery) -> bool:
         """False: not now. What is refused for good is told, and not tried again."""
@@ -679,7 +721,7 @@ class NodeAgent:
             return await self._kept.save_call(record, generation)
         except Unavailable:
             with contextlib.suppress(ReceptionError):
-                await self.send_later("calls", "save_call", (record, generation))
+                await self.send_later(Delivery("calls", "save_call", (record, generation)))
                 return True
         except ReceptionError as error:
             reason = error.message
@@ -780,3 +822,9 @@ class NodeAgent:
             "draining": self._draining,
             "full": not self._admission.takes(Priority.NORMAL, time.monotonic()),
         }
+
+
+async def _alive() -> set[str]:
+    """The nodes that live, as the health singleton knows."""
+    async with asyncio.timeout(DELIVERY_TIMEOUT_S):
+        return set(await find("health").alive())

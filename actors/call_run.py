@@ -22,6 +22,7 @@ from ray.exceptions import RayError
 
 from actors import caller_messages, checkpoint
 from actors.assignment import Assignment
+from actors.bills import Delivery, bill, closing
 from actors.checkpoint import Checkpoint, Pending
 from actors.gossip import tell
 from actors.link import SESSION_SUFFIX, Link
@@ -314,10 +315,10 @@ class CallRun:
         match command:
             case m.RunTool():
                 key, work = command.call_id, self._run_tool(command, since_s)
-            case m.ReportUsage():
-                key, work = f"usage {command.response_id}", self._report_usage(command)
-            case m.ReportTranscription():
-                key, work = f"words {command.item_id}", self._report_transcription(command)
+            case m.ReportUsage(response_id):
+                key, work = f"usage {response_id}", self._charge(self._bill(command))
+            case m.ReportTranscription(item_id):
+                key, work = f"words {item_id}", self._charge(self._bill(command))
             case m.Redial():
                 key, work = "dial", self._redial(command)
         self._pending[key] = command, since_s
@@ -406,33 +407,17 @@ class CallRun:
                 output, effect = outcome.output, outcome.effect
         self._put(m.ToolFinished(command.call_id, output, effect))
 
-    async def _report_usage(self, command: m.ReportUsage) -> None:
-        await self._charge(
-            "usage",
-            self._spec.session_id,
-            command.response_id,
-            self._assignment.model,
-            command.usage,
-        )
+    def _bill(self, command: m.ReportUsage | m.ReportTranscription) -> Delivery:
+        given = self._assignment
+        return bill(command, self._spec.session_id, given.model, given.profile.transcription_model)
 
-    async def _report_transcription(self, command: m.ReportTranscription) -> None:
-        await self._charge(
-            "transcription",
-            self._spec.session_id,
-            command.item_id,
-            self._assignment.profile.transcription_model,
-            command.seconds,
-            command.input_tokens,
-            command.output_tokens,
-        )
-
-    async def _charge(self, method: str, *args: Any) -> None:
+    async def _charge(self, delivery: Delivery) -> None:
         """Bills. When the singleton or its database does not answer, the node keeps the
         bill and sends it later: by its ids it counts once."""
         for attempt in range(BILL_TRIES):
             try:
                 async with asyncio.timeout(ACTOR_TIMEOUT_S):
-                    charge = await getattr(self._cost, method)(*args)
+                    charge = await getattr(self._cost, delivery.method)(*delivery.args)
             except (RayError, TimeoutError):
                 await asyncio.sleep(0.5 * (attempt + 1))
                 continue
@@ -440,14 +425,14 @@ class CallRun:
             if charge.wrap_up:
                 self._put(m.EndRequested("budget", polite=True))
             return
-        await self._bill_later(method, args)
+        await self._send_later(delivery)
 
-    async def _bill_later(self, method: str, args: tuple[Any, ...]) -> None:
+    async def _send_later(self, delivery: Delivery) -> None:
         try:
             async with asyncio.timeout(ACTOR_TIMEOUT_S):
-                await self._agent.send_later("cost", method, args)
+                await self._agent.send_later(delivery)
         except (RayError, ReceptionError, TimeoutError):
-            log.exception("not billed", call_id=self._spec.call_id, method=method)
+            log.exception("not billed", call_id=self._spec.call_id, method=delivery.method)
 
     async def _redial(self, command: m.Redial) -> None:
         await asyncio.sleep(command.delay_s)
@@ -555,7 +540,7 @@ class CallRun:
                 total = await self._cost.close_call(self._spec.session_id)
             self._cost_micros = total.total_micros
         except (RayError, TimeoutError):
-            await self._bill_later("close_call", (self._spec.session_id,))
+            await self._send_later(closing(self._spec.session_id))
 
     async def _is_ours(self) -> bool:
         try:

@@ -11,7 +11,7 @@ from typing import Any
 from reception.call import messages as m
 from reception.errors import LinkError
 
-_OURS = (__name__, "actors.outbox")
+_OURS = (__name__, "actors.bills")
 Pending = m.RunTool | m.ReportUsage | m.ReportTranscription | m.Redial
 
 _PLAIN = {("builtins", name) for name in ("set", "frozenset", "dict", "list", "tuple", "bytes")} | {

@@ -105,6 +105,15 @@ class HealthMonitor:
         known = (self._nodes[each] for each in self._subsets.known_to(node.node_id))
         return [(max(0.0, now_s - told.at_s), told.report) for told in known]
 
+    async def alive(self) -> list[str]:
+        """The nodes of the whole cluster that live, and those that may."""
+        now_s = self._clock()
+        return [
+            node_id
+            for node_id, told in self._nodes.items()
+            if self._state(told, now_s) is not NodeState.DOWN
+        ]
+
     async def forget_node(self, node_id: str) -> None:
         """A node left in good order. Idempotent."""
         self._nodes.pop(node_id, None)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from typing import Any, TypeVar
 
@@ -35,28 +37,36 @@ class CallKeeper:
     """
 
     def __init__(self, database_url: str, node_id: str, fenced: Callable[[str], None]) -> None:
+        self._node_id = node_id
         self._store = Store.open(database_url)
         self._writer = Writer(self._store, f"agent:{node_id}")
         self._fenced = fenced
         self._generations: dict[str, int] = {}
+        self._unwritten: set[str] = set()  # sessions whose beginning is not
         self._unkept: dict[str, bytes] = {}  # states by their sessions
 
     # ------------------------------------------------------------- live calls
 
     async def begin(self, spec: CallSpec, token: str) -> None:
-        """A call begins here."""
-        self._generations[spec.session_id] = 1
+        """A call begins here; tries until that is written, or the call is over."""
+        session_id = spec.session_id
+        self._generations[session_id] = 1
+        self._unwritten.add(session_id)
         work = partial(live.begin, spec=spec, token=token, now_s=time.time())
-        with _told():
-            if await self._writer.run(work) is None:
-                self._lost(spec.session_id)
+        while session_id in self._generations:
+            with _told():
+                if await self._writer.run(work) is None:
+                    self._lost(session_id)
+                break
+            await asyncio.sleep(KEEP_S)
+        self._unwritten.discard(session_id)
 
     async def take(self, spec: CallSpec, token: str) -> Claim:
         """Takes a call over from a node that is lost.
 
         Args:
             spec: as it is here.
-            token: for a call of which nothing is kept yet.
+            token: with which its caller comes back from now on.
 
         Raises:
             NotFound: somebody else took it, or it is over.
@@ -65,16 +75,38 @@ class CallKeeper:
         def work(connection: Any) -> Claim | None:
             found = live.find(connection, spec.session_id)
             if found is not None:
-                return live.take(connection, found, spec, time.time())
+                return live.take(connection, found, spec, token, time.time())
             if calls.has_ended(connection, spec.session_id):
                 return None
             return live.begin(connection, spec, token, time.time())
 
-        claim = await self._writer.run(work)
+        return self._taken(await self._writer.run(work))
+
+    async def seize(self, session_id: str, node_id: str) -> Claim:
+        """Takes a call from a node, to go on nowhere: its caller can't come back.
+
+        Raises:
+            NotFound: somebody else took it, or it is over.
+        """
+
+        def work(connection: Any) -> Claim | None:
+            found = live.find(connection, session_id)
+            if found is None or found.spec.node_id != node_id:
+                return None
+            spec = replace(found.spec, node_id=self._node_id)
+            return live.take(connection, found, spec, secrets.token_urlsafe(), time.time())
+
+        return self._taken(await self._writer.run(work))
+
+    def _taken(self, claim: Claim | None) -> Claim:
         if claim is None:
             raise NotFound("the call is over, or another node has it", field="session_id")
-        self._generations[spec.session_id] = claim.generation
+        self._generations[claim.spec.session_id] = claim.generation
         return claim
+
+    async def places(self) -> list[tuple[str, str]]:
+        """The sessions of all live calls of the cluster, with their nodes."""
+        return await self._read(live.places)
 
     async def by_token(self, token: str, key_id: str) -> Claim:
         """The live call, of any node, whose caller may come back with the token.
@@ -106,6 +138,8 @@ class CallKeeper:
         while True:
             await asyncio.sleep(KEEP_S)
             unkept, self._unkept = self._unkept, {}
+            for session_id in self._unwritten & set(unkept):
+                self._unkept[session_id] = unkept.pop(session_id)
             states = [
                 Kept(session_id, self._generations[session_id], state)
                 for session_id, state in unkept.items()

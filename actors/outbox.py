@@ -16,13 +16,13 @@ import struct
 import tempfile
 from collections import deque
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from io import BufferedRandom
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import structlog
 
+from actors.bills import Delivery
 from actors.checkpoint import Reader
 from reception.errors import LimitReached, LinkError
 
@@ -33,15 +33,6 @@ MAX_WAITING = 100_000
 MAX_BYTES = 16 * 1024 * 1024  # of one delivery
 _LENGTH = struct.Struct("!I")
 _SUFFIX = ".outbox"
-
-
-@dataclass(frozen=True, slots=True)
-class Delivery:
-    """`method` of "cost" or "calls" with these arguments; its outcome is of no use."""
-
-    to: str
-    method: str
-    args: tuple[Any, ...]
 
 
 Deliver = Callable[[Delivery], Awaitable[bool]]

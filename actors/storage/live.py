@@ -55,11 +55,12 @@ _TAKE = (
     .where(*_OURS)
     .values(
         node_id=sa.bindparam("node"), spec=sa.bindparam("text"), told_at_s=sa.bindparam("now"),
-        generation=live_calls.c.generation + 1,
+        token_hash=sa.bindparam("token"), generation=live_calls.c.generation + 1,
     )
 )  # fmt: skip
 _TOKEN = sa.update(live_calls).where(*_OURS).values(token_hash=sa.bindparam("token"))
 _BY_TOKEN = sa.select(live_calls).where(live_calls.c.token_hash == sa.bindparam("token"))
+_PLACES = sa.select(live_calls.c.session_id, live_calls.c.node_id)
 _END = sa.delete(live_calls).where(*_OURS)
 
 
@@ -96,14 +97,22 @@ def by_token(connection: Connection, token: str, key_id: str) -> Claim | None:
     return None if row is None or row.key_id != key_id else _claim(row)
 
 
-def take(connection: Connection, found: Claim, spec: CallSpec, now_s: float) -> Claim | None:
-    """The node `spec.node_id` takes a call over from the node that has it by `found`.
-    None: somebody else did, or the call is over."""
+def places(connection: Connection) -> list[tuple[str, str]]:
+    """The sessions of all live calls, with their nodes."""
+    return [(row.session_id, row.node_id) for row in connection.execute(_PLACES)]
+
+
+def take(
+    connection: Connection, found: Claim, spec: CallSpec, token: str, now_s: float
+) -> Claim | None:
+    """The node `spec.node_id` takes a call over from the node that has it by `found`, and
+    its caller comes back with `token`. None: somebody else did, or the call is over."""
     values = {
         "session": spec.session_id,
         "ours": found.generation,
         "node": spec.node_id,
         "text": json.dumps(asdict(spec)),
+        "token": hashed(token),
         "now": now_s,
     }
     if connection.execute(_TAKE, values).rowcount == 0:

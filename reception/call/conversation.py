@@ -147,19 +147,7 @@ class Conversation:
 
     def record(self) -> CallRecord:
         """The call record as it is now; costs and times of day are the shell's."""
-        return CallRecord(
-            spec=self._spec,
-            state=public_state(self.state),
-            phase=str(self.state),
-            model=self._model,
-            end_reason=self._end_reason,
-            transferred_to=self._transferred_to,
-            turns=self._turns.number,
-            interruptions=self._turns.interruptions,
-            transcript=self._transcript.said(),
-            turn_times=tuple(self._turns.times),
-            messages=tuple(self._taken),
-        )
+        return recorded(self._spec, self._model, vars(self))
 
     # ------------------------------------------------------------- small steps
 
@@ -576,6 +564,24 @@ class Conversation:
         self._end_reason = reason
         self.finish = m.FinishCall(reason, hangup, DRAIN_MS if hangup else 0)
         self._tell(self.finish)
+
+
+def recorded(spec: CallSpec, model: str, checkpoint: Mapping[str, Any]) -> CallRecord:
+    """The record of a call that had come to this checkpoint."""
+    turns: Turns = checkpoint["_turns"]
+    return CallRecord(
+        spec=spec,
+        state=public_state(checkpoint["state"]),
+        phase=str(checkpoint["state"]),
+        model=model,
+        end_reason=checkpoint["_end_reason"],
+        transferred_to=checkpoint["_transferred_to"],
+        turns=turns.number,
+        interruptions=turns.interruptions,
+        transcript=checkpoint["_transcript"].said(),
+        turn_times=tuple(turns.times),
+        messages=tuple(checkpoint["_taken"]),
+    )
 
 
 _HANDLERS: dict[type, Callable[[Conversation, Any], None]] = {

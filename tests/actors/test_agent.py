@@ -13,16 +13,20 @@ from ray.exceptions import RayActorError
 
 from actors.agent import NodeAgent
 from actors.assignment import NodeConfig, ProviderConfig
+from actors.checkpoint import Pending
 from actors.outbox import Outbox
 from actors.storage.live import Claim
+from reception.call import messages as m
 from reception.call.journal import FENCED, session_lost
 from reception.call.profile import ProfileBook
 from reception.call.record import CallRecord, CallSpec, TakenMessage
 from reception.errors import CallIdInUse, InvalidRequest, LimitReached, NotFound, Unavailable
+from reception.money.account import CallCost
 from reception.placement.admission.concurrency import NodeLoad
 from reception.placement.balancing.report import NodeReport
 from reception.placement.pool import PoolRules
 from reception.placement.sizer import NodeMemory
+from reception.provider import base as p
 from tests.unit.call.example import PROFILE, SPEC
 
 
@@ -406,3 +410,57 @@ async def test_what_the_database_cannot_take_is_delivered_once_it_can(
     delivering.cancel()
     agent._outbox.close()
     assert list((tmp_path / "outbox").iterdir()) == []
+
+
+class Cost:
+    """Answers, or is gone."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[Any, ...]] = []
+        self.there = True
+
+    async def usage(self, *args: Any) -> None:
+        self._tell("usage", *args)
+
+    async def transcription(self, *args: Any) -> None:
+        self._tell("transcription", *args)
+
+    async def close_call(self, *args: Any) -> None:
+        self._tell("close_call", *args)
+
+    async def call_cost(self, session_id: str) -> CallCost:
+        self._tell("call_cost", session_id)
+        return CallCost(total_micros=900, responses=1)
+
+    def _tell(self, *args: Any) -> None:
+        if not self.there:
+            raise RayActorError
+        self.told.append(args)
+
+
+async def test_a_call_that_goes_on_nowhere_is_billed_and_its_account_closed(
+    house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cost, agent = Cost(), house.agent
+    monkeypatch.setattr("actors.agent.find", lambda role: {"cost": cost}[role])
+    agent._outbox = Outbox(tmp_path / "outbox")
+    usage = p.Usage(output_audio=20)
+    pending: list[Pending] = [m.ReportUsage("r1", usage), m.ReportTranscription("i1", 1.5, 0, 0),
+               m.Redial(0.0, ()), m.RunTool("t1", "name", "{}")]  # fmt: skip
+    assert await agent._settle(SPEC, pending) == 900
+    expected = [
+        ("usage", "s1", "r1", "m", usage),
+        ("transcription", "s1", "i1", PROFILE.transcription_model, 1.5, 0, 0),
+        ("close_call", "s1"),
+    ]
+    assert cost.told == [*expected, ("call_cost", "s1")]
+    cost.there = False
+    assert await agent._settle(SPEC, pending) is None
+    assert len(agent._outbox) == 3
+    assert agent._is_here("whatever")  # its record may be among what waits
+    agent._outbox.close()
+
+
+async def test_which_calls_are_here(house: House) -> None:
+    await house.call("one")
+    assert [house.agent._is_here(each) for each in ("s-one", "s-two")] == [True, False]

@@ -82,6 +82,7 @@ async def test_nodes_hear_of_each_other_until_they_are_down(
     status = await health.status()
     told = status["nodes"]["n1"]
     assert (told["state"], told["age_s"], told["load"]["live"]) == ("down", 6.0, 3)
+    assert await health.alive() == ["n2"]
     assert (status["nodes"]["n2"]["state"], status["healthy"]) == ("stale", False)
     clock.now_s += 25.0
     assert await health.exchange(said("n3")) == [(29.0, said("n2")), (0.0, said("n3"))]

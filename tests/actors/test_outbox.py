@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from actors import outbox as outbox_module
-from actors.outbox import Delivery, Outbox
+from actors.bills import Delivery
+from actors.outbox import Outbox
 from reception.errors import LimitReached
 from reception.provider.base import Usage
 
@@ -75,7 +76,8 @@ async def test_what_a_dead_process_left_is_delivered_by_the_next(tmp_path: Path)
     code = """
 import asyncio, os, signal, sys
 from pathlib import Path
-from actors.outbox import Delivery, Outbox
+from actors.bills import Delivery
+from actors.outbox import Outbox
 from reception.provider.base import Usage
 async def main():
     outbox = Outbox(Path(sys.argv[1]))

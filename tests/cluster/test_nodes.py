@@ -90,6 +90,12 @@ class _Callers:
         for event in self._greeted.values():
             await event.wait()
 
+    async def gone(self) -> None:
+        """Each has lost its stream, and does not come back."""
+        for call in self._calls:
+            call.cancel()
+        await asyncio.gather(*self._calls, return_exceptions=True)
+
     async def good(self) -> None:
         """Each got an answer, and ended as it should."""
         for outcome in await asyncio.gather(*self._calls):
@@ -222,6 +228,19 @@ def test_calls_outlive_the_loss_of_a_node(cluster: LocalCluster) -> None:
 
     asyncio.run(asyncio.wait_for(scene(), 60))
     _all_in_order(cluster, [f"lost-{number}" for number in range(6)])
+
+
+def test_a_call_of_a_lost_node_whose_caller_stays_away_ends(cluster: LocalCluster) -> None:
+    [lost] = cluster.add()
+
+    async def scene() -> None:
+        callers = _Callers(lost, "away", 2, here=True)
+        await callers.greeted()
+        await asyncio.to_thread(lost.lose)
+        await callers.gone()
+
+    asyncio.run(asyncio.wait_for(scene(), 90))
+    _all_in_order(cluster, ["away-0", "away-1"], "node_lost")
 
 
 def test_a_node_that_leaves_hands_its_calls_over(cluster: LocalCluster) -> None:

@@ -188,7 +188,7 @@ async def test_who_is_on_hold_or_has_ended_may_be_silent(lines: Any) -> None:
 
 
 async def test_a_caller_who_speaks_is_not_timed_out(lines: Any) -> None:
-    line = await lines(idle_timeout_s=0.3)
+    line = await lines(idle_timeout_s=1.0)
     for _ in range(2):
         handle = line.relay._patience
         async with asyncio.timeout(5):
