@@ -64,6 +64,7 @@ HAND_OVER_LOOK_S = 0.2
 LAST_CALLS_S = 3.0  # to end, when the node stops
 DELIVERY_TIMEOUT_S = 5.0
 REAP_AFTER_S = 10.0  # and the time for a caller to come back
+USE_S = 2.0
 LATE_S = 10.0  # more than a caller waits for its setup
 TAKEOVERS = 2  # of a call whose sessions die; then it may be the call's fault
 FIRST_SESSIONS = 4  # ready at once; the rest of the pool is filled while calls are taken
@@ -158,6 +159,7 @@ class NodeAgent:
         self._background(self._kept.keep_writing())
         self._background(self._membership.open())
         self._background(self._look())
+        self._background(self._tell_use())
         self._background(self._reaper().run())
 
     def _reaper(self) -> Reaper:
@@ -324,6 +326,12 @@ class NodeAgent:
             await self._membership.tell(self._report(load, memory))
             next_s = max(next_s + REPORT_S, time.monotonic() + REPORT_S / 2)
             await asyncio.sleep(next_s - time.monotonic())
+
+    async def _tell_use(self) -> None:
+        """For admission against the provider's own limits."""
+        while True:
+            await asyncio.sleep(USE_S)
+            await self._membership.tell_use(await self._workers.provider_use())
 
     def _report(self, load: NodeLoad, memory: NodeMemory) -> NodeReport:
         config, now_s = self._config, time.monotonic()
@@ -790,10 +798,7 @@ class NodeAgent:
         tally = self._admission.tally()
         return asdict(self._admission.occupancy(time.monotonic())) | {
             "admitted": {str(priority): count for priority, count in tally.admitted.items()},
-            "refused": [
-                {"cause": str(cause), "priority": str(priority), "count": count}
-                for (cause, priority), count in sorted(tally.refused.items())
-            ],
+            "refused": tally.refusals(),
         }
 
     async def stats(self) -> dict[str, Any]:

@@ -196,6 +196,7 @@ class CallRun:
             leg_config=json.dumps(asdict(leg)).encode(),
             checkpoint=self._checkpoint() if self._moves else b"",
             session=self._assignment.session,
+            session_id=spec.session_id,
         )
 
     def _dial_plan(self, opening: tuple[ProviderCommand, ...]) -> bytes:

@@ -18,6 +18,9 @@ from actors.storage.writer import Writer
 from reception.errors import InvalidRequest
 from reception.health.breaker import Breaker, BreakerRules, Permit, State
 from reception.health.liveness import NodeState, node_state, rules_for
+from reception.placement.admission.answer import Answer
+from reception.placement.admission.priority import Priority
+from reception.placement.admission.provider_limits import NodeUse, ProviderLimits, ProviderRules
 from reception.placement.balancing.report import REPORT_S, NodeReport, decode
 from reception.placement.balancing.subset import Subsets
 
@@ -76,6 +79,13 @@ class HealthMonitor:
         self._writer = Writer(self._store, SINGLETON)
         self._nodes: dict[str, _Told] = {}
         self._subsets = Subsets()
+        self._limits = ProviderLimits(
+            ProviderRules(
+                settings.provider_requests_per_minute,
+                settings.provider_tokens_per_minute,
+                settings.provider_sessions,
+            )
+        )
 
     async def exchange(self, report: bytes) -> list[tuple[float, bytes]]:
         """A node is alive and tells how it is.
@@ -153,6 +163,19 @@ class HealthMonitor:
             self._breaker.failure(permit, now_s)
         await self._save_breaker()
 
+    async def provider_use(self, use: NodeUse) -> None:
+        """What a node's calls use of the provider's account, and what it heard of that."""
+        self._limits.merge(use, time.monotonic())
+
+    async def provider_room(self, session_id: str, priority: Priority) -> Answer:
+        """Whether the provider's account has room for a new call, beside those that are
+        live; kept for it for 10 s, or until its node tells of it. Idempotent."""
+        return self._limits.admit(session_id, priority, time.monotonic())
+
+    async def gave_up(self, session_id: str) -> None:
+        """A call for which room was kept does not begin. Idempotent."""
+        self._limits.gave_up(session_id)
+
     async def status(self) -> dict[str, Any]:
         """Nodes by id and the provider, as they are now."""
         now_s = self._clock()
@@ -177,6 +200,8 @@ class HealthMonitor:
                 "failed": told.failed,
                 "latency_ms": told.latency_ms,
                 "last_error": told.error,
+                "expected_per_minute": self._limits.expected_per_minute(time.monotonic()),
+                "refused": self._limits.tally().refusals(),
             },
         }
 

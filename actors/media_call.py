@@ -19,6 +19,7 @@ from actors.effort import Effort
 from actors.gossip import tell
 from actors.link import Link
 from actors.provider_leg import ProviderLeg
+from actors.provider_meter import ProviderMeter
 from actors.recording import Recorder, Recording
 from protos.link.v1 import link_pb2 as lk
 from protos.reception.v1 import reception_pb2 as rv
@@ -38,6 +39,7 @@ from reception.provider.base import (
     DeleteItem,
     ProviderCommand,
     ProviderEvent,
+    RateLimits,
     ResponseDone,
     SpeechStarted,
     SpeechStopped,
@@ -71,6 +73,7 @@ class MediaCall:
         on_end: Callable[[MediaCall], None],
         recorder: Recorder,
         effort: Effort,
+        meter: ProviderMeter,
         resume_wait_s: float,
         agent_socket: str,
     ) -> None:
@@ -80,6 +83,8 @@ class MediaCall:
         self._away: asyncio.TimerHandle | None = None  # the caller may come back until then
         self._untold: Backlog[bytes] = Backlog(MAX_UNTOLD_AUDIO, MAX_UNTOLD)
         self.call_id, self.lease_id = attach.call_id, attach.lease_id
+        self._session_id, self._meter = attach.session_id, meter
+        meter.began(self._session_id)
         self._door, self._session, self._on_end = door, session, on_end
         config = LegConfig.of(json.loads(attach.leg_config))
         self._effort = effort
@@ -392,6 +397,10 @@ class MediaCall:
                 self._playout.complete(event.item_id)
             case ResponseDone():
                 self._playout.complete_all()
+                self._meter.used(self._session_id, event)
+            case RateLimits():
+                self._meter.heard(event)
+                return
             case SpeechStarted():
                 if not self._interrupts():
                     self._held_event = raw
@@ -523,6 +532,7 @@ class MediaCall:
     async def close(self) -> None:
         """Frees everything: sockets, tasks, links."""
         self._ended = True
+        self._meter.ended(self._session_id)
         for timer in (self._orphaned, self._away):
             if timer is not None:
                 timer.cancel()

@@ -19,6 +19,7 @@ from actors.link_tls import Credentials, NodeTls
 from actors.spawn import find
 from reception.address import TlsAddress
 from reception.errors import ReceptionError
+from reception.placement.admission.provider_limits import NodeUse
 from reception.placement.balancing.report import NodeReport, encode
 
 log = structlog.get_logger()
@@ -82,6 +83,12 @@ class Membership:
             log.warning("no word of the other nodes", error=str(error)[:200])
             return
         self._others = [(sent_s - age_s, each) for age_s, each in told if each != encoded]
+
+    async def tell_use(self, use: NodeUse) -> None:
+        """What this node's calls use of the provider's account."""
+        with contextlib.suppress(RayError, ReceptionError, TimeoutError):
+            async with asyncio.timeout(EXCHANGE_TIMEOUT_S):
+                await self._health.provider_use(use)
 
     async def leave(self) -> None:
         """This node is gone in good order."""

@@ -18,12 +18,14 @@ from actors.link_server import LinkServer, serve
 from actors.link_tls import Credentials, NodeTls
 from actors.media_call import MediaCall
 from actors.provider import ProviderRefused, ProviderSocket, warm_up
+from actors.provider_meter import ProviderMeter
 from actors.recording import Recorder
 from protos.link.v1 import link_pb2 as lk
 from reception.address import TlsAddress
 from reception.framing import Kind
 from reception.media.adaptation import Targets
 from reception.media.uplink import worst
+from reception.placement.admission.provider_limits import NodeUse
 from reception.provider.base import DialPlan
 
 log = structlog.get_logger()
@@ -59,6 +61,7 @@ class AudioWorker:
         self._worker_id, self._path = worker_id, path
         self._resume_wait_s, self._agent_socket = resume_wait_s, agent_socket
         self._effort = Effort(targets or Targets())
+        self._meter = ProviderMeter()
         self._recorder = Recorder(Path(recordings_path))
         self._calls: dict[str, MediaCall] = {}  # by their leases
         self._doors: dict[str, asyncio.Future[Link]] = {}
@@ -158,6 +161,10 @@ class AudioWorker:
             **asdict(effort.load),
         }
 
+    async def provider_use(self) -> NodeUse:
+        """What its calls have used of the provider's account, and what is left of that."""
+        return self._meter.report()
+
     # ------------------------------------------------------------- attaching
 
     async def _on_door(self, link: Link) -> None:
@@ -201,6 +208,7 @@ class AudioWorker:
             self._on_call_end,
             self._recorder,
             self._effort,
+            self._meter,
             self._resume_wait_s,
             self._agent_socket,
         )

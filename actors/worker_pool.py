@@ -23,6 +23,7 @@ from reception.media.adaptation import Level
 from reception.media.codecs import AudioFormat
 from reception.media.uplink import choose
 from reception.placement.admission.concurrency import NodeLoad
+from reception.placement.admission.provider_limits import NodeUse
 
 log = structlog.get_logger()
 
@@ -145,6 +146,14 @@ class WorkerPool:
             max((each["lag_p95_ms"] for each in measured), default=0.0),
             max((each["cpu_percent"] for each in measured), default=0.0),
         )
+
+    async def provider_use(self) -> NodeUse:
+        """Of all of them. What a worker that is dying knew is known no more."""
+        found = await asyncio.gather(
+            *(worker.provider_use() for worker in self._workers.values()), return_exceptions=True
+        )
+        told = [each for each in found if isinstance(each, NodeUse)]
+        return NodeUse.of(self._config.node_id, told, time.monotonic())
 
     async def report(self) -> dict[str, Any]:
         """What they do and measure, and what changed lately and why."""

@@ -18,10 +18,14 @@ from reception.call.record import CallRecord, CallSpec
 from reception.errors import NodeLost, NotFound, Unavailable
 from reception.money.account import Hold
 from reception.money.scopes import Owner
+from reception.placement.admission.answer import Admitted, Answer
+from reception.placement.admission.priority import Priority
 from reception.placement.balancing.balancer import NodeView
 from reception.placement.balancing.report import NodeReport
 from reception.placement.lease import Placement
 from reception.security.admission import Admission
+
+ROOM_TIMEOUT_S = 0.5
 
 Page = tuple[tuple[CallRecord, ...], str]
 
@@ -41,6 +45,8 @@ class Backends(Protocol):
     async def admit(self, credential: str | None, peer: str, scope: str) -> Admission: ...
 
     async def open_call(self, owner: Owner) -> Hold: ...
+
+    async def provider_room(self, session_id: str, priority: Priority) -> Answer: ...
 
     async def close_call(self, session_id: str) -> None: ...
 
@@ -86,7 +92,7 @@ class RayBackends:
 
     def __init__(self, config: DoorConfig, timeout_s: float = 5.0) -> None:
         self._node_id, self._timeout_s = config.node_id, timeout_s
-        self._singletons = {"security": find("security"), "cost": find("cost")}
+        self._singletons = {name: find(name) for name in ("security", "cost", "health")}
         self._nodes = Nodes(config.node_id, config.balancing, config.zone, timeout_s)
         self._following: asyncio.Task[None] | None = None
         self._profiles: tuple[ProfileBook, str] | None = None
@@ -123,7 +129,20 @@ class RayBackends:
         hold: Hold = await self._ask("cost", "open_call", owner)
         return hold
 
+    async def provider_room(self, session_id: str, priority: Priority) -> Answer:
+        """While the health singleton does not answer, calls are taken: the worst that can
+        come of it is the provider's own refusal."""
+        try:
+            async with asyncio.timeout(ROOM_TIMEOUT_S):
+                answer: Answer = await self._ask("health", "provider_room", session_id, priority)
+        except (TimeoutError, Unavailable):
+            return Admitted(ROOM_TIMEOUT_S)
+        return answer
+
     async def close_call(self, session_id: str) -> None:
+        """The call does not begin."""
+        with suppress(Unavailable):
+            await self._ask("health", "gave_up", session_id)
         await self._ask("cost", "close_call", session_id)
 
     # ------------------------------------------------------------- placing

@@ -34,6 +34,7 @@ from reception.errors import (
     Unavailable,
 )
 from reception.money.scopes import Owner
+from reception.placement.admission.answer import Refused
 from reception.placement.admission.priority import Priority, priority_of
 from reception.placement.lease import Placement
 
@@ -199,6 +200,7 @@ class Stream:
             accepted_at_s=time.time(),
         )
         profile, model = self._backends.receptionist(request.profile, request.to_uri)
+        priority = priority_of(request.metadata)
         owner = Owner(
             session_id,
             call_id,
@@ -207,15 +209,20 @@ class Stream:
             model,
             number=request.to_uri,
             profile=profile,
-            exempt=priority_of(request.metadata) is Priority.EMERGENCY,
+            exempt=priority is Priority.EMERGENCY,
         )
         try:
-            hold = await self._backends.open_call(owner)
+            hold, room = await asyncio.gather(
+                self._backends.open_call(owner), self._backends.provider_room(session_id, priority)
+            )
         except asyncio.CancelledError:
             self._later(self._backends.close_call(session_id))
             raise
         if not hold.admitted:
             raise LimitReached(hold.message, retry_after_s=hold.retry_after_s)
+        if isinstance(room, Refused):
+            self._later(self._backends.close_call(session_id))
+            raise LimitReached(room.reason, retry_after_s=room.retry_after_s)
         return spec
 
     async def _lease(self, spec: CallSpec, *, here: bool) -> Placement:

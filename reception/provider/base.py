@@ -28,6 +28,11 @@ class Usage:
     output_text: int = 0
     output_audio: int = 0
 
+    @property
+    def tokens(self) -> int:
+        """All of them, in and out."""
+        return self.input_text + self.input_audio + self.output_text + self.output_audio
+
 
 @dataclass(frozen=True, slots=True)
 class TranscriptionUsage:

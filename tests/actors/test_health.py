@@ -10,6 +10,9 @@ import pytest
 from actors.health import FORGET_AFTER_S, MAX_REPORT_BYTES, HealthMonitor
 from actors.settings import Settings
 from reception.errors import Fenced, InvalidRequest
+from reception.placement.admission.answer import Admitted, Cause, Refused
+from reception.placement.admission.priority import Priority
+from reception.placement.admission.provider_limits import CallUse, NodeUse
 from reception.placement.balancing.report import NodeReport, decode, encode
 
 START_S = 1_700_000_000.0
@@ -180,3 +183,26 @@ async def test_a_restart_remembers_the_breaker_and_nodes_tell_it_again(
     assert await provider(new) == "half_open"
     with pytest.raises(Fenced):
         await old.acquire_provider()
+
+
+async def test_a_call_that_the_providers_account_has_no_room_for_is_refused(
+    database_url: str, settings_for: Callable[..., Settings], clock: Clock
+) -> None:
+    settings = settings_for(database_url, provider_sessions=2)
+    health = HealthMonitor(settings, clock)
+    try:
+        use = NodeUse("n1", {"s1": CallUse(0, 0)})
+        await health.provider_use(use)
+        assert isinstance(await health.provider_room("s2", Priority.EMERGENCY), Admitted)
+        refused = await health.provider_room("s3", Priority.EMERGENCY)
+        assert isinstance(refused, Refused)
+        assert refused.cause is Cause.PROVIDER_SESSIONS
+        await health.gave_up("s2")
+        assert isinstance(await health.provider_room("s3", Priority.EMERGENCY), Admitted)
+        told = (await health.status())["provider"]
+        assert told["expected_per_minute"]["requests"] == 10.0
+        assert told["refused"] == [
+            {"cause": "provider_sessions", "priority": "emergency", "count": 1}
+        ]
+    finally:
+        health.close()

@@ -23,6 +23,7 @@ from reception.errors import InvalidRequest
 from reception.framing import Kind, split_audio
 from reception.media.hearing import Hearing
 from reception.media.leg import LegConfig
+from reception.placement.admission.provider_limits import CallUse
 from reception.provider.base import DialPlan
 from tests.fakes.provider import FakeProvider, send, speak
 from tests.fakes.voice import speech
@@ -109,6 +110,7 @@ def attach(url, *, codec="pcmu", rate=8_000, marks=False, lease="lease", **leg_f
             call_id="c1",
             lease_id=lease,
             session="one",
+            session_id="s1",
             dial_plan=json.dumps(asdict(plan)).encode(),
             leg_config=json.dumps(asdict(leg)).encode(),
         )
@@ -849,3 +851,29 @@ async def test_what_a_worker_does_and_measures(worker):
     assert (await worker.stats())["live"] == 0
     with pytest.raises(InvalidRequest, match="level is 'fast'"):
         await worker.set_level("fast", "key k")
+
+
+async def test_what_calls_use_of_the_providers_account_is_counted(connect, provider, worker):
+    call = await connect()
+    limits = [{"name": "tokens", "limit": 1_000, "remaining": 900, "reset_seconds": 6.0}]
+    await send(call.connection, "rate_limits.updated", rate_limits=limits)
+    usage = {
+        "input_token_details": {"text_tokens": 100, "audio_tokens": 20},
+        "output_token_details": {"text_tokens": 5, "audio_tokens": 30},
+    }
+    for response in ("r1", "r2"):
+        done = {"id": response, "status": "completed", "usage": usage}
+        await send(call.connection, "response.done", response=done)
+        raw = await call.from_worker("provider_event")
+        assert b"rate_limits" not in raw  # that is no session's business
+    use = await worker.provider_use()
+    assert use.calls == {"s1": CallUse(2, 310)}
+    [limit] = use.limits
+    assert (limit.name, limit.remaining, limit.reset_s) == ("tokens", 900, 6.0)
+    call.session.send(lk.SessionToWorker(finish=lk.Finish()))
+    await call.from_worker("stats")
+    call.session.send(lk.SessionToWorker(over=lk.Over()))
+    await call.session.close()
+    async with asyncio.timeout(5):
+        while (await worker.provider_use()).calls:
+            await asyncio.sleep(0.01)

@@ -16,6 +16,7 @@ from actors.worker_pool import WorkerPool
 from reception.errors import InvalidRequest
 from reception.media.adaptation import Level, LevelChanged
 from reception.media.codecs import AudioFormat
+from reception.placement.admission.provider_limits import CallUse, NodeUse
 from reception.placement.pool import PoolRules
 
 TELEPHONE = AudioFormat("l16", 8_000)
@@ -52,6 +53,11 @@ class FakeWorker:
 
     async def stats(self) -> dict[str, float]:
         return {"live": 2}
+
+    async def provider_use(self) -> NodeUse:
+        if self.dead:
+            raise RayActorError
+        return NodeUse("", {self.worker_id: CallUse(1, 10)})
 
     async def stop(self) -> None:
         self.stopped = True
@@ -139,3 +145,10 @@ async def test_calls_go_narrow_where_their_worker_says_so(pool, started):
     assert pool.provider_format("n-w1", TELEPHONE) == "pcm24k"
     started[1].tell(News(1, "quality", False, True, False, ()))
     await until(lambda: pool.provider_format("n-w1", AudioFormat("l16", 48_000)) == "pcmu")
+
+
+async def test_what_the_provider_is_used_for_is_that_of_those_that_live(pool, started):
+    assert (await pool.provider_use()).calls == {"n-w0": CallUse(1, 10), "n-w1": CallUse(1, 10)}
+    started[0].dead = True
+    use = await pool.provider_use()
+    assert (use.node_id, use.calls) == ("n", {"n-w1": CallUse(1, 10)})

@@ -8,6 +8,7 @@ import secrets
 import time
 from collections.abc import AsyncGenerator
 from dataclasses import asdict, replace
+from math import inf
 
 from actors.link import SESSION_SUFFIX, Link
 from actors.link_tls import NodeTls
@@ -19,6 +20,8 @@ from reception.errors import CallIdInUse, NotFound
 from reception.media.leg import LegConfig
 from reception.money.account import Hold
 from reception.money.scopes import Owner
+from reception.placement.admission.answer import Admitted, Answer
+from reception.placement.admission.priority import Priority
 from reception.placement.balancing.balancer import NodeView
 from reception.placement.balancing.report import NodeReport
 from reception.placement.lease import Placement
@@ -35,6 +38,8 @@ class FakeBackends:
     def __init__(self, worker_path: str, provider_url: str) -> None:
         self.admission = Admission(True, "t", "k")
         self.hold = Hold(True, held_micros=1)
+        self.room: Answer = Admitted(inf)
+        self.rooms_asked: list[tuple[str, Priority]] = []
         self.lease_error: Exception | None = None
         self.with_session = True
         self.next_worker = ""
@@ -98,6 +103,10 @@ class FakeBackends:
         self.opened.append(owner.session_id)
         self.owners.append(owner)
         return self.hold
+
+    async def provider_room(self, session_id: str, priority: Priority) -> Answer:
+        self.rooms_asked.append((session_id, priority))
+        return self.room
 
     async def close_call(self, session_id: str) -> None:
         self.closed.append(session_id)

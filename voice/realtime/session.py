@@ -432,7 +432,7 @@ class Session:
     def _rate_limits(self) -> None:
         limits = [
             {"name": name, "limit": limit, "remaining": limit - 1, "reset_seconds": 0.06}
-            for name, limit in (("requests", 1_000), ("tokens", 1_000_000))
+            for name, limit in (("requests", 1_000_000), ("tokens", 1_000_000_000))
         ]
         self._emit("rate_limits.updated", rate_limits=limits)
 

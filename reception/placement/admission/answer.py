@@ -63,6 +63,13 @@ class Tally:
     refused: Mapping[tuple[Cause, Priority], int]
     expired: int
 
+    def refusals(self) -> list[dict[str, str | int]]:
+        """By cause and priority."""
+        return [
+            {"cause": str(cause), "priority": str(priority), "count": count}
+            for (cause, priority), count in sorted(self.refused.items())
+        ]
+
 
 class Answers:
     """Gives answers and counts them.

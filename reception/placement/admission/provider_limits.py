@@ -6,7 +6,7 @@ is set aside first, and a new call has to fit into the rest.
 
 One `ProviderLimits` is for one account and model of the whole cluster. Each node
 keeps its newest `rate_limits.updated` in a `HeardLimits`, and reports it with what
-its calls have used (`NodeReport`); a report may come late, twice or not at all.
+its calls have used (`NodeUse`); a report may come late, twice or not at all.
 """
 
 from __future__ import annotations
@@ -73,12 +73,22 @@ class CallUse:
 
 
 @dataclass(frozen=True, slots=True)
-class NodeReport:
+class NodeUse:
     """A node's live calls by id, and the newest limits that it heard."""
 
     node_id: str
     calls: Mapping[str, CallUse]
     limits: tuple[Limit, ...] = ()
+
+    @classmethod
+    def of(cls, node_id: str, parts: Iterable[NodeUse], now_s: float) -> NodeUse:
+        """Of all of a node's workers, each as of now."""
+        calls: dict[str, CallUse] = {}
+        heard = HeardLimits()
+        for part in parts:
+            calls |= part.calls
+            heard.hear(part.limits, now_s)
+        return cls(node_id, calls, heard.report(now_s))
 
 
 class HeardLimits:
@@ -185,7 +195,7 @@ class ProviderLimits:
         self._reserved = Reservations(rules.reserve_s)
         self._answers = Answers(rules.retry)
 
-    def merge(self, report: NodeReport, now_s: float) -> None:
+    def merge(self, report: NodeUse, now_s: float) -> None:
         """What a node reports takes the place of what it reported before."""
         self._heard.hear(report.limits, now_s)
         before = self._nodes.get(report.node_id)

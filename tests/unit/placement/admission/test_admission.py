@@ -118,6 +118,10 @@ def test_places_are_kept_for_those_above() -> None:
     assert refusal(admission.ask("n2", NORMAL, 1.0))[0] is Cause.SESSIONS
     assert isinstance(admission.ask("e", EMERGENCY, 1.0), Admitted)
     assert refusal(admission.ask("e1", EMERGENCY, 1.0))[0] is Cause.SESSIONS
+    assert admission.tally().refusals() == [
+        {"cause": "sessions", "priority": each, "count": 1}
+        for each in ("batch", "emergency", "normal")
+    ]
     assert admission.tally().refused == {
         (Cause.SESSIONS, BATCH): 1,
         (Cause.SESSIONS, NORMAL): 1,

@@ -16,7 +16,7 @@ from reception.placement.admission.provider_limits import (
     CallUse,
     HeardLimits,
     Limit,
-    NodeReport,
+    NodeUse,
     ProviderLimits,
     ProviderRules,
 )
@@ -52,8 +52,8 @@ def admitted(limits: ProviderLimits, priority: Priority, now_s: float) -> int:
     return 1_000
 
 
-def report(*calls: str, limits: tuple[Limit, ...] = (), node: str = "n1") -> NodeReport:
-    return NodeReport(node, dict.fromkeys(calls, NOTHING), limits)
+def report(*calls: str, limits: tuple[Limit, ...] = (), node: str = "n1") -> NodeUse:
+    return NodeUse(node, dict.fromkeys(calls, NOTHING), limits)
 
 
 def refusal(answer: Answer) -> tuple[Cause, str]:
@@ -72,6 +72,16 @@ def test_the_newest_of_each_limit_counts_by_when_it_was_heard() -> None:
     assert heard.report(25.0) == (
         Limit("tokens", 100, 90, 6.0, age_s=5.0),
         Limit("requests", 10, 8, 6.0, age_s=4.0),
+    )
+
+
+def test_a_node_is_all_of_its_workers() -> None:
+    first = NodeUse("", {"a": CallUse(1, 10)}, (Limit("tokens", 100, 90, 6.0, age_s=3.0),))
+    second = NodeUse("", {"b": CallUse(2, 20)}, (Limit("tokens", 100, 70, 6.0, age_s=1.0),))
+    assert NodeUse.of("n", [first, second], 50.0) == NodeUse(
+        "n",
+        {"a": CallUse(1, 10), "b": CallUse(2, 20)},
+        (Limit("tokens", 100, 70, 6.0, age_s=1.0),),
     )
 
 
@@ -217,8 +227,8 @@ def test_an_older_report_of_another_node_changes_nothing() -> None:
 # ---------------------------------------------------------------- measured use
 
 
-def used(call: str, tokens: int, requests: int = 0) -> NodeReport:
-    return NodeReport("n1", {call: CallUse(requests, tokens)})
+def used(call: str, tokens: int, requests: int = 0) -> NodeUse:
+    return NodeUse("n1", {call: CallUse(requests, tokens)})
 
 
 def test_a_call_counts_as_usual_for_a_minute_then_as_what_it_uses() -> None:
@@ -304,7 +314,7 @@ def test_what_is_set_aside_for_admitted_calls_is_never_over_a_limit(
             remaining, fresh_s = first, now_s + second
             heard = Limit("tokens", 30_000, int(first), second)
             live[1], seen_s[1] = dict(live[1]), now_s
-            limits.merge(NodeReport("1", live[1], (heard,)), now_s)
+            limits.merge(NodeUse("1", live[1], (heard,)), now_s)
         elif step == "report" and isinstance(second, int):
             node, seen_s[int(first)] = int(first), now_s
             mine = [*live[node], *waiting][::2]
@@ -312,7 +322,7 @@ def test_what_is_set_aside_for_admitted_calls_is_never_over_a_limit(
                 call: CallUse(0, live[node].get(call, NOTHING).tokens + second) for call in mine
             }
             waiting = {call: at_s for call, at_s in waiting.items() if call not in mine}
-            limits.merge(NodeReport(str(node), live[node]), now_s)
+            limits.merge(NodeUse(str(node), live[node]), now_s)
         elif isinstance(second, Priority):
             call_id = f"call{first}"
             before = limits.expected_per_minute(now_s)
@@ -396,7 +406,7 @@ class Afternoon:
         for now_s in range(seconds):
             self.provider.second(now_s)
             limits.merge(
-                NodeReport(
+                NodeUse(
                     "n1",
                     {
                         name: CallUse(call.requests, call.tokens)
