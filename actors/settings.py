@@ -61,7 +61,14 @@ class Settings(BaseSettings):
     hold_slice_s: int = Field(30, ge=5, le=3_600, description="of a call, held before it is used")
     hold_tail_s: int = Field(15, ge=0, le=600, description="held besides, for the call's end")
 
+    cost_failure: Literal["closed", "open"] = Field(
+        "closed", description="new calls while the cost singleton does not answer"
+    )
+
     # security
+    security_failure: Literal["closed", "known", "open"] = Field(
+        "closed", description="likewise; known: whoever was admitted within the last hour"
+    )
     rate_limit_per_minute: int = Field(60, ge=1, le=1_000_000)
     rate_limit_per_hour: int = Field(1_000, ge=1, le=60_000_000)
     auto_block_enabled: bool = True

@@ -400,6 +400,8 @@ def _start_doors(deployment: Deployment) -> None:
         advertised=settings.grpc_advertised or _reachable(settings.grpc_host),
         balancing=settings.balancing,
         zone=settings.zone,
+        security_failure=settings.security_failure,
+        cost_failure=settings.cost_failure,
     )
     deployment._handles["door"] = spawn(
         "cluster.front_door:FrontDoor", door, name=f"door:{node_id}", restarts=-1

@@ -10,6 +10,8 @@ class DoorConfig:
     """host and port it listens on (0: any free one); times in seconds.
 
     advertised: where callers reach it (host or host:port); "" for where it listens.
+    security_failure, cost_failure: whether new calls are taken while the singleton does
+        not answer (`Settings`).
     balancing: how calls are spread over nodes (`Settings.balancing`); zone: of this node.
     """
 
@@ -21,4 +23,6 @@ class DoorConfig:
     advertised: str = ""
     balancing: str = "by_size"
     zone: str = ""
+    security_failure: str = "closed"
+    cost_failure: str = "closed"
     max_message_bytes: int = 4 * 1024 * 1024

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any, Protocol
 
+import structlog
+
+from actors.bills import Delivery
 from actors.link_tls import NodeTls
 from actors.spawn import find
 from cluster.door_config import DoorConfig
@@ -24,8 +28,13 @@ from reception.placement.balancing.balancer import NodeView
 from reception.placement.balancing.report import NodeReport
 from reception.placement.lease import Placement
 from reception.security.admission import Admission
+from reception.security.standby import Standby
+
+log = structlog.get_logger()
 
 ROOM_TIMEOUT_S = 0.5
+PATIENCE_S = 3.0  # less than a caller waits for its setup
+AGAIN_S = 0.1
 
 Page = tuple[tuple[CallRecord, ...], str]
 
@@ -95,6 +104,7 @@ class RayBackends:
         self._singletons = {name: find(name) for name in ("security", "cost", "health")}
         self._nodes = Nodes(config.node_id, config.balancing, config.zone, timeout_s)
         self._following: asyncio.Task[None] | None = None
+        self._standby = Standby(config.security_failure, config.cost_failure)
         self._profiles: tuple[ProfileBook, str] | None = None
         self._grpc_address = ""
 
@@ -122,11 +132,31 @@ class RayBackends:
     # ------------------------------------------------------------- singletons
 
     async def admit(self, credential: str | None, peer: str, scope: str) -> Admission:
-        admission: Admission = await self._ask("security", "admit", credential, peer, scope)
+        """While the security singleton does not answer: as the settings say."""
+        try:
+            admission: Admission = await self._patiently(
+                "security", "admit", credential, peer, scope
+            )
+        except Unavailable:
+            allowed = self._standby.admit(credential, scope, time.monotonic())
+            if allowed is None:
+                raise
+            log.warning("admitted without the security singleton", key_id=allowed.key_id)
+            return allowed
+        self._standby.admitted(credential, scope, admission, time.monotonic())
         return admission
 
     async def open_call(self, owner: Owner) -> Hold:
-        hold: Hold = await self._ask("cost", "open_call", owner)
+        """While the cost singleton does not answer: as the settings say. What a call then
+        uses is billed once it does."""
+        try:
+            hold: Hold = await self._patiently("cost", "open_call", owner)
+        except Unavailable:
+            if not self._standby.without_a_hold:
+                raise
+            log.warning("call without a hold", call_id=owner.call_id)
+            await self._own("send_later", Delivery("cost", "open_call", (owner,)))
+            return Hold(True)
         return hold
 
     async def provider_room(self, session_id: str, priority: Priority) -> Answer:
@@ -267,6 +297,18 @@ class RayBackends:
         return next((record for record in found if record is not None), None)
 
     # ------------------------------------------------------------- asking
+
+    async def _patiently(self, name: str, method: str, *args: Any) -> Any:
+        """A singleton that died is back within seconds: it is asked again until then."""
+        until_s = time.monotonic() + PATIENCE_S
+        while True:
+            left_s = until_s - time.monotonic()
+            try:
+                return await ask(self._singletons[name], name, method, *args, timeout_s=left_s)
+            except Unavailable:
+                if left_s < AGAIN_S:
+                    raise
+                await asyncio.sleep(AGAIN_S)
 
     async def _own(self, method: str, *args: Any, patience_s: float = 0.0) -> Any:
         return await self._nodes.agent(self._node_id, method, *args, patience_s=patience_s)

@@ -8,12 +8,18 @@ from typing import Any
 import pytest
 from ray.exceptions import RayActorError
 
+from actors.bills import Delivery
 from cluster.door_config import DoorConfig
-from cluster.front_door import backends
+from cluster.front_door import backends, nodes
 from cluster.front_door.backends import RayBackends
+from reception.errors import Unavailable
+from reception.money.account import Hold
+from reception.money.scopes import Owner
 from reception.placement.admission.answer import Admitted, Cause, Refused
 from reception.placement.admission.priority import Priority
+from reception.security.admission import Admission
 
+ADMITTED, OWNER = Admission(True, "acme", "k"), Owner("s1", tenant="acme")
 REFUSED = Refused(Cause.PROVIDER_TOKENS, "no tokens left", 5.0)
 
 
@@ -24,11 +30,22 @@ class Singleton:
         self.asked: list[tuple[Any, ...]] = []
         self.answers = asyncio.Event()
         self.answers.set()
-        self.gone = False
+        self.gone = 0  # so many times
 
     async def provider_room(self, *args: Any) -> Refused:
         await self._asked("provider_room", *args)
         return REFUSED
+
+    async def admit(self, *args: Any) -> Admission:
+        await self._asked("admit", *args)
+        return ADMITTED
+
+    async def open_call(self, owner: Owner) -> Hold:
+        await self._asked("open_call", owner)
+        return Hold(True, held_micros=5)
+
+    async def send_later(self, delivery: Delivery) -> None:
+        self.asked.append(("send_later", delivery))
 
     async def gave_up(self, *args: Any) -> None:
         await self._asked("gave_up", *args)
@@ -37,7 +54,8 @@ class Singleton:
         await self._asked("close_call", *args)
 
     async def _asked(self, *args: Any) -> None:
-        if self.gone:
+        if self.gone > 0:
+            self.gone -= 1
             raise RayActorError
         await self.answers.wait()
         self.asked.append(args)
@@ -45,15 +63,24 @@ class Singleton:
 
 @pytest.fixture
 def singletons(monkeypatch: pytest.MonkeyPatch) -> dict[str, Singleton]:
-    found = {name: Singleton() for name in ("security", "cost", "health")}
+    found = {name: Singleton() for name in ("security", "cost", "health", "agent:n")}
     monkeypatch.setattr(backends, "find", found.__getitem__)
+    monkeypatch.setattr(nodes, "find", found.__getitem__)
     monkeypatch.setattr(backends, "ROOM_TIMEOUT_S", 0.05)
+    monkeypatch.setattr(backends, "PATIENCE_S", 0.3)
+    monkeypatch.setattr(backends, "AGAIN_S", 0.01)
     return found
+
+
+def opened(security: str = "closed", cost: str = "closed") -> RayBackends:
+    config = DoorConfig("127.0.0.1", 0, "n", security_failure=security, cost_failure=cost)
+    return RayBackends(config, timeout_s=1.0)
 
 
 @pytest.fixture
 def door(singletons: dict[str, Singleton]) -> RayBackends:
-    return RayBackends(DoorConfig("127.0.0.1", 0, "n"), timeout_s=1.0)
+    del singletons  # are there
+    return opened()
 
 
 async def test_room_at_the_provider_is_asked_for_and_given_back(
@@ -73,7 +100,52 @@ async def test_while_nobody_knows_of_the_provider_calls_are_taken(
     health = singletons["health"]
     health.answers.clear()
     assert isinstance(await door.provider_room("s1", Priority.NORMAL), Admitted)
-    health.gone = True
+    health.gone = 9
     assert isinstance(await door.provider_room("s1", Priority.NORMAL), Admitted)
     await door.close_call("s1")
     assert singletons["cost"].asked == [("close_call", "s1")]
+
+
+async def test_a_singleton_that_is_back_soon_is_waited_for(
+    door: RayBackends, singletons: dict[str, Singleton]
+) -> None:
+    for singleton in singletons.values():
+        singleton.gone = 3
+    assert await door.admit("ann", "peer", "call") == ADMITTED
+    assert (await door.open_call(OWNER)).held_micros == 5
+
+
+async def test_closed_takes_no_call_while_a_singleton_is_gone(
+    door: RayBackends, singletons: dict[str, Singleton]
+) -> None:
+    assert await door.admit("ann", "peer", "call") == ADMITTED
+    for singleton in singletons.values():
+        singleton.gone = 1_000
+    with pytest.raises(Unavailable, match="security"):
+        await door.admit("ann", "peer", "call")
+    with pytest.raises(Unavailable, match="cost"):
+        await door.open_call(OWNER)
+
+
+async def test_open_takes_calls_and_opens_their_accounts_later(
+    singletons: dict[str, Singleton],
+) -> None:
+    door = opened("known", "open")
+    assert await door.admit("ann", "peer", "call") == ADMITTED
+    singletons["security"].gone = singletons["cost"].gone = 1_000
+    assert await door.admit("ann", "peer", "call") == ADMITTED
+    with pytest.raises(Unavailable):
+        await door.admit("bob", "peer", "call")
+    assert (await door.open_call(OWNER)).admitted
+    later = Delivery("cost", "open_call", (OWNER,))
+    assert singletons["agent:n"].asked == [("send_later", later)]
+
+
+async def test_a_singleton_that_stands_still_is_given_up_as_one_that_is_gone(
+    singletons: dict[str, Singleton],
+) -> None:
+    door = opened("open", "open")
+    singletons["security"].answers.clear()
+    singletons["cost"].answers.clear()
+    assert await door.admit("ann", "peer", "call") == Admission(True)
+    assert (await door.open_call(OWNER)).admitted

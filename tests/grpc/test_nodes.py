@@ -193,3 +193,19 @@ async def test_changes_of_every_node_come_as_one_stream(house: House) -> None:
             house.agents[name].changes.append((f"changed {name}", record, 2.0))
         told = [(await asyncio.wait_for(anext(stream), 5))[0] for _ in range(3)]
     assert sorted(told) == ["changed a", "changed b", "changed c"]
+
+
+@pytest.mark.parametrize(
+    "balancing", ["by_size", "utilisation", "smooth_weighted", "least_request"]
+)
+async def test_seven_hundred_calls_are_shared_out_by_weight(house: House, balancing: str) -> None:
+    house.nodes.close()
+    house.nodes = Nodes("a", balancing, "", timeout_s=2.0)
+    sizes = {"a": 1_000, "b": 2_000, "c": 4_000}
+    capacities: dict[str, Any] = {name: {"capacity": size} for name, size in sizes.items()}
+    house.heard(**capacities)
+    await house.until_reachable("a", "b", "c")
+    for number in range(700):
+        await house.place(f"s{number}")
+    shares = {name: len(agent.leased) for name, agent in house.agents.items()}
+    assert shares == pytest.approx({"a": 100, "b": 200, "c": 400}, rel=0.02)

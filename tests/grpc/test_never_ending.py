@@ -1,0 +1,185 @@
+"""Calls that would never end by themselves: a thousand of each leave nothing behind.
+
+A real gRPC server, real links and a real audio worker; the provider never says a word.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import grpc
+import pytest
+
+from actors.media_call import MediaCall
+from actors.provider import warm_up
+from cluster.door_config import DoorConfig
+from cluster.front_door import FrontDoor
+from cluster.front_door.converse import Stream
+from protos.reception.v1 import reception_pb2 as rv
+from protos.reception.v1 import reception_pb2_grpc as rpc
+from reception.errors import LimitReached
+from reception.money.account import Hold
+from reception.placement.admission.answer import Cause, Refused
+from tests.fakes.backends import FakeBackends, worker_at
+from tests.fakes.provider import FakeProvider
+
+MANY, AT_ONCE = 1_000, 20
+GRPC_KEEPS = 10  # calls that its threads have not let go of yet
+START = rv.CallerMessage(start=rv.CallStart(format=rv.LegFormat(codec=rv.CODEC_PCMU)))
+FRAME = rv.CallerMessage(audio=rv.Audio(payload=b"\x01" * 160))
+
+pytestmark = pytest.mark.timeout(240)
+
+
+class House:
+    """A front door, and callers who are of no use."""
+
+    def __init__(self, door: FrontDoor, backends: FakeBackends, worker: Any, stub: Any) -> None:
+        self.door, self.backends, self.worker, self.stub = door, backends, worker, stub
+
+    async def many(self, one: Callable[[], Awaitable[None]]) -> None:
+        """A thousand calls like this one."""
+        room = asyncio.Semaphore(AT_ONCE)
+
+        async def in_turn() -> None:
+            async with room:
+                await one()
+
+        async with asyncio.timeout(200):
+            await asyncio.gather(*(in_turn() for _ in range(MANY)))
+
+    async def left(self) -> dict[str, int]:
+        """What there still is, once nothing more changes for the better."""
+        found = {"something": 1}
+        for _ in range(50):
+            found = {
+                "streams": (await self.door.stats())["live"],
+                "media": (await self.worker.stats())["live"],
+                "accounts": len(set(self.backends.opened) - set(self.backends.closed))
+                - len(self.backends.live),
+            }
+            if not any(found.values()):
+                break
+            await asyncio.sleep(0.1)
+        for _ in range(20):
+            gc.collect()
+            count = sum(isinstance(each, Stream | MediaCall) for each in gc.get_objects())
+            found["objects"] = count if count > GRPC_KEEPS else 0
+            if not found["objects"]:
+                break
+            await asyncio.sleep(0.1)
+        return {name: count for name, count in found.items() if count}
+
+    async def refused(self) -> None:
+        stream = self.stub.Converse()
+        await stream.write(START)
+        assert await stream.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+
+    async def accepted(self) -> Any:
+        stream = self.stub.Converse()
+        await stream.write(START)
+        assert (await stream.read()).HasField("accepted")
+        return stream
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _sdk_is_there() -> None:
+    """Its import is a second of CPU, which no call's clock should meet."""
+    warm_up("embedded", "http://127.0.0.1:1/v1")
+
+
+@pytest.fixture
+def idle_timeout_s() -> float:
+    return 20.0
+
+
+@pytest.fixture
+async def house(tmp_path: Any, idle_timeout_s: float) -> AsyncIterator[House]:
+    provider = FakeProvider()
+    path = str(tmp_path / "w.sock")
+    backends = FakeBackends(path, await provider.start())
+    worker = await worker_at(path)
+    door = FrontDoor(DoorConfig("127.0.0.1", 0, "n", idle_timeout_s), backends)
+    async with grpc.aio.insecure_channel(await door.start()) as channel:
+        yield House(door, backends, worker, rpc.ReceptionStub(channel))
+    await door.stop()
+    await worker.stop()
+    await provider.stop()
+
+
+async def test_calls_that_money_refuses(house: House) -> None:
+    house.backends.hold = Hold(False, "spent", retry_after_s=1.0)
+    await house.many(house.refused)
+    house.backends.opened.clear()  # nothing is held for them
+    assert await house.left() == {}
+
+
+async def test_calls_that_the_provider_or_the_node_has_no_room_for(house: House) -> None:
+    house.backends.room = Refused(Cause.PROVIDER_TOKENS, "no tokens", 1.0)
+    await house.many(house.refused)
+    assert await house.left() == {}
+    house.backends.room = FakeBackends("", "").room
+    house.backends.lease_error = LimitReached("full", retry_after_s=1.0)
+    await house.many(house.refused)
+    assert await house.left() == {}
+
+
+@pytest.mark.parametrize("idle_timeout_s", [0.2])
+async def test_streams_on_which_nothing_is_said(house: House) -> None:
+    async def half_open() -> None:
+        assert await house.stub.Converse().code() is grpc.StatusCode.DEADLINE_EXCEEDED
+
+    await house.many(half_open)
+    assert await house.left() == {}
+
+
+async def test_callers_who_hang_up_before_anybody_speaks(house: House) -> None:
+    async def brief() -> None:
+        stream = await house.accepted()
+        await stream.done_writing()
+        assert await stream.code() is grpc.StatusCode.OK
+
+    await house.many(brief)
+    assert await house.left() == {}
+
+
+async def test_callers_who_are_cut_off_in_the_middle_of_a_word(house: House) -> None:
+    async def cut() -> None:
+        stream = await house.accepted()
+        await stream.write(FRAME)
+        stream.cancel()
+
+    await house.many(cut)
+    assert await house.left() == {}
+
+
+async def test_callers_who_give_up_while_they_are_being_placed(house: House) -> None:
+    house.backends.line_moves.clear()
+
+    async def impatient() -> None:
+        stream = house.stub.Converse()
+        await stream.write(START)
+        await asyncio.sleep(0.01)
+        stream.cancel()
+
+    await house.many(impatient)
+    house.backends.line_moves.set()
+    assert await house.left() == {}
+
+
+async def test_calls_whose_session_never_comes(house: House) -> None:
+    house.backends.with_session = False
+
+    async def alone() -> None:
+        stream = house.stub.Converse()
+        await stream.write(START)
+        await asyncio.sleep(0.01)
+        stream.cancel()
+
+    await house.many(alone)
+    house.backends.live.clear()  # nobody was there to end them
+    house.backends.closed += house.backends.opened
+    assert await house.left() == {}
