@@ -1,0 +1,233 @@
+"""The faults. Each says what it does to a cluster with live calls, and how that heals."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import sqlite3
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import httpx
+import psutil
+
+from cluster.chaos.caller import ChaosCaller
+from cluster.chaos.provider import Provider
+from cluster.local import LocalCluster, Member
+from reception.errors import Unavailable
+
+FROZEN_S = 4.0  # twice what links give a node; Ray would give it up after 6
+DATABASE_GONE_S = 30.0
+DIES_S = 30.0
+IDLE_S = 20.0  # REALTIME_IDLE_TIMEOUT_S
+ASK_S = 10.0
+STATUS = "/api/v3/management/status"
+
+
+@dataclass(slots=True)
+class Scene:
+    """What a fault finds: the cluster, its provider, the callers, and chance."""
+
+    cluster: LocalCluster
+    provider: Provider
+    database: Path
+    callers: Sequence[ChaosCaller] = ()
+    rng: Random = field(default_factory=Random)
+
+    def nodes(self) -> list[Member]:
+        """Those that take calls."""
+        return [node for node in self.cluster.nodes if node.process.poll() is None]
+
+    def node_of(self, caller: ChaosCaller) -> Member:
+        """The node that serves a call, as far as its caller was told."""
+        for node in self.nodes():
+            if node.node_id == caller.node_id:
+                return node
+        return self.rng.choice(self.nodes())
+
+    def busy(self) -> Member:
+        """A node with live calls."""
+        return self.node_of(self.rng.choice(self.callers))
+
+    def some(self) -> list[ChaosCaller]:
+        """A third of the callers, one at least."""
+        return self.rng.sample(list(self.callers), max(1, len(self.callers) // 3))
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """What may happen.
+
+    Attributes:
+        what: it does.
+        heals: how the calls go on.
+        within_s: silence that begins so long after it is its doing; then all is well.
+        strike: does it; says to whom.
+        cables: callers' connections can be cut.
+    """
+
+    name: str
+    what: str
+    heals: str
+    within_s: float
+    strike: Callable[[Scene], Awaitable[str]]
+    cables: bool = False
+
+
+async def status(node: Member) -> dict[str, Any]:
+    """What a node tells of itself. Raises Unavailable."""
+    try:
+        async with httpx.AsyncClient(timeout=ASK_S) as client:
+            answer = await client.get(str(node.said["http"]) + STATUS)
+            found: dict[str, Any] = answer.raise_for_status().json()
+    except httpx.HTTPError as error:
+        raise Unavailable(f"node {node.node_id} does not tell its state: {error}") from error
+    return found
+
+
+def _kill(processes: Sequence[psutil.Process]) -> str:
+    """SIGKILL, all at once."""
+    for process in processes:
+        with contextlib.suppress(psutil.Error):
+            process.kill()
+    return ", ".join(f"process {process.pid}" for process in processes)
+
+
+def _one(kind: str) -> Callable[[Scene], Awaitable[str]]:
+    async def strike(scene: Scene) -> str:
+        node = scene.busy()
+        found = await asyncio.to_thread(node.processes, kind)
+        if not found:
+            raise Unavailable(f"node {node.node_id} has no process of {kind}")
+        return f"{kind} of {node.node_id}: {_kill([scene.rng.choice(found)])}"
+
+    return strike
+
+
+def _singleton(kind: str) -> Callable[[Scene], Awaitable[str]]:
+    async def strike(scene: Scene) -> str:
+        found = await asyncio.to_thread(scene.cluster.head.processes, kind)
+        if not found:
+            raise Unavailable(f"there is no {kind} on the head")
+        return f"{kind}: {_kill(found)}"
+
+    return strike
+
+
+async def _session(scene: Scene) -> str:
+    caller = scene.rng.choice(scene.callers)
+    node = scene.node_of(caller)
+    told = (await status(node))["node"]
+    name = next((each for each, call in told["sessions"].items() if call == caller.call_id), "")
+    if not name:
+        raise Unavailable(f"no session of {node.node_id} has the call {caller.call_id}")
+    os.kill(told["processes"][name], signal.SIGKILL)
+    return f"{name} with {caller.call_id}"
+
+
+async def _agent(scene: Scene) -> str:
+    """`serve` ends then; what it leaves behind is dead with it."""
+    node = scene.busy()
+    rest = await asyncio.to_thread(node.processes)
+    agent = await asyncio.to_thread(node.processes, "NodeAgent")
+    told = _kill(agent)
+
+    def wait() -> None:
+        node.process.wait(DIES_S)
+        _kill([process for process in rest if process.is_running()])
+
+    await asyncio.to_thread(wait)
+    return f"agent of {node.node_id}: {told}"
+
+
+async def _node_lost(scene: Scene) -> str:
+    node = scene.busy()
+    await asyncio.to_thread(node.lose)
+    return node.node_id
+
+
+async def _node_frozen(scene: Scene) -> str:
+    node = scene.busy()
+    await asyncio.to_thread(node.send, signal.SIGSTOP)
+    try:
+        await asyncio.sleep(FROZEN_S)
+    finally:
+        await asyncio.to_thread(node.send, signal.SIGCONT)
+    return node.node_id
+
+
+async def _node_leaves(scene: Scene) -> str:
+    node = scene.busy()
+    await asyncio.to_thread(node.leave)
+    return node.node_id
+
+
+async def _provider(scene: Scene) -> str:
+    scene.provider.drop()
+    return "every session"
+
+
+async def _vanish(scene: Scene) -> str:
+    gone = scene.some()
+    for caller in gone:
+        caller.vanish()
+    return ", ".join(caller.call_id for caller in gone)
+
+
+async def _cut(scene: Scene) -> str:
+    cut = scene.some()
+    for caller in cut:
+        caller.cut()
+    return ", ".join(caller.call_id for caller in cut)
+
+
+async def _database(scene: Scene) -> str:
+    def hold() -> None:
+        connection = sqlite3.connect(scene.database, timeout=DIES_S, isolation_level=None)
+        try:
+            connection.execute("BEGIN EXCLUSIVE")
+            time.sleep(DATABASE_GONE_S)
+            connection.execute("ROLLBACK")
+        finally:
+            connection.close()
+
+    await asyncio.to_thread(hold)
+    return f"for {DATABASE_GONE_S:g} s"
+
+
+_ALL = (
+    Fault("session", "SIGKILL of a call session", "its node leases the call another one", 4.0,
+          _session),
+    Fault("worker", "SIGKILL of an audio worker", "its calls dial again on another one", 8.0,
+          _one("AudioWorker")),
+    Fault("front_door", "SIGKILL of a front door",
+          "callers come back at the next door with their resume tokens", 8.0, _one("FrontDoor")),
+    Fault("agent", "SIGKILL of a node's agent",
+          "the node ends; its calls go on at other nodes", 15.0, _agent),
+    Fault("node_lost", "SIGKILL of everything of a node",
+          "doors take its calls to other nodes; callers of its door come back elsewhere", 12.0,
+          _node_lost),
+    Fault("node_frozen", f"SIGSTOP of a node for {FROZEN_S:g} s",
+          "as node_lost; waking up, it finds that its calls are others'", 12.0, _node_frozen),
+    Fault("node_leaves", "SIGTERM of a node", "it hands its calls over", 12.0, _node_leaves),
+    Fault("cost", "SIGKILL of the cost controller", "Ray starts it again", 8.0,
+          _singleton("CostController")),
+    Fault("security", "SIGKILL of the security guard", "Ray starts it again", 8.0,
+          _singleton("SecurityGuard")),
+    Fault("health", "SIGKILL of the health monitor", "Ray starts it again", 8.0,
+          _singleton("HealthMonitor")),
+    Fault("provider", "the provider breaks every session", "calls dial again", 8.0, _provider),
+    Fault("caller_vanishes", "a third of the callers send and read nothing any more",
+          f"the door ends their calls after {IDLE_S:g} s", IDLE_S + 4.0, _vanish, cables=True),
+    Fault("stream_cut", "the connections of a third of the callers break",
+          "they come back at another door with their resume tokens", 8.0, _cut, cables=True),
+    Fault("database", f"nobody can write to the database for {DATABASE_GONE_S:g} s",
+          "calls go on; what is to be written is kept", 8.0, _database),
+)  # fmt: skip
+FAULTS = {fault.name: fault for fault in _ALL}
