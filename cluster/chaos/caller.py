@@ -79,7 +79,7 @@ class ChaosCaller:
     ) -> None:
         self.call_id = call_id
         self.answered = asyncio.Event()  # it hears its own tone
-        self.session_id = self.node_id = ""
+        self.session_id = self.node_id = self.door = ""
         self._hz, self._listens, self._doors, self._ticker = hz, listens, doors, ticker
         self._note, self._wants_cable = note, cable
         self._cable: Cable | None = None
@@ -114,7 +114,7 @@ class ChaosCaller:
         error, attempt, until_s = "", 0, time.monotonic() + COME_BACK_S
         while time.monotonic() < until_s:
             doors = self._doors()
-            address = doors[attempt % len(doors)]
+            self.door = address = doors[attempt % len(doors)]
             attempt += 1
             streams = self._streams
             try:

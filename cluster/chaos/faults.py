@@ -51,6 +51,18 @@ class Scene:
                 return node
         return self.rng.choice(self.nodes())
 
+    def through(self, node: Member) -> tuple[str, ...]:
+        """The calls that a node serves, or that came in at its door."""
+        return tuple(
+            caller.call_id
+            for caller in self.callers
+            if node.node_id == caller.node_id or node.grpc_address == caller.door
+        )
+
+    def everybody(self) -> tuple[str, ...]:
+        """All calls."""
+        return tuple(caller.call_id for caller in self.callers)
+
     def busy(self) -> Member:
         """A node with live calls."""
         return self.node_of(self.rng.choice(self.callers))
@@ -58,6 +70,17 @@ class Scene:
     def some(self) -> list[ChaosCaller]:
         """A third of the callers, one at least."""
         return self.rng.sample(list(self.callers), max(1, len(self.callers) // 3))
+
+
+@dataclass(frozen=True, slots=True)
+class Struck:
+    """What a fault did, and which calls run through what it struck."""
+
+    what: str
+    hit: tuple[str, ...]
+
+
+Strike = Callable[[Scene], Awaitable[Struck]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +99,7 @@ class Fault:
     what: str
     heals: str
     within_s: float
-    strike: Callable[[Scene], Awaitable[str]]
+    strike: Strike
     cables: bool = False
 
 
@@ -99,28 +122,29 @@ def _kill(processes: Sequence[psutil.Process]) -> str:
     return ", ".join(f"process {process.pid}" for process in processes)
 
 
-def _one(kind: str) -> Callable[[Scene], Awaitable[str]]:
-    async def strike(scene: Scene) -> str:
+def _one(kind: str) -> Strike:
+    async def strike(scene: Scene) -> Struck:
         node = scene.busy()
+        hit = scene.through(node)
         found = await asyncio.to_thread(node.processes, kind)
         if not found:
             raise Unavailable(f"node {node.node_id} has no process of {kind}")
-        return f"{kind} of {node.node_id}: {_kill([scene.rng.choice(found)])}"
+        return Struck(f"{kind} of {node.node_id}: {_kill([scene.rng.choice(found)])}", hit)
 
     return strike
 
 
-def _singleton(kind: str) -> Callable[[Scene], Awaitable[str]]:
-    async def strike(scene: Scene) -> str:
+def _singleton(kind: str) -> Strike:
+    async def strike(scene: Scene) -> Struck:
         found = await asyncio.to_thread(scene.cluster.head.processes, kind)
         if not found:
             raise Unavailable(f"there is no {kind} on the head")
-        return f"{kind}: {_kill(found)}"
+        return Struck(f"{kind}: {_kill(found)}", scene.everybody())
 
     return strike
 
 
-async def _session(scene: Scene) -> str:
+async def _session(scene: Scene) -> Struck:
     caller = scene.rng.choice(scene.callers)
     node = scene.node_of(caller)
     told = (await status(node))["node"]
@@ -128,12 +152,13 @@ async def _session(scene: Scene) -> str:
     if not name:
         raise Unavailable(f"no session of {node.node_id} has the call {caller.call_id}")
     os.kill(told["processes"][name], signal.SIGKILL)
-    return f"{name} with {caller.call_id}"
+    return Struck(f"{name} with {caller.call_id}", (caller.call_id,))
 
 
-async def _agent(scene: Scene) -> str:
+async def _agent(scene: Scene) -> Struck:
     """`serve` ends then; what it leaves behind is dead with it."""
     node = scene.busy()
+    hit = scene.through(node)
     rest = await asyncio.to_thread(node.processes)
     agent = await asyncio.to_thread(node.processes, "NodeAgent")
     told = _kill(agent)
@@ -143,51 +168,56 @@ async def _agent(scene: Scene) -> str:
         _kill([process for process in rest if process.is_running()])
 
     await asyncio.to_thread(wait)
-    return f"agent of {node.node_id}: {told}"
+    return Struck(f"agent of {node.node_id}: {told}", hit)
 
 
-async def _node_lost(scene: Scene) -> str:
+async def _node_lost(scene: Scene) -> Struck:
     node = scene.busy()
+    hit = scene.through(node)
     await asyncio.to_thread(node.lose)
-    return node.node_id
+    return Struck(node.node_id, hit)
 
 
-async def _node_frozen(scene: Scene) -> str:
+async def _node_frozen(scene: Scene) -> Struck:
     node = scene.busy()
+    hit = scene.through(node)
     await asyncio.to_thread(node.send, signal.SIGSTOP)
     try:
         await asyncio.sleep(FROZEN_S)
     finally:
         await asyncio.to_thread(node.send, signal.SIGCONT)
-    return node.node_id
+    return Struck(node.node_id, hit)
 
 
-async def _node_leaves(scene: Scene) -> str:
+async def _node_leaves(scene: Scene) -> Struck:
     node = scene.busy()
+    hit = scene.through(node)
     await asyncio.to_thread(node.leave)
-    return node.node_id
+    return Struck(node.node_id, hit)
 
 
-async def _provider(scene: Scene) -> str:
+async def _provider(scene: Scene) -> Struck:
     scene.provider.drop()
-    return "every session"
+    return Struck("every session", scene.everybody())
 
 
-async def _vanish(scene: Scene) -> str:
+async def _vanish(scene: Scene) -> Struck:
     gone = scene.some()
     for caller in gone:
         caller.vanish()
-    return ", ".join(caller.call_id for caller in gone)
+    hit = tuple(caller.call_id for caller in gone)
+    return Struck(", ".join(hit), hit)
 
 
-async def _cut(scene: Scene) -> str:
+async def _cut(scene: Scene) -> Struck:
     cut = scene.some()
     for caller in cut:
         caller.cut()
-    return ", ".join(caller.call_id for caller in cut)
+    hit = tuple(caller.call_id for caller in cut)
+    return Struck(", ".join(hit), hit)
 
 
-async def _database(scene: Scene) -> str:
+async def _database(scene: Scene) -> Struck:
     def hold() -> None:
         connection = sqlite3.connect(scene.database, timeout=DIES_S, isolation_level=None)
         try:
@@ -198,7 +228,7 @@ async def _database(scene: Scene) -> str:
             connection.close()
 
     await asyncio.to_thread(hold)
-    return f"for {DATABASE_GONE_S:g} s"
+    return Struck(f"for {DATABASE_GONE_S:g} s", scene.everybody())
 
 
 _ALL = (

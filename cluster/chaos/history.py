@@ -104,9 +104,11 @@ class Gone:
 
 @dataclass(frozen=True, slots=True)
 class Injected:
-    """The fault. until_s: silence that begins later is not its doing."""
+    """The fault. hit: whose calls run through what it struck. until_s: silence that
+    begins later is not its doing."""
 
     what: str
+    hit: tuple[str, ...]
     at_s: float
     until_s: float
 
@@ -216,6 +218,7 @@ def read(lines: Iterable[str]) -> Iterator[Event]:
     for number, line in enumerate(lines, 1):
         try:
             fields = json.loads(line)
-            yield _KINDS[fields.pop("event")](**fields)
+            kind = _KINDS[fields.pop("event")]
+            yield kind(**{k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()})
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise InvalidRequest(f"line {number} is no event: {error}", field="history") from None

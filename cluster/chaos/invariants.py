@@ -98,6 +98,12 @@ def violations(events: h.History) -> list[Violation]:
     return [each for rule in RULES for each in rule(tale)]
 
 
+def _struck(tale: Tale) -> Iterator[Violation]:
+    """A try that tries nothing proves nothing."""
+    if tale.injected is not None and not tale.injected.hit:
+        yield Violation("not struck", "", tale.injected.what)
+
+
 # ------------------------------------------------------------------ each call
 
 
@@ -246,6 +252,6 @@ def _nothing_left(tale: Tale) -> Iterator[Violation]:
 
 
 RULES: tuple[Callable[[Tale], Iterator[Violation]], ...] = (
-    _ends_once, _in_order, _goes_on, _vanished_end, _own_audio, _billed_once, _accounts_add_up,
-    _within_limit, _nothing_left,
+    _struck, _ends_once, _in_order, _goes_on, _vanished_end, _own_audio, _billed_once,
+    _accounts_add_up, _within_limit, _nothing_left,
 )  # fmt: skip

@@ -18,7 +18,7 @@ import grpc
 from cluster.chaos import history as h
 from cluster.chaos.books import Books
 from cluster.chaos.caller import ChaosCaller
-from cluster.chaos.faults import FAULTS, IDLE_S, Fault, Scene, status
+from cluster.chaos.faults import FAULTS, IDLE_S, Fault, Scene, Struck, status
 from cluster.chaos.invariants import Violation
 from cluster.chaos.provider import Provider
 from cluster.chaos.schedule import Try
@@ -211,12 +211,12 @@ class _Trial:
         self._tell(self._fault.what)
         at_s = time.monotonic()
         try:
-            hit = await self._fault.strike(self._scene)
+            struck = await self._fault.strike(self._scene)
         except ReceptionError as error:
-            hit = f"nobody: {error.message}"
+            struck = Struck(f"nothing: {error.message}", ())
         until_s = time.monotonic() + self._fault.within_s
-        self._note(h.Injected(hit, at_s, until_s))
-        self._tell(f"{self._fault.what}: {hit}")
+        self._note(h.Injected(struck.what, struck.hit, at_s, until_s))
+        self._tell(f"{self._fault.what}: {struck.what}")
         await asyncio.sleep(until_s + SETTLED_S - time.monotonic())
 
     async def _audit(self, call_ids: Sequence[str]) -> None:

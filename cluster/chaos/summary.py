@@ -11,21 +11,25 @@ from typing import Any
 from cluster.chaos.history import History, Used
 from cluster.chaos.invariants import Tale, Violation, unbilled, violations
 from cluster.chaos.silence import added_silence_ms
+from reception.money.case import RESPONSE
 
 COLUMNS = (
     "tries", "calls", "went_on", "ended_in_order", "cut_off", "lost", "billed", "billed_twice",
-    "unbilled", "leases_leaked", "silence_p50_ms", "silence_p99_ms", "silence_max_ms",
+    "unbilled", "leases_leaked", "hit", "silence_p50_ms", "silence_p99_ms", "silence_max_ms",
+    "others_max_ms",
 )  # fmt: skip
 _STAYED = ("cut off", "mute", "lost")
 
 
 @dataclass(slots=True)
 class Figures:
-    """Of one kind of fault. calls: live when it came. silence_ms: of those that listened."""
+    """Of one kind of fault. calls: live when it came. silence_ms: added for those that
+    listened and were hit; others_ms: for the others."""
 
     tries: int = 0
     counts: Counter[str] = field(default_factory=Counter)
     silence_ms: list[float] = field(default_factory=list)
+    others_ms: list[float] = field(default_factory=list)
     violations: list[tuple[int, Violation]] = field(default_factory=list)
 
     def add(self, events: History) -> list[Violation]:
@@ -44,11 +48,15 @@ class Figures:
             self.counts["went_on" if on else "ended_in_order"] += 1
         self.counts["cut_off"] += rules["cut off"] + rules["mute"]
         self.counts["lost"] += rules["lost"]
-        self.counts["billed"] += len(tale.all(Used))
+        self.counts["billed"] += sum(each.kind == RESPONSE for each in tale.all(Used))
         self.counts["billed_twice"] += rules["billed twice"]
         self.counts["unbilled"] += unbilled(tale) + rules["not billed"]
         self.counts["leases_leaked"] += rules["lease leaked"]
-        self.silence_ms += _silences_ms(tale)
+        silences = _silences_ms(tale)
+        hit = set(tale.injected.hit) if tale.injected is not None else set()
+        self.counts["hit"] += len(hit)
+        self.silence_ms += [ms for call_id, ms in silences.items() if call_id in hit]
+        self.others_ms += [ms for call_id, ms in silences.items() if call_id not in hit]
         return broken
 
     def row(self) -> dict[str, Any]:
@@ -57,21 +65,23 @@ class Figures:
         row["tries"] = self.tries
         for name, percent in (("p50", 50), ("p99", 99), ("max", 100)):
             row[f"silence_{name}_ms"] = percentile(self.silence_ms, percent)
+        row["others_max_ms"] = percentile(self.others_ms, 100)
         return row
 
 
-def _silences_ms(tale: Tale) -> list[float]:
-    """Of the listeners who stayed."""
+def _silences_ms(tale: Tale) -> dict[str, float]:
+    """Of the listeners who stayed, by call."""
     injected = tale.injected
     if injected is None:
-        return []
-    found = []
+        return {}
+    found = {}
     for story in tale.live:
         if story.offered.listens and story.gone is not None and story.gone.how != "vanished":
             silence_ms = added_silence_ms(
                 story.heard, injected.at_s, injected.until_s, story.gone.at_s
             )
-            found += [] if silence_ms is None else [silence_ms]
+            if silence_ms is not None:
+                found[story.call_id] = silence_ms
     return found
 
 

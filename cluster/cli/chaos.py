@@ -14,6 +14,12 @@ if TYPE_CHECKING:
     from cluster.chaos.schedule import Try
     from cluster.chaos.summary import Report
 
+_SHORT = {
+    "went_on": "on", "ended_in_order": "ended", "cut_off": "cut", "billed": "bills",
+    "billed_twice": "twice", "leases_leaked": "leaks", "silence_p50_ms": "p50",
+    "silence_p99_ms": "p99", "silence_max_ms": "max", "others_max_ms": "others",
+}  # fmt: skip
+
 
 @app.command()
 def chaos(
@@ -97,9 +103,9 @@ def _show(report: "Report", out: Path) -> None:
 
     from cluster.chaos.summary import COLUMNS
 
-    table = Table("fault", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table = Table("fault", box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
     for name in COLUMNS:
-        table.add_column(name.removesuffix("_ms").replace("_", " "), justify="right")
+        table.add_column(_SHORT.get(name, name), justify="right", no_wrap=True)
     for fault, figures in report.figures.items():
         row = figures.row()
         shown = ("-" if row[name] is None else f"{row[name]:.0f}" for name in COLUMNS)
@@ -110,4 +116,5 @@ def _show(report: "Report", out: Path) -> None:
         for number, each in figures.violations:
             where = each.call_id or f"{fault} {number}"
             printed.print(f"[red]{each.rule}[/red] {where}: {each.text}", soft_wrap=True)
+    printed.print("p50, p99, max: ms of added silence of the calls that were hit", style="dim")
     printed.print(f"written: {out}", markup=False)
