@@ -44,6 +44,7 @@ SLACK_S = 3.0
 LIMIT_USD = 5_000.0
 
 Tell = Callable[[Try, str], None]
+Judged = Callable[[Try, list[Violation]], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +58,9 @@ class Plan:
     keep: Path | None = None
 
 
-def run(plan: Plan, tell: Tell = lambda _try, _words: None) -> Report:
-    """All tries. Ctrl-C ends the run after the try that is on; what was tried until then
-    is reported.
+def run(plan: Plan, tell: Tell, judged: Judged) -> Report:
+    """All tries, telling how each goes, and what it violated. Ctrl-C ends the run with the
+    try that is on; what was tried until then is reported.
 
     Raises:
         InvalidRequest: more calls than there are voices.
@@ -71,7 +72,7 @@ def run(plan: Plan, tell: Tell = lambda _try, _words: None) -> Report:
     report = Report()
     with _scene(plan) as (scene, books), contextlib.suppress(KeyboardInterrupt):
         for each in plan.tries:
-            asyncio.run(_Trial(scene, books, plan, each, tell).run(report))
+            judged(each, asyncio.run(_Trial(scene, books, plan, each, tell).run(report)))
     return report
 
 

@@ -1,7 +1,7 @@
 """`reception chaos`: faults on a local cluster under load."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,6 +11,8 @@ import typer
 from cluster.cli.app import FAULT, app, console
 
 if TYPE_CHECKING:
+    from cluster.chaos.invariants import Violation
+    from cluster.chaos.run import Judged, Tell
     from cluster.chaos.schedule import Try
     from cluster.chaos.summary import Report
 
@@ -48,8 +50,8 @@ def chaos(
     names = parse_faults(faults, list(FAULTS))
     planned = schedule(names, tries, seed)
     plan = Plan(planned, calls, nodes, pool_for(calls, nodes), keep)
-    with _progress(len(planned)) as tell:
-        report = run(plan, tell)
+    with _progress(len(planned)) as (tell, judged):
+        report = run(plan, tell, judged)
     about = {"seed": seed, "tries": tries, "calls": calls, "nodes": nodes}
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(json.dumps(_machine() | report.as_json(about), indent=1) + "\n", "utf-8")
@@ -78,23 +80,30 @@ def _list(faults: Any) -> None:
 
 
 @contextmanager
-def _progress(total: int) -> "Iterator[Callable[[Try, str], None]]":
-    """A bar of tries."""
+def _progress(total: int) -> "Iterator[tuple[Tell, Judged]]":
+    """A bar of tries, and a line for each that is over."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
     columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"),
                TimeElapsedColumn())  # fmt: skip
     with Progress(*columns, console=console(stderr=True), transient=True) as bar:
         task = bar.add_task("starting the cluster", total=total)
-        begun: list[Try] = []
 
         def tell(this: "Try", words: str) -> None:
-            if begun[-1:] != [this]:
-                begun.append(this)
-            description = f"{this.fault} {this.number}: {words}"
-            bar.update(task, completed=len(begun) - 1, description=description[:90])
+            bar.update(task, description=f"{this.fault} {this.number}: {words}"[:90])
 
-        yield tell
+        def judged(this: "Try", broken: "list[Violation]") -> None:
+            bar.advance(task)
+            bar.console.print(f"{this.fault} {this.number}: {_tally(broken)}")
+
+        yield tell, judged
+
+
+def _tally(broken: "list[Violation]") -> str:
+    from collections import Counter
+
+    rules = Counter(each.rule for each in broken)
+    return ", ".join(f"{count} {rule}" for rule, count in rules.items()) or "all in order"
 
 
 def _show(report: "Report", out: Path) -> None:
