@@ -44,7 +44,7 @@ SLACK_S = 3.0
 LIMIT_USD = 5_000.0
 
 Tell = Callable[[Try, str], None]
-Judged = Callable[[Try, list[Violation]], None]
+Judged = Callable[[Try, list[Violation], Report], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +59,8 @@ class Plan:
 
 
 def run(plan: Plan, tell: Tell, judged: Judged) -> Report:
-    """All tries, telling how each goes, and what it violated. Ctrl-C ends the run with the
-    try that is on; what was tried until then is reported.
+    """All tries, telling how each goes, what it violated, and the report so far. Ctrl-C
+    ends the run with the try that is on; what was tried until then is reported.
 
     Raises:
         InvalidRequest: more calls than there are voices.
@@ -72,7 +72,8 @@ def run(plan: Plan, tell: Tell, judged: Judged) -> Report:
     report = Report()
     with _scene(plan) as (scene, books), contextlib.suppress(KeyboardInterrupt):
         for each in plan.tries:
-            judged(each, asyncio.run(_Trial(scene, books, plan, each, tell).run(report)))
+            broken = asyncio.run(_Trial(scene, books, plan, each, tell).run(report))
+            judged(each, broken, report)
     return report
 
 

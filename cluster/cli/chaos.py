@@ -1,7 +1,7 @@
 """`reception chaos`: faults on a local cluster under load."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -50,11 +50,14 @@ def chaos(
     names = parse_faults(faults, list(FAULTS))
     planned = schedule(names, tries, seed)
     plan = Plan(planned, calls, nodes, pool_for(calls, nodes), keep)
-    with _progress(len(planned)) as (tell, judged):
-        report = run(plan, tell, judged)
-    about = {"seed": seed, "tries": tries, "calls": calls, "nodes": nodes}
+    about = _machine() | {"seed": seed, "tries": tries, "calls": calls, "nodes": nodes}
     out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(json.dumps(_machine() | report.as_json(about), indent=1) + "\n", "utf-8")
+
+    def write(report: "Report") -> None:  # after each try: a long run may be stopped
+        out.write_text(json.dumps(report.as_json(about), indent=1) + "\n", "utf-8")
+
+    with _progress(len(planned), write) as (tell, judged):
+        report = run(plan, tell, judged)
     _show(report, out)
     if not report.sound:
         raise typer.Exit(FAULT)
@@ -80,7 +83,7 @@ def _list(faults: Any) -> None:
 
 
 @contextmanager
-def _progress(total: int) -> "Iterator[tuple[Tell, Judged]]":
+def _progress(total: int, write: "Callable[[Report], None]") -> "Iterator[tuple[Tell, Judged]]":
     """A bar of tries, and a line for each that is over."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -92,7 +95,8 @@ def _progress(total: int) -> "Iterator[tuple[Tell, Judged]]":
         def tell(this: "Try", words: str) -> None:
             bar.update(task, description=f"{this.fault} {this.number}: {words}"[:90])
 
-        def judged(this: "Try", broken: "list[Violation]") -> None:
+        def judged(this: "Try", broken: "list[Violation]", report: "Report") -> None:
+            write(report)
             bar.advance(task)
             bar.console.print(f"{this.fault} {this.number}: {_tally(broken)}")
 
