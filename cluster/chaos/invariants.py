@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import dropwhile
 from typing import TypeVar
 
 from cluster.chaos import history as h
@@ -43,6 +44,12 @@ class Story:
     @property
     def call_id(self) -> str:
         return self.offered.call_id
+
+    @property
+    def listened(self) -> list[h.Heard]:
+        """What it heard, from the first sound of an answer to its own words on."""
+        own = self.offered.tone_hz
+        return list(dropwhile(lambda each: each.tone_hz != own, self.heard))
 
     @property
     def ended(self) -> list[h.Record]:

@@ -70,7 +70,7 @@ class Figures:
 
 
 def _silences_ms(tale: Tale) -> dict[str, float]:
-    """Of the listeners who stayed, by call."""
+    """Of the listeners who stayed, by call; from the answer on that they listen to."""
     injected = tale.injected
     if injected is None:
         return {}
@@ -78,7 +78,7 @@ def _silences_ms(tale: Tale) -> dict[str, float]:
     for story in tale.live:
         if story.offered.listens and story.gone is not None and story.gone.how != "vanished":
             silence_ms = added_silence_ms(
-                story.heard, injected.at_s, injected.until_s, story.gone.at_s
+                story.listened, injected.at_s, injected.until_s, story.gone.at_s
             )
             if silence_ms is not None:
                 found[story.call_id] = silence_ms

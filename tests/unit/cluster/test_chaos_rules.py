@@ -271,12 +271,19 @@ def test_a_report_counts_by_fault() -> None:
     assert (worker["tries"], worker["calls"], worker["went_on"], worker["lost"]) == (2, 4, 3, 1)
     assert (session["went_on"], session["ended_in_order"]) == (1, 1)
     assert worker["billed"] == 4
-    assert worker["silence_p50_ms"] == pytest.approx(0.0, abs=0.1)  # its pause before was longer
+    assert worker["silence_p50_ms"] == pytest.approx(100.0, abs=0.1)
     assert session["silence_p50_ms"] is None  # the listener vanished
     assert rows["violations"] == [
         {"fault": "worker", "try": 3, "rule": "lost", "call_id": "a",
          "text": "accepted, and there is no record of its end"},
     ]  # fmt: skip
+
+
+def test_the_pause_before_the_answer_that_is_listened_to_does_not_count() -> None:
+    report = Report()
+    report.add("worker", tuple(changed(h.Heard, "a", from_s=1.0, to_s=1.1)))
+    # silent from 1.1 to 3.0 while the caller spoke; 100 ms with the fault
+    assert report.figures["worker"].row()["silence_max_ms"] == pytest.approx(100.0, abs=0.1)
 
 
 def test_the_silence_of_calls_that_were_not_hit_is_told_apart() -> None:
@@ -285,7 +292,7 @@ def test_the_silence_of_calls_that_were_not_hit_is_told_apart() -> None:
     report.add("worker", tuple(events))
     row = report.figures["worker"].row()
     assert (row["hit"], row["silence_max_ms"]) == (1, None)  # b talks
-    assert row["others_max_ms"] == pytest.approx(0.0, abs=0.1)
+    assert row["others_max_ms"] == pytest.approx(100.0, abs=0.1)
 
 
 def test_a_try_without_a_fault_has_no_silence() -> None:
