@@ -160,6 +160,7 @@ class ChaosCaller:
                         elif writer is not None:
                             self._on_message(raw)
                 finally:
+                    self._limit = None
                     if writer is not None:
                         writer.cancel()
                         await asyncio.gather(writer, return_exceptions=True)

@@ -70,9 +70,10 @@ def run(plan: Plan, tell: Tell, judged: Judged) -> Report:
         text = f"calls must be from 1 to {MOST_CALLS}, not {plan.calls}"
         raise InvalidRequest(text, field="calls")
     report = Report()
-    with _scene(plan) as (scene, books), contextlib.suppress(KeyboardInterrupt):
+    interrupted = contextlib.suppress(KeyboardInterrupt)
+    with _scene(plan) as (scene, books), asyncio.Runner() as runner, interrupted:
         for each in plan.tries:
-            broken = asyncio.run(_Trial(scene, books, plan, each, tell).run(report))
+            broken = runner.run(_Trial(scene, books, plan, each, tell).run(report))
             judged(each, broken, report)
     return report
 
