@@ -27,7 +27,7 @@ DATABASE_GONE_S = 30.0
 DIES_S = 30.0
 IDLE_S = 20.0  # REALTIME_IDLE_TIMEOUT_S
 ASK_S = 10.0
-STATUS = "/api/v3/management/status"
+FRESH_S = 3.0  # reports come each second
 
 
 @dataclass(slots=True)
@@ -105,9 +105,19 @@ class Fault:
 
 async def status(node: Member) -> dict[str, Any]:
     """What a node tells of itself. Raises Unavailable."""
+    return await _told(node, "status")
+
+
+async def known_to(node: Member) -> set[str]:
+    """The nodes that a node has just heard of. Raises Unavailable."""
+    found = (await _told(node, "cluster"))["nodes"]
+    return {str(each["node_id"]) for each in found if each["age_s"] < FRESH_S}
+
+
+async def _told(node: Member, what: str) -> dict[str, Any]:
     try:
         async with httpx.AsyncClient(timeout=ASK_S) as client:
-            answer = await client.get(str(node.said["http"]) + STATUS)
+            answer = await client.get(f"{node.said['http']}/api/v3/management/{what}")
             found: dict[str, Any] = answer.raise_for_status().json()
     except httpx.HTTPError as error:
         raise Unavailable(f"node {node.node_id} does not tell its state: {error}") from error

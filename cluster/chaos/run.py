@@ -13,12 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import grpc
-
 from cluster.chaos import history as h
 from cluster.chaos.books import Books
 from cluster.chaos.caller import ChaosCaller
-from cluster.chaos.faults import FAULTS, IDLE_S, Fault, Scene, Struck, status
+from cluster.chaos.faults import FAULTS, IDLE_S, Fault, Scene, Struck, known_to, status
 from cluster.chaos.invariants import Violation
 from cluster.chaos.provider import Provider
 from cluster.chaos.schedule import Try
@@ -27,8 +25,6 @@ from cluster.chaos.tones import VOICES, voice_hz
 from cluster.load.measures import Measures
 from cluster.load.ticker import Ticker
 from cluster.local import LocalCluster, Member
-from protos.reception.v1 import reception_pb2 as rv
-from protos.reception.v1 import reception_pb2_grpc as rpc
 from reception.errors import InvalidRequest, ReceptionError, Unavailable
 
 MOST_CALLS = VOICES
@@ -38,7 +34,7 @@ SETTLED_S = 3.0  # after the fault is over, until the callers hang up
 TALKERS = 3  # one caller in so many talks, the others listen
 ENDS_S = 40.0
 WRITTEN_S = 40.0
-TOGETHER_S = 60.0
+TOGETHER_S = 90.0
 LOOK_S = 0.5
 SLACK_S = 3.0
 LIMIT_USD = 5_000.0
@@ -159,7 +155,7 @@ class _Trial:
             await asyncio.to_thread(scene.cluster.add, lacking)
         self._tell("waiting until the nodes know each other")
         until_s = time.monotonic() + TOGETHER_S
-        while not await asyncio.to_thread(_together, scene.nodes()):
+        while not await _together(scene.nodes()):
             if time.monotonic() > until_s:
                 raise Unavailable(f"the nodes do not find each other within {TOGETHER_S:g} s")
             await asyncio.sleep(LOOK_S)
@@ -244,20 +240,14 @@ class _Trial:
         return found
 
 
-def _together(nodes: Sequence[Member]) -> bool:
-    """Every door shares calls out to every node, and to no other."""
+async def _together(nodes: Sequence[Member]) -> bool:
+    """Every node hears of every node, and of no other."""
     wanted = {node.node_id for node in nodes}
-    return all(_located(node.grpc_address) == wanted for node in nodes)
-
-
-def _located(address: str) -> set[str]:
     try:
-        with grpc.insecure_channel(address) as channel:
-            stub = rpc.ReceptionStub(channel)  # type: ignore[no-untyped-call]
-            answers = [stub.Locate(rv.LocateRequest(), timeout=5) for _ in range(20)]
-    except grpc.RpcError:
-        return set()
-    return {answer.node_id for answer in answers}
+        known = await asyncio.gather(*(known_to(node) for node in nodes))
+    except Unavailable:
+        return False
+    return all(each == wanted for each in known)
 
 
 def pool_for(calls: int, nodes: int) -> int:
