@@ -189,6 +189,14 @@ class Busy:
 
 
 @dataclass(frozen=True, slots=True)
+class Driver:
+    """How late the callers' own clock was, at the 99th percentile of its beats: silence
+    of this length may be the driver's."""
+
+    late_p99_ms: float
+
+
+@dataclass(frozen=True, slots=True)
 class LedgerFault:
     """What the ledger's own proof says is wrong."""
 
@@ -197,7 +205,7 @@ class LedgerFault:
 
 Event = (
     Began | Offered | Accepted | Heard | NotRising | Said | Broke | Summed | Gone | Injected
-    | Record | LeftLive | Account | Used | Billed | Money | Busy | LedgerFault
+    | Record | LeftLive | Account | Used | Billed | Money | Busy | Driver | LedgerFault
 )  # fmt: skip
 History = tuple[Event, ...]
 

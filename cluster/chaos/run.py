@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import math
+import os
+import signal
 import tempfile
+import threading
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
@@ -13,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from actors.spawn import AT_ONCE
 from cluster.chaos import history as h
 from cluster.chaos.books import Books
 from cluster.chaos.caller import ChaosCaller
@@ -38,6 +42,7 @@ TOGETHER_S = 90.0
 LOOK_S = 0.5
 SLACK_S = 3.0
 LIMIT_USD = 5_000.0
+USUAL = os.getpriority(os.PRIO_PROCESS, 0)
 
 Tell = Callable[[Try, str], None]
 Judged = Callable[[Try, list[Violation], Report], None]
@@ -78,6 +83,8 @@ def run(plan: Plan, tell: Tell, judged: Judged) -> Report:
 def _scene(plan: Plan) -> Iterator[tuple[Scene, Books]]:
     """A cluster in a folder of its own, and its provider; nothing of them is left."""
     with tempfile.TemporaryDirectory(prefix="c-") as name, contextlib.ExitStack() as stack:
+        before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+        stack.callback(signal.signal, signal.SIGTERM, before)
         folder = Path(name)
         provider = Provider(folder)
         url = provider.start()
@@ -92,6 +99,7 @@ def _scene(plan: Plan) -> Iterator[tuple[Scene, Books]]:
         })  # fmt: skip
         stack.callback(cluster.stop)
         cluster.start(plan.nodes)
+        _be_prompt()
         database = folder / "reception.db"
         books = Books(f"sqlite:///{database}", provider, int(LIMIT_USD * 1_000_000))
         stack.callback(books.close)
@@ -106,7 +114,8 @@ class _Trial:
         self._fault: Fault = FAULTS[this.fault]
         self._teller = tell
         self._events: list[h.Event] = []
-        self._ticker = Ticker(Measures())
+        self._measures = Measures()
+        self._ticker = Ticker(self._measures)
 
     async def run(self, report: Report) -> list[Violation]:
         """Adds to the report; what was violated."""
@@ -117,6 +126,8 @@ class _Trial:
         self._note(h.Began(self._try.fault, number, calls, IDLE_S + SLACK_S))
         async with self._beside(self._ticker.run()), self._beside(self._watch_money()):
             await self._with_calls()
+        late_ms = self._measures.durations["tick_late"].percentile_ms(99)
+        self._note(h.Driver(late_ms or 0.0))
         history = tuple(self._events)
         if self._plan.keep is not None:
             self._plan.keep.mkdir(parents=True, exist_ok=True)
@@ -152,7 +163,7 @@ class _Trial:
         lacking = self._plan.nodes - len(scene.nodes())
         if lacking > 0:
             self._tell("a new node")
-            await asyncio.to_thread(scene.cluster.add, lacking)
+            await asyncio.to_thread(_add, scene.cluster, lacking)
         self._tell("waiting until the nodes know each other")
         until_s = time.monotonic() + TOGETHER_S
         while not await _together(scene.nodes()):
@@ -238,6 +249,19 @@ class _Trial:
                 told = (await status(node))["node"]
                 found.append(h.Busy(node.node_id, told["live"], told["pool"]["leased"]))
         return found
+
+
+def _be_prompt() -> None:
+    """The callers' thread comes before all that is not as urgent, as the cluster's own
+    audio does; without the privilege it stays as it is."""
+    with contextlib.suppress(PermissionError):
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), AT_ONCE)
+
+
+def _add(cluster: LocalCluster, count: int) -> None:
+    """Nodes that do not inherit the callers' priority."""
+    os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), USUAL)
+    cluster.add(count)
 
 
 async def _together(nodes: Sequence[Member]) -> bool:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from cluster.chaos.history import History, Used
+from cluster.chaos.history import Driver, History, Used
 from cluster.chaos.invariants import Tale, Violation, unbilled, violations
 from cluster.chaos.silence import added_silence_ms
 from reception.money.case import RESPONSE
@@ -16,7 +16,7 @@ from reception.money.case import RESPONSE
 COLUMNS = (
     "tries", "calls", "went_on", "ended_in_order", "cut_off", "lost", "billed", "billed_twice",
     "unbilled", "leases_leaked", "hit", "silence_p50_ms", "silence_p99_ms", "silence_max_ms",
-    "others_max_ms",
+    "others_max_ms", "driver_late_ms",
 )  # fmt: skip
 _STAYED = ("cut off", "mute", "lost")
 
@@ -24,12 +24,13 @@ _STAYED = ("cut off", "mute", "lost")
 @dataclass(slots=True)
 class Figures:
     """Of one kind of fault. calls: live when it came. silence_ms: added for those that
-    listened and were hit; others_ms: for the others."""
+    listened and were hit; others_ms: for the others; late_ms: of the driver, by try."""
 
     tries: int = 0
     counts: Counter[str] = field(default_factory=Counter)
     silence_ms: list[float] = field(default_factory=list)
     others_ms: list[float] = field(default_factory=list)
+    late_ms: list[float] = field(default_factory=list)
     violations: list[tuple[int, Violation]] = field(default_factory=list)
 
     def add(self, events: History) -> list[Violation]:
@@ -52,6 +53,7 @@ class Figures:
         self.counts["billed_twice"] += rules["billed twice"]
         self.counts["unbilled"] += unbilled(tale) + rules["not billed"]
         self.counts["leases_leaked"] += rules["lease leaked"]
+        self.late_ms += [each.late_p99_ms for each in tale.all(Driver)]
         silences = _silences_ms(tale)
         hit = set(tale.injected.hit) if tale.injected is not None else set()
         self.counts["hit"] += len(hit)
@@ -66,6 +68,7 @@ class Figures:
         for name, percent in (("p50", 50), ("p99", 99), ("max", 100)):
             row[f"silence_{name}_ms"] = percentile(self.silence_ms, percent)
         row["others_max_ms"] = percentile(self.others_ms, 100)
+        row["driver_late_ms"] = percentile(self.late_ms, 100)
         return row
 
 

@@ -20,6 +20,7 @@ _SHORT = {
     "went_on": "on", "ended_in_order": "ended", "cut_off": "cut", "billed": "bills",
     "billed_twice": "twice", "leases_leaked": "leaks", "silence_p50_ms": "p50",
     "silence_p99_ms": "p99", "silence_max_ms": "max", "others_max_ms": "others",
+    "driver_late_ms": "late",
 }  # fmt: skip
 
 
@@ -41,12 +42,13 @@ def chaos(
     """Tries faults on a cluster of several nodes on this machine, and checks that every
     call goes on or ends in order. Exit status 1 when something is violated."""
     from cluster.chaos.faults import FAULTS
-    from cluster.chaos.run import Plan, pool_for, run
     from cluster.chaos.schedule import parse_faults, schedule
 
     if what:
         _list(FAULTS)
         return
+    from cluster.chaos.run import Plan, pool_for, run
+
     names = parse_faults(faults, list(FAULTS))
     planned = schedule(names, tries, seed)
     plan = Plan(planned, calls, nodes, pool_for(calls, nodes), keep)
@@ -129,5 +131,8 @@ def _show(report: "Report", out: Path) -> None:
         for number, each in figures.violations:
             where = each.call_id or f"{fault} {number}"
             printed.print(f"[red]{each.rule}[/red] {where}: {each.text}", soft_wrap=True)
-    printed.print("p50, p99, max: ms of added silence of the calls that were hit", style="dim")
+    printed.print(
+        "p50, p99, max: ms of silence added to the calls that were hit, others: at most to the "
+        "rest; late: p99 of the driver's own clock", style="dim",
+    )  # fmt: skip
     printed.print(f"written: {out}", markup=False)

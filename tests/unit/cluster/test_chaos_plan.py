@@ -67,6 +67,7 @@ EVENTS: h.History = (
     h.Billed("sess_1", "resp_1", 3, 4, 3.0, True),
     h.Money(5, 6, 0, 100, 2.0),
     h.Busy("n1", 0, 0),
+    h.Driver(1.5),
     h.LedgerFault("call s-a: 1 held more"),
 )
 

@@ -39,7 +39,7 @@ def story() -> list[h.Event]:
     """Two calls, as they should be."""
     return [
         BEGAN, INJECTED, *call("a", 850), *call("b", 900, listens=False),
-        h.Money(60, 40, 0, 100, 5.0), h.Busy("n1", 0, 0),
+        h.Money(60, 40, 0, 100, 5.0), h.Busy("n1", 0, 0), h.Driver(2.5),
     ]  # fmt: skip
 
 
@@ -271,6 +271,7 @@ def test_a_report_counts_by_fault() -> None:
     assert (worker["tries"], worker["calls"], worker["went_on"], worker["lost"]) == (2, 4, 3, 1)
     assert (session["went_on"], session["ended_in_order"]) == (1, 1)
     assert worker["billed"] == 4
+    assert worker["driver_late_ms"] == 2.5
     assert worker["silence_p50_ms"] == pytest.approx(100.0, abs=0.1)
     assert session["silence_p50_ms"] is None  # the listener vanished
     assert rows["violations"] == [
