@@ -28,6 +28,7 @@ from reception.provider.base import (
     Respond,
     ResponseDone,
     ResponseStarted,
+    SpeechStarted,
     SpeechStopped,
 )
 
@@ -66,7 +67,7 @@ class ProviderLeg:
         self._said = 0  # by either side, audio aside
         self._unheard: deque[bytes] = deque(maxlen=_KEPT_FRAMES)
         self._dropped_before = 0  # by sockets that are no more
-        self._making = False  # an answer, or one is due
+        self._making = False  # an answer, or one may be due
         self._billed = asyncio.Event()  # what was made
         self._finishing = False
 
@@ -218,9 +219,10 @@ class ProviderLeg:
         self._tell_state(False, socket.close_code, socket.close_reason)
 
     def _follow(self, event: ProviderEvent) -> None:
-        """Whether there is an answer that will be billed."""
+        """Whether there is, or may be by now, an answer that is billed: the provider
+        hears the end of the caller's words before we hear of it."""
         match event:
-            case SpeechStopped() | ResponseStarted():
+            case SpeechStarted() | SpeechStopped() | ResponseStarted():
                 self._making = True
             case ResponseDone() | ProviderFault(nothing_to_cancel=True):
                 self._making = False

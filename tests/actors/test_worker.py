@@ -454,6 +454,7 @@ async def test_an_answer_that_is_being_made_at_the_end_is_stopped_and_its_bill_a
 @pytest.mark.parametrize(
     ("event", "fields"),
     [
+        ("input_audio_buffer.speech_started", {"item_id": "i1", "audio_start_ms": 5}),
         ("input_audio_buffer.speech_stopped", {"item_id": "i1", "audio_end_ms": 5}),
         ("response.created", {"response": {"id": "r1", "status": "in_progress"}}),
         ("", {}),  # the session asked for an answer
