@@ -142,7 +142,8 @@ def _goes_on(tale: Tale) -> Iterator[Violation]:
     for story in tale.live:
         if story.gone is None or story.gone.how != "hung up":
             continue
-        if not any(each.to_s > tale.injected.until_s for each in story.heard):
+        moments = [each.to_s for each in story.heard] + [each.at_s for each in story.said]
+        if not any(at_s > tale.injected.until_s for at_s in moments):
             last_s = max((each.to_s for each in story.heard), default=tale.injected.at_s)
             text = f"heard nothing for its last {story.gone.at_s - last_s:.1f} s"
             yield Violation("mute", story.call_id, text)

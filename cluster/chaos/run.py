@@ -34,7 +34,7 @@ from reception.errors import InvalidRequest, ReceptionError, Unavailable
 MOST_CALLS = VOICES
 BETWEEN_CALLS_S = 0.1
 ANSWERED_S = 30.0
-SETTLED_S = 3.0  # after the fault is over, until the callers hang up
+SETTLED_S = 4.0  # after the fault is over, until the callers hang up
 TALKERS = 3  # one caller in so many talks, the others listen
 ENDS_S = 40.0
 WRITTEN_S = 40.0

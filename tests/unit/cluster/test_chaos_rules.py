@@ -133,6 +133,8 @@ def test_a_line_that_stays_up_in_silence_is_mute() -> None:
     assert broken(events) == [("mute", "a")]
     assert broken([*events, h.Heard("a", 850, 10, 3.0, 15.0)]) == [("mute", "a")]
     assert broken([*events, h.Heard("a", 850, 10, 3.0, 15.1)]) == []
+    assert broken([*events, h.Said("a", "tone 850", 15.0)]) == [("mute", "a")]
+    assert broken([*events, h.Said("a", "tone 850", 15.1)]) == []  # between two answers
 
 
 def test_without_a_fault_nobody_is_mute() -> None:
