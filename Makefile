@@ -7,7 +7,7 @@ ARGS ?=
 # Each of many processes, and each run of the tests, compiles our code otherwise.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup demo test unit lint format bench proto lock clean
+.PHONY: help setup demo test unit lint format chaos bench proto lock clean
 .DEFAULT_GOAL := help
 
 help: ## what there is
@@ -32,6 +32,9 @@ lint: setup ## ruff, mypy, import-linter, bandit, deptry
 format: setup ## what ruff can put right by itself
 	@$(VENV)/bin/ruff check --fix --quiet .
 	@$(VENV)/bin/ruff format .
+
+chaos: setup ## every fault 20 times on three nodes with 30 calls; writes out/chaos.json
+	@$(VENV)/bin/reception chaos --tries 20 --calls 30 --nodes 3 --keep out/chaos $(ARGS)
 
 bench: setup ## the benchmarks; they gate nothing
 	@$(PY) -m benchmarks $(ARGS)

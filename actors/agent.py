@@ -824,6 +824,7 @@ class NodeAgent:
                 )
                 for name in self._pool.names()
             },
+            "processes": self._pool.processes(),
             "draining": self._draining,
             "full": not self._admission.takes(Priority.NORMAL, time.monotonic()),
         }

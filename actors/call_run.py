@@ -508,6 +508,7 @@ class CallRun:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(STATS_TIMEOUT_S + finish.drain_ms / 1000):
                 stats = await self._stats
+        self._bill_last()
         await self._settle(finish.reason)
         record = replace(
             self._record(finish.reason),
@@ -528,6 +529,13 @@ class CallRun:
 
     def _tell_caller(self, message: rv.ReceptionMessage) -> None:
         self._send(to_caller=message.SerializeToString())
+
+    def _bill_last(self) -> None:
+        """What the provider told when the call was over."""
+        while not self._inbox.empty():
+            _, events = self._inbox.get_nowait()
+            for event in events:
+                self._carry_out(self._conversation.handle(event, time.monotonic()))
 
     async def _settle(self, reason: str) -> None:
         """Waits for what is being billed, then closes the call's account; not when

@@ -7,6 +7,7 @@ import json
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 
 import structlog
 
@@ -19,14 +20,22 @@ from reception.provider import codec_for
 from reception.provider.base import (
     AppendAudio,
     AudioDelta,
+    CancelResponse,
     DialPlan,
     ProviderCommand,
     ProviderEvent,
+    ProviderFault,
+    Respond,
+    ResponseDone,
+    ResponseStarted,
+    SpeechStarted,
+    SpeechStopped,
 )
 
 log = structlog.get_logger()
 
 _BASE64 = 4 / 3  # bytes on the wire for one of audio
+LAST_BILL_S = 1.0
 _KEPT_FRAMES = 250  # of the caller's audio while nobody is there to hear it: 5 s of 20 ms
 
 
@@ -58,12 +67,17 @@ class ProviderLeg:
         self._said = 0  # by either side, audio aside
         self._unheard: deque[bytes] = deque(maxlen=_KEPT_FRAMES)
         self._dropped_before = 0  # by sockets that are no more
+        self._making = False  # an answer, or one may be due
+        self._billed = asyncio.Event()  # what was made
+        self._finishing = False
 
     def dial(self, plan_json: bytes) -> None:
         """Opens a session (`DialPlan` as JSON) in the place of one that there is."""
         plan = _plan(plan_json)
         provider_format = PROVIDER_FORMATS[plan.audio_format]
         self._codec = codec_for(plan.provider)
+        self._asks = self._codec.encode(Respond()).rstrip("}")
+        self._making = False
         resampler = self._plan.resampler
         self._up = Converter(self._leg_format, provider_format, resampler)
         self._down = Converter(provider_format, self._leg_format, resampler)
@@ -129,6 +143,19 @@ class ProviderLeg:
         if self._socket is not None:
             self._said += 1
             self._socket.send(message)
+            self._making = self._making or message.startswith(self._asks)
+
+    async def finish(self) -> None:
+        """Hangs up once the provider has told what it bills for an answer that is being
+        made, which is then told of as any event; that takes a second at most."""
+        self._finishing = True
+        if self._socket is not None and self._making:
+            self._billed.clear()
+            self.tell(CancelResponse())
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LAST_BILL_S):
+                    await self._billed.wait()
+        await self.hang_up()
 
     async def hang_up(self) -> None:
         """Closes the session; nothing is billed after this."""
@@ -181,9 +208,25 @@ class ProviderLeg:
         while (raw := await socket.receive()) is not None:
             self.received_ns = time.monotonic_ns()
             self._said += 1
-            self._on_event(self._codec.decode(raw), raw)
+            event = self._codec.decode(raw)
+            if not isinstance(event, AudioDelta):
+                self._follow(event)
+            elif self._finishing:
+                continue  # nobody hears it any more
+            self._on_event(event, raw)
+        self._billed.set()
         await self._close()
         self._tell_state(False, socket.close_code, socket.close_reason)
+
+    def _follow(self, event: ProviderEvent) -> None:
+        """Whether there is, or may be by now, an answer that is billed: the provider
+        hears the end of the caller's words before we hear of it."""
+        match event:
+            case SpeechStarted() | SpeechStopped() | ResponseStarted():
+                self._making = True
+            case ResponseDone() | ProviderFault(nothing_to_cancel=True):
+                self._making = False
+                self._billed.set()
 
     async def _close(self) -> None:
         socket, self._socket = self._socket, None

@@ -46,6 +46,10 @@ class Pulse:
             pulse = _PULSES[loop] = Pulse()
         return pulse
 
+    def held_up(self) -> bool:
+        """Whether this process stood still just now (`Heartbeat.held_up`)."""
+        return self._timer is not None and self._heartbeat.held_up(time.monotonic())
+
     def watch(self, peer: Peer) -> None:
         self._peers.add(peer)
         if self._timer is None:

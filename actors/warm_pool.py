@@ -314,6 +314,10 @@ class WarmPool:
             "reason": self._reason,
         }
 
+    def processes(self) -> dict[str, int]:
+        """Process ids by session."""
+        return dict(self._pids)
+
     def names(self) -> list[str]:
         """Every session that is up."""
         return list(self._handles)

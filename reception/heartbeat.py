@@ -32,6 +32,7 @@ class Heartbeat:
     def __init__(self, dead_after_s: float = 2.0) -> None:
         self.beat_s = dead_after_s / _DEAD_AT
         self._last_s = 0.0
+        self._held_up_s: float | None = None  # when that was noticed
 
     def start(self, now_s: float) -> None:
         """The first beat comes in `beat_s`."""
@@ -41,8 +42,18 @@ class Heartbeat:
         """Whether the peers may be judged at this beat: not when it comes more
         than a beat late, because then this process itself was held up, and what
         its peers sent meanwhile is still unread."""
-        last_s, self._last_s = self._last_s, now_s
-        return now_s - last_s <= 2 * self.beat_s
+        fair = now_s - self._last_s <= 2 * self.beat_s
+        self._last_s = now_s
+        if not fair:
+            self._held_up_s = now_s
+        return fair
+
+    def held_up(self, now_s: float) -> bool:
+        """Whether this process stood still just now, so that its peers may have given
+        it up: a beat is overdue, or the last ones were."""
+        if now_s - self._last_s > 2 * self.beat_s:
+            return True
+        return self._held_up_s is not None and now_s - self._held_up_s < _DEAD_AT * self.beat_s
 
     @staticmethod
     def judge(beats: int) -> Verdict:

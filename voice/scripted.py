@@ -8,17 +8,21 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+import re
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, fields
 from functools import cache
 from typing import Any
 
 import numpy as np
 
-from voice.interfaces import ENGINE_RATE_HZ, CallTool, Question, Say
+from voice.interfaces import ENGINE_RATE_HZ, CallTool, Question, Say, Turn
 
 SCRIPTED_MODEL = "scripted"
+PLAIN_HZ = 300
+TONE_STEP_HZ = 50  # what the spectrum of 20 ms tells apart
 _CHUNK = ENGINE_RATE_HZ * 2 // 5  # 200 ms
+_TONE = re.compile(r"tone (\d+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +42,9 @@ class Fault:
 class Script:
     """answers are said in turn, for ever; answer_ms of sound each, begun
     latency_ms after the question; tool, where given, is called by every answer
-    to a caller's words."""
+    to a caller's words. With echo, the words of a caller whose voice is a tone are
+    heard as "tone HZ", and answered in these words and that tone: whose answer it
+    is can be told from its sound."""
 
     answers: tuple[str, ...] = ("Certainly.",)
     heard: str = "hello"
@@ -46,6 +52,7 @@ class Script:
     latency_ms: int = 0
     tool: str = ""
     tool_arguments: str = "{}"
+    echo: bool = False
     faults: tuple[Fault, ...] = ()
 
     @classmethod
@@ -70,10 +77,20 @@ def fault_at(script: Script, response: int) -> Fault | None:
 
 
 @cache
-def _tone(ms: int) -> bytes:
+def _tone(ms: int, hz: int) -> bytes:
     at = np.arange(ENGINE_RATE_HZ * ms // 1000)
-    wave = 6000 * np.sin(2 * np.pi * 300 * at / ENGINE_RATE_HZ)
+    wave = 6000 * np.sin(2 * np.pi * hz * at / ENGINE_RATE_HZ)
     return wave.astype("<i2").tobytes()
+
+
+def pitch_hz(pcm16: bytes, rate_hz: int) -> int:
+    """The loudest tone in 16-bit samples, to TONE_STEP_HZ; 0 for no sound."""
+    samples = np.frombuffer(pcm16, dtype="<i2").astype(np.float64)
+    power = np.abs(np.fft.rfft(samples))
+    if len(samples) < rate_hz // TONE_STEP_HZ or not power[1:].any():
+        return 0
+    found_hz = (1 + int(np.argmax(power[1:]))) * rate_hz / len(samples)
+    return round(found_hz / TONE_STEP_HZ) * TONE_STEP_HZ
 
 
 class Scripted:
@@ -84,14 +101,17 @@ class Scripted:
         self._said = 0
 
     async def transcribe(self, pcm16: bytes, rate_hz: int, language: str, prompt: str) -> str:
-        del pcm16, rate_hz, language
+        del language, prompt
+        if self._script.echo:
+            return f"tone {pitch_hz(pcm16, rate_hz)}"
         return self._script.heard
 
     async def stream(
         self, text: str, voice: str, speed: float, language: str
     ) -> AsyncIterator[bytes]:
-        del text, voice, speed, language
-        sound = _tone(self._script.answer_ms)
+        del voice, speed, language
+        told = _TONE.fullmatch(text) if self._script.echo else None
+        sound = _tone(self._script.answer_ms, int(told[1]) if told else PLAIN_HZ)
         for at in range(0, len(sound), _CHUNK):
             yield sound[at : at + _CHUNK]
 
@@ -102,5 +122,12 @@ class Scripted:
         if script.tool and turns and turns[-1].kind == "user":
             yield CallTool(script.tool, script.tool_arguments)
             return
+        told = _last_tone(turns) if script.echo else ""
         self._said += 1
-        yield Say(script.answers[(self._said - 1) % len(script.answers)])
+        yield Say(told or script.answers[(self._said - 1) % len(script.answers)])
+
+
+def _last_tone(turns: Sequence[Turn]) -> str:
+    """The caller's last words, where they are a tone."""
+    words = (turn.text for turn in reversed(turns) if turn.kind == "user")
+    return next((text for text in words if _TONE.fullmatch(text)), "")

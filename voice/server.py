@@ -8,6 +8,7 @@ import json
 import secrets
 import time
 from collections import deque
+from collections.abc import Callable
 from contextlib import aclosing
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -50,8 +51,23 @@ class Invoice:
     usages: list[dict[str, Any]]
 
 
+@dataclass(frozen=True, slots=True)
+class Billed:
+    """A response that is billed: made whole, in part or in vain."""
+
+    session_id: str
+    response_id: str
+    status: str
+    usage: dict[str, Any]
+
+
 class EngineServer:
-    """Serves `PATH`?model=…; the model "scripted" has fixed answers (`voice.scripted`)."""
+    """Serves `PATH`?model=…; the model "scripted" has fixed answers (`voice.scripted`).
+
+    Args:
+        script: of scripted sessions whose query has none.
+        on_billed: told of each response, at once when it is billed.
+    """
 
     def __init__(
         self,
@@ -59,7 +75,10 @@ class EngineServer:
         recognizer: Recognizer,
         synthesizer: Synthesizer,
         brain: Brain,
+        script: Script | None = None,
+        on_billed: Callable[[Billed], None] = lambda _: None,
     ) -> None:
+        self._script, self._on_billed = script or Script(), on_billed
         self.invoices: deque[Invoice] = deque(maxlen=INVOICES_KEPT)
         self._config = config
         self._parts = (recognizer, synthesizer, brain)
@@ -84,6 +103,12 @@ class EngineServer:
         )
         port: int = next(iter(self._server.sockets)).getsockname()[1]
         return port
+
+    def drop(self) -> int:
+        """Breaks every connection without a goodbye; how many."""
+        for connection in self._live:
+            connection.abort()
+        return len(self._live)
 
     async def stop(self) -> None:
         """Closes every session and stops listening."""
@@ -112,14 +137,17 @@ class EngineServer:
         parts = self._parts
         script: Script | None = None
         if model == SCRIPTED_MODEL:
-            script = Script.parse(query.get("script", ["{}"])[0])
+            script = Script.parse(query["script"][0]) if "script" in query else self._script
             scripted = Scripted(script)
             parts = (scripted, scripted, scripted)
-        session = Session(
-            f"sess_{secrets.token_hex(8)}", model, time.time(),
-            max_age_s=self._config.max_session_s,
-        )  # fmt: skip
-        connection = Connection(socket, session, *parts, script)
+        session_id = f"sess_{secrets.token_hex(8)}"
+        session = Session(session_id, model, time.time(), max_age_s=self._config.max_session_s)
+
+        def billed(response: dict[str, Any]) -> None:
+            usage = response["usage"]
+            self._on_billed(Billed(session_id, response["id"], response["status"], usage))
+
+        connection = Connection(socket, session, *parts, script, billed)
         self._live.add(connection)
         self.invoices.append(Invoice(model, session.invoice))
         try:
@@ -139,7 +167,9 @@ class Connection:
         synthesizer: Synthesizer,
         brain: Brain,
         script: Script | None,
+        billed: Callable[[dict[str, Any]], None],
     ) -> None:
+        self._billed = billed
         self._socket, self._session = socket, session
         self._recognizer, self._synthesizer, self._brain = recognizer, synthesizer, brain
         self._script = script
@@ -168,12 +198,18 @@ class Connection:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
+    def abort(self) -> None:
+        """The connection breaks."""
+        self._socket.transport.abort()
+
     # ------------------------------------------------------------- sending
 
     def _flush(self) -> None:
         """Hands events to the writer and starts the work that was asked for."""
         events, work = self._session.take()
         for event in events:
+            if event["type"] == "response.done":
+                self._billed(event["response"])
             try:
                 self._outbox.put_nowait(json.dumps(event))
             except asyncio.QueueFull:  # a client that doesn't read

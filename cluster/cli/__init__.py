@@ -4,6 +4,7 @@ from cluster.cli import (  # noqa: F401 - each adds its commands
     budget,
     call,
     calls,
+    chaos,
     cluster,
     demo,
     doctor,

@@ -15,6 +15,7 @@ from google.protobuf import duration_pb2
 from google.protobuf.message import DecodeError
 
 from actors.link import Link
+from actors.pulse import Pulse
 from cluster.door_config import DoorConfig
 from cluster.front_door.backends import Backends
 from cluster.front_door.credentials import admitted
@@ -42,6 +43,7 @@ log = structlog.get_logger()
 
 RELINK_TIMEOUT_S = 12.0  # a worker that is the node's only one takes seconds to come back
 RELINK_PAUSE_S = 0.1
+BACK_TIMEOUT_S = 1.0
 TELL_PLACE_S = 0.2
 SETUP_TIMEOUT_S = 4.0  # then the caller is better off elsewhere, or later
 RETRY_AFTER_S = 2.0
@@ -269,9 +271,11 @@ class Stream:
             )
         return message.start
 
-    async def _attach(self, call_id: str, placement: Placement) -> Link:
+    async def _attach(
+        self, call_id: str, placement: Placement, timeout_s: float | None = None
+    ) -> Link:
         """A link to the call's worker, once its session is there too."""
-        timeout_s, tls = self._config.attach_timeout_s, self._backends.tls
+        timeout_s, tls = timeout_s or self._config.attach_timeout_s, self._backends.tls
         link = await Link.connect(placement.worker_address, timeout_s, tls)
         try:
             attach = lk.DoorAttach(call_id=call_id, lease_id=placement.lease_id)
@@ -294,6 +298,8 @@ class Stream:
         the node is lost or leaves, one of another node. None when there is none in
         time."""
         until_s = time.monotonic() + RELINK_TIMEOUT_S
+        if self._held_up() and (link := await self._back()) is not None:
+            return link
         while time.monotonic() < until_s:
             try:
                 return await self._attach(self._spec.call_id, await self._placed_again())
@@ -304,13 +310,26 @@ class Stream:
                 await asyncio.sleep(RELINK_PAUSE_S)
         return None
 
+    def _held_up(self) -> bool:
+        """This process stood still: nobody else need be at fault."""
+        return self._relay is not None and not self._relay.leaving and Pulse.of_loop().held_up()
+
+    async def _back(self) -> Link | None:
+        """A link to the same worker, which waits for the caller; None: it does not."""
+        with suppress(ReceptionError):
+            link = await self._attach(self._spec.call_id, self._placement, BACK_TIMEOUT_S)
+            log.info("back at the call's worker", call_id=self._spec.call_id)
+            return link
+        return None
+
     async def _placed_again(self) -> Placement:
         placement, relay = self._placement, self._relay
         assert relay is not None
         if not relay.leaving:
             try:
                 address = await self._backends.another_worker(placement)
-                return replace(placement, worker_address=address)
+                self._placement = replace(placement, worker_address=address)
+                return self._placement
             except NodeLost:
                 log.warning("node of a call lost", call_id=self._spec.call_id)
         self._placement = await self._backends.take_over(self._spec, relay.checkpoint, placement)

@@ -102,11 +102,13 @@ class Conversation:
         return []
 
     def handle(self, event: m.ConversationEvent, now_s: float) -> list[m.ConversationCommand]:
-        """What follows from an event. After the call has ended: nothing."""
+        """What follows from an event. After the call has ended: what is billed then."""
         self._now_s = now_s
         inner = event.event if isinstance(event, m.FromProvider) else event
         handler = _HANDLERS.get(type(inner))
-        if handler is not None and self.state is not State.ENDED:
+        if self.state is State.ENDED:
+            self._bill(inner)
+        elif handler is not None:
             self._story.append(type(inner).__name__)
             handler(self, inner)
             self._settle()
@@ -327,12 +329,19 @@ class Conversation:
         at_ms = self._turns.at_ms(self._now_s)
         self._transcript.add("caller", event.item_id, event.text, event.final, at_ms)
         self._tell(m.TellTranscript(m.Who.CALLER, event.text, event.final, event.item_id))
-        usage = event.usage
-        if usage is not None and self._bill_once(event.item_id):
-            tokens_in = usage.input_audio + usage.input_text
-            self._tell(
-                m.ReportTranscription(event.item_id, usage.seconds, tokens_in, usage.output_text)
-            )
+        self._bill(event)
+
+    def _bill(self, event: object) -> None:
+        """What the provider made, or wrote down, counts once."""
+        match event:
+            case p.ResponseDone(response_id, usage=p.Usage() as usage):
+                if self._bill_once(response_id):
+                    self._tell(m.ReportUsage(response_id, usage))
+            case p.CallerTranscript(item_id, usage=p.TranscriptionUsage() as words):
+                if self._bill_once(item_id):
+                    into = words.input_audio + words.input_text
+                    out = words.output_text
+                    self._tell(m.ReportTranscription(item_id, words.seconds, into, out))
 
     def _bill_once(self, key: str) -> bool:
         new = key not in self._billed
@@ -356,8 +365,7 @@ class Conversation:
         self._tell(m.TellTranscript(m.Who.RECEPTION, event.text, event.final, event.item_id))
 
     def _on_response_done(self, event: p.ResponseDone) -> None:
-        if event.usage is not None and self._bill_once(event.response_id):
-            self._tell(m.ReportUsage(event.response_id, event.usage))
+        self._bill(event)
         if event.response_id != self._response:
             return
         self._response = None

@@ -151,12 +151,14 @@ class RateLimits:
 @dataclass(frozen=True, slots=True)
 class ProviderFault:
     """An error event. `fatal` means the session is lost; `healable` that
-    dialling again can help (spent quota or a refused key can't)."""
+    dialling again can help (spent quota or a refused key can't); `nothing_to_cancel`
+    that no answer was being made when one was to be cancelled."""
 
     code: str
     message: str
     fatal: bool = False
     healable: bool = True
+    nothing_to_cancel: bool = False
 
 
 @dataclass(frozen=True, slots=True)

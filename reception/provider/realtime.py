@@ -192,7 +192,11 @@ def _error(event: Any) -> b.ProviderEvent:
     error = event["error"]
     code = str(error.get("code") or error.get("type") or "")
     return b.ProviderFault(
-        code, str(error.get("message") or ""), fatal=code in _FATAL, healable=code not in _FINAL
+        code,
+        str(error.get("message") or ""),
+        fatal=code in _FATAL,
+        healable=code not in _FINAL,
+        nothing_to_cancel=code == "response_cancel_not_active",
     )
 
 

@@ -191,6 +191,26 @@ async def test_a_call_from_ring_to_record(house: House) -> None:
     assert [said.text for said in record.transcript] == ["Good day."]
 
 
+async def test_an_answer_that_is_being_made_when_the_caller_hangs_up_is_billed(
+    house: House,
+) -> None:
+    call, door, connection = await house.answered()
+    await house.told("response.create")
+    await say(connection, "r0", "i0", "Good day.")
+    await audio(door)
+    hang_up(door)
+    await house.told("response.cancel")
+    details = {"text_tokens": 1, "audio_tokens": 8, "cached_tokens": 0}
+    usage = {"total_tokens": 18, "input_tokens": 9, "output_tokens": 9,
+             "input_token_details": details, "output_token_details": details}  # fmt: skip
+    done = {"id": "r0", "status": "cancelled", "usage": usage}
+    await send(connection, "response.done", response=done)
+    await call
+    methods = [method for method, _ in house.cost.calls]
+    assert methods[-2:] == ["usage", "close_call"]
+    assert house.cost.calls[-2][1][1] == "r0"
+
+
 async def test_one_call_at_a_time(house: House) -> None:
     call, door, _ = await house.answered()
     with pytest.raises(ProtocolViolation):

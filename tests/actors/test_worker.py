@@ -432,6 +432,81 @@ async def test_another_session_gets_the_last_state_and_what_came_since(
     assert (await worker.stats())["live"] == 1
 
 
+async def test_an_answer_that_is_being_made_at_the_end_is_stopped_and_its_bill_awaited(
+    connect, provider
+):
+    call = await connect()
+    await call.from_worker("provider_state")
+    made = {"id": "r1", "status": "in_progress"}
+    await send(call.connection, "response.created", response=made)
+    await speak(call.connection, "i1", FRAME * 10)
+    await call.playout(lk.Playout.STARTED)
+    call.session.send(lk.SessionToWorker(finish=lk.Finish(drain_ms=0)))
+    async with asyncio.timeout(5):
+        while (await provider.received.get())["type"] != "response.cancel":
+            pass
+    await speak(call.connection, "i1", FRAME * 100)  # which nobody hears any more
+    await send(call.connection, "response.done", response=made | {"status": "cancelled"})
+    assert b"response.done" in await call.from_worker("provider_event")
+    assert (await call.from_worker("stats")).reception_audio_ms == 200
+
+
+@pytest.mark.parametrize(
+    ("event", "fields"),
+    [
+        ("input_audio_buffer.speech_started", {"item_id": "i1", "audio_start_ms": 5}),
+        ("input_audio_buffer.speech_stopped", {"item_id": "i1", "audio_end_ms": 5}),
+        ("response.created", {"response": {"id": "r1", "status": "in_progress"}}),
+        ("", {}),  # the session asked for an answer
+    ],
+)
+async def test_where_an_answer_was_due_the_provider_is_asked_for_its_bill(
+    connect, provider, event, fields
+):
+    call = await connect()
+    await call.from_worker("provider_state")
+    if event:
+        await send(call.connection, event, **fields)
+        await call.from_worker("provider_event")
+    else:
+        wanted = b'{"type":"response.create","response":{}}'
+        call.session.send(lk.SessionToWorker(provider_event=wanted))
+    call.session.send(lk.SessionToWorker(finish=lk.Finish(drain_ms=0)))
+    async with asyncio.timeout(5):
+        while (await provider.received.get())["type"] != "response.cancel":
+            pass
+    none = {"type": "invalid_request_error", "code": "response_cancel_not_active", "message": "m"}
+    await send(call.connection, "error", error=none)
+    began_s = time.monotonic()
+    await call.from_worker("stats")
+    assert time.monotonic() - began_s < 0.9
+
+
+async def test_a_provider_that_does_not_answer_does_not_hold_the_end_up(connect, provider):
+    call = await connect()
+    await call.from_worker("provider_state")
+    await send(call.connection, "response.created", response={"id": "r", "status": "in_progress"})
+    await call.from_worker("provider_event")
+    call.session.send(lk.SessionToWorker(finish=lk.Finish(drain_ms=0)))
+    await call.from_worker("stats")
+    async with asyncio.timeout(5):
+        await call.connection.wait_closed()
+
+
+async def test_where_nothing_is_being_made_the_end_is_at_once(connect, provider):
+    call = await connect()
+    await call.from_worker("provider_state")
+    made = {"id": "r1", "status": "in_progress"}
+    await send(call.connection, "response.created", response=made)
+    await send(call.connection, "response.done", response=made | {"status": "completed"})
+    await call.from_worker("provider_event")
+    await call.from_worker("provider_event")
+    call.session.send(lk.SessionToWorker(finish=lk.Finish(drain_ms=0)))
+    await call.from_worker("stats")
+    told = [provider.received.get_nowait()["type"] for _ in range(provider.received.qsize())]
+    assert "response.cancel" not in told
+
+
 async def test_a_session_that_was_taken_for_dead_is_cut_off(connect, link_to, provider):
     call = await connect()
     frozen, call.session = call.session, await link_to(SESSION_SUFFIX)

@@ -14,6 +14,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from grpc_status import rpc_status
 
+from actors.pulse import Pulse
 from cluster.door_config import DoorConfig
 from cluster.front_door import ADMITTED_AT_ONCE, SERVICE, FrontDoor, converse
 from protos.reception.v1 import reception_pb2 as rv
@@ -248,6 +249,35 @@ async def test_a_caller_whose_stream_broke_goes_on_with_the_call(house: House) -
     await again.write(caller(end=rv.CallEnd(reason="normal_clearing")))
     await until(again, "summary")
     await house.backends.until_quiet()
+
+
+async def test_a_door_that_stood_still_goes_back_to_the_worker_that_gave_it_up(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody is asked for another worker: there is none here."""
+    house.worker._resume_wait_s = 5.0
+    stream = await house.accepted(call_id="woken")
+    connection = await asyncio.wait_for(house.provider.connections.get(), 5)
+    await speak(connection, "i1", FRAME * 5)
+    first = await until(stream, "audio")
+    monkeypatch.setattr(Pulse, "held_up", lambda _: True)
+    [call] = house.worker._calls.values()
+    call._door.abort()
+    await speak(connection, "i2", FRAME * 5)
+    while (audio := await until(stream, "audio")).item_id != "i2":
+        assert audio.sequence > first.sequence
+        await stream.write(caller(audio=rv.Audio(payload=FRAME)))
+    await stream.write(caller(end=rv.CallEnd(reason="normal_clearing")))
+    await until(stream, "summary")
+
+
+async def test_a_door_that_was_awake_asks_for_another_worker(house: House) -> None:
+    house.worker._resume_wait_s = 0.1
+    stream = await house.accepted(call_id="awake")
+    [call] = house.worker._calls.values()
+    call._door.abort()
+    code, text, _ = await failure(stream)
+    assert (code, text) == (grpc.StatusCode.UNAVAILABLE, "the call's audio worker is gone")
 
 
 async def test_a_resume_token_that_is_too_long_is_refused(house: House) -> None:

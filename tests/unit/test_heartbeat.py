@@ -45,3 +45,15 @@ def test_who_was_held_up_judges_nobody():
     assert heartbeat.beat(11.4)  # late, by less than a beat
     assert not heartbeat.beat(12.5)
     assert heartbeat.beat(13.0)
+
+
+def test_who_was_held_up_knows_it_for_a_while():
+    heartbeat = Heartbeat(2.0)
+    heartbeat.start(10.0)
+    assert not heartbeat.held_up(10.5)
+    assert heartbeat.held_up(14.0)  # and its beat has not even come yet
+    heartbeat.beat(14.0)
+    assert heartbeat.held_up(14.1)
+    for beat in range(1, 5):
+        heartbeat.beat(14.0 + 0.5 * beat)
+    assert not heartbeat.held_up(16.0)

@@ -459,6 +459,18 @@ def test_a_caller_who_is_gone_ends_the_call_at_once(event, reason):
     assert call.talk.record().state == "ending"  # its record is not complete yet
 
 
+def test_what_the_provider_made_until_the_end_is_billed_once_after_it():
+    call = Call().greeted()
+    call.tell(m.CallerGone("caller_hangup"))
+    used, heard = p.Usage(output_audio=3), p.TranscriptionUsage(seconds=1.5)
+    done = m.FromProvider(p.ResponseDone("r9", "cancelled", usage=used))
+    words = m.FromProvider(p.CallerTranscript("i9", "yes", True, usage=heard))
+    assert call.tell(done) == [m.ReportUsage("r9", used)]
+    assert call.tell(words) == [m.ReportTranscription("i9", 1.5, 0, 0)]
+    assert call.tell(done, words, m.FromProvider(p.ResponseDone("r10", "failed"))) == []
+    assert call.state is State.ENDED
+
+
 def test_hold_is_silent_both_ways_and_ends_where_it_began():
     call = Call().greeted()
     call.asked()

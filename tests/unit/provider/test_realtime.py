@@ -215,7 +215,8 @@ def test_transcription_is_billed_by_seconds_or_tokens(usage, expected):
 )
 def test_errors_are_told_apart(code, fatal, healable):
     fault = decode("error", error={"type": "t", "code": code, "message": "m"})
-    assert fault == b.ProviderFault(code, "m", fatal, healable)
+    nothing = code == "response_cancel_not_active"
+    assert fault == b.ProviderFault(code, "m", fatal, healable, nothing_to_cancel=nothing)
 
 
 def test_an_error_without_a_code_has_its_type():

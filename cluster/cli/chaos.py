@@ -1,0 +1,138 @@
+"""`reception chaos`: faults on a local cluster under load."""
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cluster.cli.app import FAULT, app, console
+
+if TYPE_CHECKING:
+    from cluster.chaos.invariants import Violation
+    from cluster.chaos.run import Judged, Tell
+    from cluster.chaos.schedule import Try
+    from cluster.chaos.summary import Report
+
+# The rest is in the report: a terminal has 80 columns.
+_SHOWN = {
+    "tries": "tries", "calls": "calls", "went_on": "on", "ended_in_order": "ended",
+    "cut_off": "cut", "lost": "lost", "billed_twice": "twice", "unbilled": "owed",
+    "leases_leaked": "leaks", "silence_p50_ms": "p50", "silence_p99_ms": "p99",
+    "driver_late_ms": "late",
+}  # fmt: skip
+
+
+@app.command()
+def chaos(
+    faults: Annotated[
+        str, typer.Option("--faults", "-f", help="Names, with commas between them; all if none.")
+    ] = "",
+    tries: Annotated[int, typer.Option(min=1, max=1_000, help="Of each fault.")] = 20,
+    calls: Annotated[int, typer.Option(min=1, max=40, help="Live at each try.")] = 30,
+    nodes: Annotated[int, typer.Option(min=2, max=16, help="That take calls.")] = 3,
+    seed: Annotated[int, typer.Option(help="The same seed makes the same schedule.")] = 1,
+    out: Annotated[Path, typer.Option(help="The report as JSON.")] = Path("out/chaos.json"),
+    keep: Annotated[
+        Path | None, typer.Option(help="A folder for the history of every try.")
+    ] = None,
+    what: Annotated[bool, typer.Option("--list", help="Say which faults there are.")] = False,
+) -> None:
+    """Tries faults on a cluster of several nodes on this machine, and checks that every
+    call goes on or ends in order. Exit status 1 when something is violated."""
+    from cluster.chaos.faults import FAULTS
+    from cluster.chaos.schedule import parse_faults, schedule
+
+    if what:
+        _list(FAULTS)
+        return
+    from cluster.chaos.run import Plan, pool_for, run
+
+    names = parse_faults(faults, list(FAULTS))
+    planned = schedule(names, tries, seed)
+    plan = Plan(planned, calls, nodes, pool_for(calls, nodes), keep)
+    about = _machine() | {"seed": seed, "tries": tries, "calls": calls, "nodes": nodes}
+    out.parent.mkdir(parents=True, exist_ok=True)
+
+    def write(report: "Report") -> None:  # after each try: a long run may be stopped
+        out.write_text(json.dumps(report.as_json(about), indent=1) + "\n", "utf-8")
+
+    with _progress(len(planned), write) as (tell, judged):
+        report = run(plan, tell, judged)
+    _show(report, out)
+    if not report.sound:
+        raise typer.Exit(FAULT)
+
+
+def _machine() -> dict[str, Any]:
+    import os
+    import platform
+    import time
+
+    return {"at": time.strftime("%Y-%m-%d %H:%M:%S %z"), "cores": os.cpu_count(),
+            "python": platform.python_version()}  # fmt: skip
+
+
+def _list(faults: Any) -> None:
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    table = Table("fault", "what happens", "how it heals", box=SIMPLE_HEAD)
+    for each in faults.values():
+        table.add_row(each.name, each.what, each.heals)
+    console().print(table)
+
+
+@contextmanager
+def _progress(total: int, write: "Callable[[Report], None]") -> "Iterator[tuple[Tell, Judged]]":
+    """A bar of tries, and a line for each that is over."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"),
+               TimeElapsedColumn())  # fmt: skip
+    with Progress(*columns, console=console(stderr=True), transient=True) as bar:
+        task = bar.add_task("starting the cluster", total=total)
+
+        def tell(this: "Try", words: str) -> None:
+            bar.update(task, description=f"{this.fault} {this.number}: {words}"[:90])
+
+        def judged(this: "Try", broken: "list[Violation]", report: "Report") -> None:
+            write(report)
+            bar.advance(task)
+            bar.console.print(f"{this.fault} {this.number}: {_tally(broken)}")
+
+        yield tell, judged
+
+
+def _tally(broken: "list[Violation]") -> str:
+    from collections import Counter
+
+    rules = Counter(each.rule for each in broken)
+    return ", ".join(f"{count} {rule}" for rule, count in rules.items()) or "all in order"
+
+
+def _show(report: "Report", out: Path) -> None:
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+    table.add_column("fault", no_wrap=True)
+    for name in _SHOWN.values():
+        table.add_column(name, justify="right", no_wrap=True)
+    for fault, figures in report.figures.items():
+        row = figures.row()
+        shown = ("-" if row[name] is None else f"{row[name]:.0f}" for name in _SHOWN)
+        table.add_row(fault, *shown)
+    printed = console()
+    printed.print(table)
+    for fault, figures in report.figures.items():
+        for number, each in figures.violations:
+            where = each.call_id or f"{fault} {number}"
+            printed.print(f"[red]{each.rule}[/red] {where}: {each.text}", soft_wrap=True)
+    printed.print(
+        "p50, p99: ms of silence added to the calls that were hit; late: p99 of the driver's own "
+        "clock", style="dim",
+    )  # fmt: skip
+    printed.print(f"written: {out}", markup=False)

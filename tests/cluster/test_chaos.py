@@ -1,0 +1,39 @@
+"""The short schedule of chaos, on real nodes; `make chaos` has the long one."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from cluster.cli import app
+
+pytestmark = pytest.mark.timeout(240)
+
+
+def test_calls_outlive_a_short_schedule_of_faults(tmp_path: Path) -> None:
+    out, keep = tmp_path / "chaos.json", tmp_path / "histories"
+    faults = ["session", "node_lost"]
+    done = CliRunner().invoke(
+        app,
+        ["chaos", "--faults", ",".join(faults), "--tries", "1", "--calls", "6", "--seed", "3",
+         "--out", str(out), "--keep", str(keep)],
+    )  # fmt: skip
+    assert done.exit_code == 0, done.output
+    report = json.loads(out.read_text())
+    assert report["violations"] == []
+    assert set(report["faults"]) == set(faults)
+    for name, row in report["faults"].items():
+        assert (row["tries"], row["calls"], row["went_on"]) == (1, 6, 6), name
+        assert row["hit"] >= 1
+        assert row["billed"] >= 12, "the greeting and an answer each"
+        assert (keep / f"{name}-1.jsonl").exists()
+
+
+def test_faults_are_listed_and_an_unknown_one_is_refused() -> None:
+    listed = CliRunner().invoke(app, ["chaos", "--list"])
+    assert "node_frozen" in listed.output
+    refused = CliRunner().invoke(app, ["chaos", "--faults", "quake"])
+    assert refused.exit_code == 1
