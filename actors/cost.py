@@ -7,15 +7,16 @@ from collections.abc import Callable
 from dataclasses import astuple, replace
 from decimal import Decimal
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import structlog
 from sqlalchemy.engine import Connection
 
+from actors.alerts import AlertWatch
 from actors.budgets import Budgets, check_name, note
 from actors.prices import load_prices
 from actors.settings import Settings
-from actors.storage import ledger, ledger_check, ledger_view
+from actors.storage import alerts, ledger, ledger_check, ledger_view
 from actors.storage.books import Ask, Books
 from actors.storage.engine import Store
 from actors.storage.reader import Reader
@@ -32,6 +33,8 @@ from reception.provider.base import Usage
 from reception.security.audit import AuditEvent
 
 log = structlog.get_logger()
+
+T = TypeVar("T")
 
 SINGLETON = "cost"
 HOLD_MARGIN_S = 300.0
@@ -76,11 +79,12 @@ class CostController:
         self._store = Store.open(settings.database_url)
         expiry_s = settings.max_call_s + HOLD_MARGIN_S
         terms = Terms(shipped, settings.hold_slice_s, settings.hold_tail_s, expiry_s)
-        self._books = Books(terms, defaults)
+        self._books = Books(terms, defaults, settings.alert_cooldown_seconds)
         with self._store.reading() as connection:
             self._books.read_prices(connection)
         self._writer = Writer(self._store, SINGLETON, self._books)
         self._reader = Reader(self._store)
+        self._watch = AlertWatch(self._writer, self._books, clock)
         self._refused_for = ""
         self._budgets = Budgets(self._store, self._writer, defaults, zone)
 
@@ -104,7 +108,7 @@ class CostController:
         now_s = self._clock()
         self._prices.price(owner.model, now_s)
         ask = Ask(self._books, partial(self._open, owner, now_s), owner.session_id, owner)
-        return await self._writer.run(ask)
+        return await self._write(ask)
 
     async def usage(self, session_id: str, response_id: str, model: str, usage: Usage) -> Charge:
         """Bills one response.
@@ -146,7 +150,7 @@ class CostController:
         _check_ids(session_id)
         now_s = self._clock()
         close = Ask(self._books, lambda book, _: book.close(session_id, now_s), session_id)
-        return await self._writer.run(close)
+        return await self._write(close)
 
     async def adjust(
         self, session_id: str, adjustment_id: str, change_micros: int, by: str, reason: str
@@ -180,7 +184,7 @@ class CostController:
                 note(connection, event, now_s, self._writer.epoch)
             return cost
 
-        return await self._writer.run(Ask(self._books, adjust, session_id))
+        return await self._write(Ask(self._books, adjust, session_id))
 
     async def call_cost(self, session_id: str) -> CallCost:
         """What a call has cost so far."""
@@ -247,6 +251,35 @@ class CostController:
         """The policies that were set, by tenant."""
         return await self._reader.run(self._budgets.policies)
 
+    # ------------------------------------------------------------- alerts
+
+    async def alerts(
+        self, after_id: int = 0, since_s: float = 0.0, at_most: int = alerts.MAX_ALERTS
+    ) -> dict[str, list[dict[str, Any]]]:
+        """Alerts of limits: those `in_force`, and those `told`, oldest first.
+
+        Args:
+            after_id: only what was told after the alert with this id.
+            since_s: UNIX time; only what was told from then on.
+            at_most: 1 to alerts.MAX_ALERTS.
+
+        Raises:
+            InvalidRequest: a bound is passed.
+        """
+        if not 1 <= at_most <= alerts.MAX_ALERTS:
+            raise InvalidRequest(
+                f"at_most is {at_most}: must be 1 to {alerts.MAX_ALERTS}", field="at_most"
+            )
+        now_s = self._clock()
+
+        def read(connection: Connection) -> dict[str, list[dict[str, Any]]]:
+            return {
+                "in_force": alerts.in_force(connection, now_s),
+                "told": alerts.listing(connection, after_id, since_s, at_most),
+            }
+
+        return await self._reader.run(read)
+
     # ------------------------------------------------------------- all calls
 
     async def totals(self) -> dict[str, Any]:
@@ -269,7 +302,9 @@ class CostController:
         Raises:
             Fenced: a successor has taken over.
         """
-        return {"epoch": await self._writer.begin()}
+        epoch = await self._writer.begin()
+        self._watch.begin()
+        return {"epoch": epoch}
 
     def close(self) -> None:
         """Finishes writing and closes the database; blocks."""
@@ -277,6 +312,10 @@ class CostController:
         self._store.close()
 
     # ------------------------------------------------------------- in the writer
+
+    async def _write(self, ask: Ask[T]) -> T:
+        self._watch.begin()
+        return await self._writer.run(ask)
 
     def _open(self, owner: Owner, now_s: float, book: Book, _: Connection) -> Hold:
         if self._books.faults and book.scopes(owner.session_id) is None:
@@ -304,7 +343,7 @@ class CostController:
         if max(bill.audio_ms, *astuple(bill.tokens)) > MAX_COUNT:
             raise InvalidRequest(f"a count is over {MAX_COUNT}", field="usage")
         use = Ask(self._books, lambda book, _: book.use(session_id, bill, now_s), session_id)
-        return await self._writer.run(use)
+        return await self._write(use)
 
 
 def _check_ids(session_id: str, used_id: str = "-") -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from actors.storage import alerts
 from actors.storage.schema import accounts, model_totals, spending
 from reception.money.limits import Limit, LimitTable
 from reception.money.scopes import EACH, EXEMPT, GLOBAL, KINDS, OVERDRAFT, Scope
@@ -52,6 +53,7 @@ def totals(
         "calls": int(calls),
         "open_calls": int(open_calls),
         "models": models,
+        "alerts": alerts.counts(connection),
     }
 
 
