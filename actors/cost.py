@@ -14,6 +14,7 @@ from sqlalchemy.engine import Connection
 
 from actors.alerts import AlertWatch
 from actors.budgets import Budgets, check_name, note
+from actors.forecasts import Forecasts
 from actors.prices import load_prices
 from actors.settings import Settings
 from actors.storage import alerts, ledger, ledger_check, ledger_view
@@ -28,7 +29,7 @@ from reception.money.case import ADJUSTMENT, RESPONSE, TRANSCRIPTION, Bill, Term
 from reception.money.limits import default_limits
 from reception.money.policy import Step
 from reception.money.prices import PriceTable
-from reception.money.scopes import Owner
+from reception.money.scopes import GLOBAL, Owner, each_of_kind, parse_scope
 from reception.provider.base import Usage
 from reception.security.audit import AuditEvent
 
@@ -87,6 +88,7 @@ class CostController:
         self._watch = AlertWatch(self._writer, self._books, clock)
         self._refused_for = ""
         self._budgets = Budgets(self._store, self._writer, defaults, zone)
+        self._forecasts = Forecasts(self._budgets.limits, zone)
 
     @property
     def _prices(self) -> PriceTable:
@@ -279,6 +281,27 @@ class CostController:
             }
 
         return await self._reader.run(read)
+
+    # ------------------------------------------------------------- what will be
+
+    async def forecast(self, scope: str = GLOBAL) -> dict[str, Any]:
+        """What a scope will have spent at the end of each calendar window that limits
+        it, when each limit will be hit, and what one more call at a time costs.
+        Micro-dollars; None is "unknown": there is not enough history.
+
+        Args:
+            scope: "global", or as "tenant:acme".
+
+        Raises:
+            InvalidRequest: it is no scope, or one for each of a kind.
+        """
+        found = parse_scope(scope)
+        if found == each_of_kind(found) != GLOBAL:
+            raise InvalidRequest(
+                f"scope is {scope!r}: must be that of one, as in tenant:acme", field="scope"
+            )
+        work = partial(self._forecasts.of, scope=found, now_s=self._clock())
+        return await self._reader.run(work)
 
     # ------------------------------------------------------------- all calls
 

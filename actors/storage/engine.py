@@ -180,6 +180,16 @@ def insert_if_new(connection: Connection, table: sa.Table, values: dict[str, Any
     )
 
 
+def step_of(
+    connection: Connection, at_s: sa.ColumnElement[Any], step_s: int
+) -> sa.ColumnElement[int]:
+    """The beginning of the step of `step_s` in which a time is; UNIX seconds."""
+    quotient = at_s / step_s
+    if connection.dialect.name == "postgresql":  # it rounds in a cast, SQLite cuts off
+        quotient = sa.func.floor(quotient)
+    return sa.cast(quotient, sa.BigInteger) * step_s
+
+
 # Statements are built once: building one costs more than running it.
 
 _EPOCH = (

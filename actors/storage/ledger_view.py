@@ -14,7 +14,7 @@ from reception.money.limits import Limit, LimitTable
 from reception.money.scopes import EACH, EXEMPT, GLOBAL, KINDS, OVERDRAFT, Scope
 from reception.money.windows import WINDOWS, Calendar, OfCall, span_at
 
-_COLUMNS = dict(
+SCOPE_COLUMNS = dict(
     zip(
         KINDS,
         (accounts.c.tenant, accounts.c.key_id, accounts.c.number, accounts.c.profile,
@@ -22,6 +22,8 @@ _COLUMNS = dict(
         strict=True,
     )
 )  # fmt: skip
+"""Where an account has the id of its scope of each kind."""
+
 _HELD = sa.func.coalesce(sa.func.sum(accounts.c.held_micros), 0)
 _COUNTS = sa.select(
     sa.func.count(),
@@ -100,7 +102,7 @@ def _shown(connection: Connection, limit: Limit, now_s: float) -> list[dict[str,
 def _held(connection: Connection, kind: str) -> Iterator[tuple[Scope, int]]:
     """What is held by each scope of a kind."""
     live = (accounts.c.closed.is_(False)) & (accounts.c.exempt.is_(False))
-    column = _COLUMNS.get(kind)
+    column = SCOPE_COLUMNS.get(kind)
     if column is None:
         yield GLOBAL, int(connection.execute(sa.select(_HELD).where(live)).scalar_one())
         return
