@@ -16,6 +16,7 @@ from actors.alerts import AlertWatch
 from actors.budgets import Budgets, check_name, note
 from actors.forecasts import Forecasts
 from actors.prices import load_prices
+from actors.reports import MAX_PAGE_SIZE, Wanted
 from actors.settings import Settings
 from actors.storage import alerts, ledger, ledger_check, ledger_view
 from actors.storage.books import Ask, Books
@@ -75,7 +76,7 @@ class CostController:
         self._clock = clock
         shipped = load_prices(settings)
         self._provider = settings.provider
-        zone = settings.budget_timezone
+        self._zone = zone = settings.budget_timezone
         defaults = default_limits(settings.cost_limits_micros(), zone)
         self._store = Store.open(settings.database_url)
         expiry_s = settings.max_call_s + HOLD_MARGIN_S
@@ -302,6 +303,35 @@ class CostController:
             )
         work = partial(self._forecasts.of, scope=found, now_s=self._clock())
         return await self._reader.run(work)
+
+    # ------------------------------------------------------------- what was
+
+    async def report(
+        self,
+        by: str,
+        since: str = "",
+        until: str = "",
+        page_size: int = MAX_PAGE_SIZE,
+        page_token: str = "",
+    ) -> dict[str, Any]:
+        """What calls that began in a span have cost and used (`reception.money.reports`).
+
+        Args:
+            by: one of reports.BY.
+            since, until: as reports.parse_time, in the budgets' zone; "" for the last
+                30 days.
+            page_size: rows, of calls only: 1 to MAX_PAGE_SIZE.
+            page_token: what the page before gave; "" for the first.
+
+        Returns:
+            `rows`, the `total` of the whole span, how many groups were `left_out` (the
+            cheapest, beyond 10,000), and the `next_page_token` ("" for none).
+
+        Raises:
+            InvalidRequest: names the argument, its value and its bound.
+        """
+        wanted = Wanted.of(by, since, until, page_size, page_token, self._clock(), self._zone)
+        return await self._reader.run(wanted.read)
 
     # ------------------------------------------------------------- all calls
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
@@ -31,19 +29,18 @@ def talk(connection: Connection, scope: Scope, since_s: float) -> list[tuple[flo
     all of them, and what they cost (micro-dollars)."""
     kind, _, id_ = scope.partition(":")
     hour = step_of(connection, calls.c.ended_at_s, _HOUR_S)
-    query: sa.Select[Any] = (
+    own = SCOPE_COLUMNS[kind] == id_ if kind in SCOPE_COLUMNS else sa.true()
+    query = (
         sa.select(
             hour.label("hour"),
             sa.func.sum(calls.c.ended_at_s - calls.c.accepted_at_s),
             sa.func.sum(accounts.c.total_micros),
         )
         .join(accounts, accounts.c.session_id == calls.c.session_id)
-        .where(calls.c.ended_at_s >= since_s, accounts.c.exempt.is_(False))
+        .where(calls.c.ended_at_s >= since_s, accounts.c.exempt.is_(False), own)
         .group_by("hour")
         .order_by("hour")
     )
-    if kind in SCOPE_COLUMNS:
-        query = query.where(SCOPE_COLUMNS[kind] == id_)
     return [
         (float(hour_s + _HOUR_S), float(call_s), int(micros))
         for hour_s, call_s, micros in connection.execute(query)
