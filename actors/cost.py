@@ -18,7 +18,7 @@ from actors.forecasts import Forecasts
 from actors.prices import load_prices
 from actors.reports import MAX_PAGE_SIZE, Wanted
 from actors.settings import Settings
-from actors.storage import alerts, ledger, ledger_check, ledger_view
+from actors.storage import alerts, ledger, ledger_check, ledger_view, records_check
 from actors.storage.books import Ask, Books
 from actors.storage.engine import Store
 from actors.storage.reader import Reader
@@ -31,6 +31,7 @@ from reception.money.limits import default_limits
 from reception.money.policy import Step
 from reception.money.prices import PriceTable
 from reception.money.scopes import GLOBAL, Owner, each_of_kind, parse_scope
+from reception.money.usage_export import Export, compare
 from reception.provider.base import Usage
 from reception.security.audit import AuditEvent
 
@@ -343,6 +344,30 @@ class CostController:
     async def check(self) -> list[str]:
         """Where the ledger and the sums beside it disagree; [] is good."""
         return await self._reader.run(ledger_check.faults)
+
+    async def verify(self) -> list[str]:
+        """What `check` finds, and calls whose record has another cost than their
+        account; [] is good."""
+
+        def read(connection: Connection) -> list[str]:
+            return [*ledger_check.faults(connection), *records_check.differences(connection)]
+
+        return await self._reader.run(read)
+
+    async def against_export(self, export: Export, provider: str = "") -> list[str]:
+        """Where a provider counted other tokens than we did (`usage_export`); [] is good.
+
+        Args:
+            provider: only calls of this one are compared; "" for all.
+        """
+        also = sorted({model for _, model in export.counts})
+
+        def read(connection: Connection) -> list[str]:
+            since_s, until_s = export.since_s, export.until_s
+            ours = records_check.tokens_by_day(connection, since_s, until_s, also, provider)
+            return compare(export, ours)
+
+        return await self._reader.run(read)
 
     async def warm_up(self) -> None:
         """Reads and proves the ledger, and makes the first call's bookkeeping as

@@ -29,6 +29,7 @@ _COUNTS = sa.select(
     sa.func.count(),
     sa.func.count().filter(accounts.c.closed.is_(False)),
     sa.func.count().filter(accounts.c.exempt.is_(True)),
+    sa.func.count().filter(accounts.c.held_micros > 0),
     _HELD,
 ).select_from(accounts)
 _POSTED = sa.select(spending.c.scope, sa.func.sum(spending.c.micros)).group_by(spending.c.scope)
@@ -38,7 +39,7 @@ def totals(
     connection: Connection, limits: Callable[[Connection], LimitTable], now_s: float
 ) -> dict[str, Any]:
     """All money, by window of the whole deployment and by model."""
-    calls, open_calls, exempt_calls, held = connection.execute(_COUNTS).one()
+    calls, open_calls, exempt_calls, holds, held = connection.execute(_COUNTS).one()
     models = {
         row["model"]: {name: int(value) for name, value in row.items() if name != "model"}
         for row in connection.execute(sa.select(model_totals)).mappings()
@@ -54,6 +55,7 @@ def totals(
         "windows": {name: _shown(connection, whole[name], now_s)[0] for name in WINDOWS},
         "calls": int(calls),
         "open_calls": int(open_calls),
+        "holds": int(holds),
         "models": models,
         "alerts": alerts.counts(connection),
     }
@@ -89,14 +91,21 @@ def _shown(connection: Connection, limit: Limit, now_s: float) -> list[dict[str,
     ends = {"ends_at_s": span.until_s} if isinstance(limit.window, Calendar) else {}
     return [
         ({"of": str(scope)} if id_ == EACH else {})
-        | {
-            "posted_micros": posted.get(scope, 0),
-            "held_micros": held.get(scope, 0),
-            "limit_micros": limit.micros,
-        }
+        | _stands(posted.get(scope, 0), held.get(scope, 0), limit.micros)
         | ends
         for scope in scopes
     ]
+
+
+def _stands(posted: int, held: int, limit: int) -> dict[str, Any]:
+    """`percent`: of the limit, posted and held; of a limit of 0 it is 100."""
+    return {
+        "posted_micros": posted,
+        "held_micros": held,
+        "limit_micros": limit,
+        "left_micros": limit - posted - held,
+        "percent": round(100 * (posted + held) / limit, 1) if limit else 100.0,
+    }
 
 
 def _held(connection: Connection, kind: str) -> Iterator[tuple[Scope, int]]:

@@ -446,7 +446,7 @@ def test_http_says_what_is_going_on(node: Deployment, key: str) -> None:
     status, body = get("/api/v3/management/calls/nobody")
     assert (status, json.loads(body)["status"]) == (404, 404)
     assert get("/api/v3/management/costs", with_key=False)[0] == 401
-    assert put("/api/v3/management/audio/level", {"level": "fast"})[0] == 422
+    assert put("/api/v3/management/audio/level", {"level": "fast"})[0] == 400
     status, body = put("/api/v3/management/audio/level", {"level": "economy"})
     assert (status, json.loads(body)["level"]) == (200, "economy")
     assert {each["level"] for each in json.loads(body)["workers"].values()} == {"economy"}
