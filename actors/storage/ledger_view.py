@@ -66,16 +66,19 @@ def standings(
 ) -> list[dict[str, Any]]:
     """Every limit over a time with what is posted and held in it, and those of
     single calls."""
+    table = limits(connection)
     return [
         {"scope": str(limit.scope), "window": limit.window.name} | shown
-        for limit in limits(connection).all()
-        for shown in _shown(connection, limit, now_s)
+        for limit in table.all()
+        for shown in _shown(connection, limit, now_s, table)
     ]
 
 
-def _shown(connection: Connection, limit: Limit, now_s: float) -> list[dict[str, Any]]:
-    """How a limit stands; one for each of a kind in each scope in which
-    something is posted or held."""
+def _shown(
+    connection: Connection, limit: Limit, now_s: float, table: LimitTable | None = None
+) -> list[dict[str, Any]]:
+    """How a limit stands; one for each of a kind in each scope that has no own and in
+    which something is posted or held."""
     if isinstance(limit.window, OfCall):
         return [{"limit_micros": limit.micros}]
     span = span_at(limit.window, now_s)
@@ -87,7 +90,11 @@ def _shown(connection: Connection, limit: Limit, now_s: float) -> list[dict[str,
         query = query.where(spending.c.scope == limit.scope)
     posted = {Scope(scope): int(micros) for scope, micros in connection.execute(query)}
     held = dict(_held(connection, kind))
-    scopes = sorted({*posted, *held}) if id_ == EACH else [limit.scope]
+    scopes = [limit.scope]
+    if id_ == EACH and table is not None:
+        scopes = [each for each in sorted({*posted, *held}) if limit in table.of(each)]
+    if not scopes:
+        return [{"limit_micros": limit.micros}]
     ends = {"ends_at_s": span.until_s} if isinstance(limit.window, Calendar) else {}
     return [
         ({"of": str(scope)} if id_ == EACH else {})

@@ -56,14 +56,15 @@ def model_name(name: str) -> str:
 # ------------------------------------------------------------------ our form
 
 
-def parse_rows(rows: Iterable[Mapping[str, Any]]) -> Export:
+def parse_rows(rows: Iterable[Any]) -> Export:
     """Rows of day, model and counts; the span is from the first day to the last.
 
     Raises:
         InvalidRequest: names the row and what is wrong with it.
     """
     found: dict[Key, dict[str, int]] = {}
-    for number, row in enumerate(rows, 1):
+    for number, given in enumerate(rows, 1):
+        row = _fields(number, given)
         day, model = _day(number, row.get("day")), row.get("model")
         if not isinstance(model, str) or not model:
             raise _wrong(number, "model", model, "a model's name")
@@ -110,7 +111,9 @@ def parse_openai(value: Any) -> Export:
             raise _wrong(number, "end_time", end_s, "after start_time, within the same UTC day")
         spans.append((start_s, end_s))
         day = datetime.fromtimestamp(start_s, UTC).date().isoformat()
-        for result in bucket.get("results") or ():
+        results = bucket.get("results") or []
+        for given in results if isinstance(results, list) else [results]:
+            result = _fields(number, given)
             if result.get("object", _COMPLETIONS) == _COMPLETIONS:
                 model = result.get("model")
                 if not isinstance(model, str) or not model:
@@ -188,6 +191,12 @@ def _differences(
         for name in COUNTS
         if name in theirs and name not in finer and theirs[name] != own.get(name, 0)
     ]
+
+
+def _fields(number: int, value: Any) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping):
+        raise _wrong(number, "it", value, "an object with fields")
+    return value
 
 
 def _add(found: dict[Key, dict[str, int]], key: Key, counts: Mapping[str, int]) -> None:
