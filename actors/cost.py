@@ -7,18 +7,18 @@ from collections.abc import Callable
 from dataclasses import astuple, replace
 from decimal import Decimal
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import structlog
 from sqlalchemy.engine import Connection
 
+from actors.alerts import AlertWatch
 from actors.budgets import Budgets, check_name, note
+from actors.cost_views import MoneyViews
 from actors.prices import load_prices
 from actors.settings import Settings
-from actors.storage import ledger, ledger_check, ledger_view
 from actors.storage.books import Ask, Books
 from actors.storage.engine import Store
-from actors.storage.reader import Reader
 from actors.storage.writer import Writer
 from reception.errors import InvalidRequest
 from reception.money.account import CallCost, Charge, Hold
@@ -32,6 +32,8 @@ from reception.provider.base import Usage
 from reception.security.audit import AuditEvent
 
 log = structlog.get_logger()
+
+T = TypeVar("T")
 
 SINGLETON = "cost"
 HOLD_MARGIN_S = 300.0
@@ -55,7 +57,7 @@ _BROKEN = Hold(
 )  # fmt: skip
 
 
-class CostController:
+class CostController(MoneyViews):
     """Every method may be sent again with the same arguments; the second time
     changes nothing and answers the same.
 
@@ -68,7 +70,6 @@ class CostController:
     """
 
     def __init__(self, settings: Settings, clock: Callable[[], float] = time.time) -> None:
-        self._clock = clock
         shipped = load_prices(settings)
         self._provider = settings.provider
         zone = settings.budget_timezone
@@ -76,13 +77,14 @@ class CostController:
         self._store = Store.open(settings.database_url)
         expiry_s = settings.max_call_s + HOLD_MARGIN_S
         terms = Terms(shipped, settings.hold_slice_s, settings.hold_tail_s, expiry_s)
-        self._books = Books(terms, defaults)
+        self._books = Books(terms, defaults, settings.alert_cooldown_seconds)
         with self._store.reading() as connection:
             self._books.read_prices(connection)
         self._writer = Writer(self._store, SINGLETON, self._books)
-        self._reader = Reader(self._store)
+        self._watch = AlertWatch(self._writer, self._books, clock)
         self._refused_for = ""
-        self._budgets = Budgets(self._store, self._writer, defaults, zone)
+        budgets = Budgets(self._store, self._writer, defaults, zone)
+        super().__init__(self._store, self._books, budgets, clock, zone)
 
     @property
     def _prices(self) -> PriceTable:
@@ -104,7 +106,7 @@ class CostController:
         now_s = self._clock()
         self._prices.price(owner.model, now_s)
         ask = Ask(self._books, partial(self._open, owner, now_s), owner.session_id, owner)
-        return await self._writer.run(ask)
+        return await self._write(ask)
 
     async def usage(self, session_id: str, response_id: str, model: str, usage: Usage) -> Charge:
         """Bills one response.
@@ -146,7 +148,7 @@ class CostController:
         _check_ids(session_id)
         now_s = self._clock()
         close = Ask(self._books, lambda book, _: book.close(session_id, now_s), session_id)
-        return await self._writer.run(close)
+        return await self._write(close)
 
     async def adjust(
         self, session_id: str, adjustment_id: str, change_micros: int, by: str, reason: str
@@ -180,11 +182,7 @@ class CostController:
                 note(connection, event, now_s, self._writer.epoch)
             return cost
 
-        return await self._writer.run(Ask(self._books, adjust, session_id))
-
-    async def call_cost(self, session_id: str) -> CallCost:
-        """What a call has cost so far."""
-        return await self._reader.run(partial(ledger.call_cost, session_id=session_id))
+        return await self._write(Ask(self._books, adjust, session_id))
 
     # ------------------------------------------------------------- limits
 
@@ -236,27 +234,7 @@ class CostController:
         """
         return await self._budgets.set_prices(text, by, self._clock(), self._prices.version)
 
-    async def limits(self) -> list[dict[str, Any]]:
-        """Every limit with what is posted and held in it now; one that is for
-        each of a kind once for each scope in which something is. Micro-dollars."""
-        return await self._reader.run(
-            partial(ledger_view.standings, limits=self._budgets.limits, now_s=self._clock())
-        )
-
-    async def policies(self) -> dict[str, dict[str, int]]:
-        """The policies that were set, by tenant."""
-        return await self._reader.run(self._budgets.policies)
-
-    # ------------------------------------------------------------- all calls
-
-    async def totals(self) -> dict[str, Any]:
-        """All money, by window and by model; micro-dollars."""
-        view = partial(ledger_view.totals, limits=self._budgets.limits, now_s=self._clock())
-        return await self._reader.run(view) | {"prices": self._prices.version}
-
-    async def check(self) -> list[str]:
-        """Where the ledger and the sums beside it disagree; [] is good."""
-        return await self._reader.run(ledger_check.faults)
+    # ------------------------------------------------------------- the process
 
     async def warm_up(self) -> None:
         """Reads and proves the ledger, and makes the first call's bookkeeping as
@@ -269,7 +247,9 @@ class CostController:
         Raises:
             Fenced: a successor has taken over.
         """
-        return {"epoch": await self._writer.begin()}
+        epoch = await self._writer.begin()
+        self._watch.begin()
+        return {"epoch": epoch}
 
     def close(self) -> None:
         """Finishes writing and closes the database; blocks."""
@@ -277,6 +257,10 @@ class CostController:
         self._store.close()
 
     # ------------------------------------------------------------- in the writer
+
+    async def _write(self, ask: Ask[T]) -> T:
+        self._watch.begin()
+        return await self._writer.run(ask)
 
     def _open(self, owner: Owner, now_s: float, book: Book, _: Connection) -> Hold:
         if self._books.faults and book.scopes(owner.session_id) is None:
@@ -304,7 +288,7 @@ class CostController:
         if max(bill.audio_ms, *astuple(bill.tokens)) > MAX_COUNT:
             raise InvalidRequest(f"a count is over {MAX_COUNT}", field="usage")
         use = Ask(self._books, lambda book, _: book.use(session_id, bill, now_s), session_id)
-        return await self._writer.run(use)
+        return await self._write(use)
 
 
 def _check_ids(session_id: str, used_id: str = "-") -> None:

@@ -15,11 +15,12 @@ import structlog
 from sqlalchemy.engine import Connection
 
 from actors.prices import later
-from actors.storage import ledger, ledger_check, limits, prices
+from actors.storage import alerts, ledger, ledger_check, limits, prices
+from reception.money.alerts import Alert, LimitAlerts
 from reception.money.book import Book
 from reception.money.case import RESPONSE, Bill, Terms
 from reception.money.limits import Limit, LimitTable
-from reception.money.scopes import GLOBAL, Owner
+from reception.money.scopes import GLOBAL, Owner, Scope
 from reception.provider.base import Usage
 
 log = structlog.get_logger()
@@ -56,20 +57,29 @@ class Books:
     Args:
         terms: how much is held.
         defaults: limits that hold where no others are set.
+        cooldown_s: after which an alert of a limit may be told again.
     """
 
-    def __init__(self, terms: Terms, defaults: tuple[Limit, ...]) -> None:
-        self.terms, self._defaults = terms, defaults
+    def __init__(self, terms: Terms, defaults: tuple[Limit, ...], cooldown_s: float = 0.0) -> None:
+        self.terms, self._defaults, self._cooldown_s = terms, defaults, cooldown_s
         self._shipped = terms.prices
         self.faults: list[str] = []
         self._book: Book | None = None
         self._revision = -1
+        self._alerts = LimitAlerts(cooldown_s)
+        self._changed: set[Scope] = set()  # since the last look
+        self._all_changed = False
 
     @property
     def book(self) -> Book:
         """The book, within a transaction."""
         assert self._book is not None
         return self._book
+
+    @property
+    def changed(self) -> bool:
+        """Whether there is something to look at; asked by other threads too."""
+        return bool(self._changed or self._all_changed)
 
     def begin(self, connection: Connection, works: Sequence[Callable[[Connection], Any]]) -> None:
         """Makes sure that the book knows all that `works` will ask for."""
@@ -82,6 +92,7 @@ class Books:
             book.terms = self.terms
             set_limits, book.policies = limits.load(connection)
             book.sums.limits = LimitTable((*self._defaults, *set_limits))
+            self._all_changed = True
         self._book, self._revision = book, revision
         asks = [work for work in works if isinstance(work, Ask) and work.session_id]
         strange = {ask.session_id for ask in asks if book.scopes(ask.session_id) is None}
@@ -91,10 +102,7 @@ class Books:
         for ask in asks:
             owned = book.scopes(ask.session_id) or (ask.owner.scopes() if ask.owner else ())
             scopes.update(book.sums.strange(owned))
-        if scopes:
-            found = ledger.load_spending(connection, sorted(scopes), book.now_s)
-            for scope, slots in found.items():
-                book.sums.learn(scope, slots)
+        _learn(connection, book, scopes)
 
     def read_prices(self, connection: Connection) -> None:
         """Takes the price table that counts."""
@@ -104,7 +112,25 @@ class Books:
 
     def end(self, connection: Connection, epoch: int) -> None:
         """Writes what the book did."""
-        ledger.write(connection, self.book.forget(), epoch)
+        changes = self.book.forget()
+        for case in changes.cases.values():
+            self._changed.update(case.scopes)
+        ledger.write(connection, changes, epoch)
+
+    def look(self, connection: Connection, now_s: float) -> tuple[Alert, ...]:
+        """Work for the writer: which limits came near, or are near no more, since
+        the last look. What is told is kept in the same transaction."""
+        book = self.book
+        scopes = self._changed | self._alerts.scopes()
+        if self._all_changed:
+            scopes.update(book.sums.holding(), alerts.spent_scopes(connection, now_s))
+        _learn(connection, book, set(book.sums.strange(tuple(scopes))))
+        readings = book.readings(sorted(scopes), now_s)
+        told = self._alerts.observe(book.now_s, readings)
+        if told:
+            alerts.save(connection, told, self._alerts, book.now_s - self._cooldown_s)
+        self._changed, self._all_changed = set(), False
+        return told
 
     def lost(self) -> None:
         """The transaction came to nothing, or nobody knows."""
@@ -132,4 +158,14 @@ class Books:
         book = Book(table, policies, self.terms, ledger.latest(connection))
         for case in ledger.load_holding(connection):
             book.learn(case)
+        self._alerts.restore(alerts.load_states(connection))
+        self._all_changed = True
         return book
+
+
+def _learn(connection: Connection, book: Book, scopes: set[Scope]) -> None:
+    """What these have spent."""
+    if scopes:
+        found = ledger.load_spending(connection, sorted(scopes), book.now_s)
+        for scope, slots in found.items():
+            book.sums.learn(scope, slots)

@@ -17,7 +17,7 @@ from sqlalchemy.exc import DataError, IntegrityError, ProgrammingError, SQLAlche
 from actors.storage import schema
 from reception.errors import Fenced, InvalidRequest, ReceptionError, Unavailable
 
-HEAD = "0003"
+HEAD = "0004"
 """The newest migration; a test compares it with migrations/versions."""
 
 BUSY_TIMEOUT_MS = 10_000
@@ -178,6 +178,16 @@ def insert_if_new(connection: Connection, table: sa.Table, values: dict[str, Any
         connection.execute(_insert_if_new(connection.dialect.name, table), values).first()
         is not None
     )
+
+
+def step_of(
+    connection: Connection, at_s: sa.ColumnElement[Any], step_s: int
+) -> sa.ColumnElement[int]:
+    """The beginning of the step of `step_s` in which a time is; UNIX seconds."""
+    quotient = at_s / step_s
+    if connection.dialect.name == "postgresql":  # it rounds in a cast, SQLite cuts off
+        quotient = sa.func.floor(quotient)
+    return sa.cast(quotient, sa.BigInteger) * step_s
 
 
 # Statements are built once: building one costs more than running it.

@@ -7,6 +7,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from actors.storage.engine import step_of
 from actors.storage.schema import accounts, ledger, model_totals, spending, usage
 from reception.money import account
 from reception.money.scopes import EXEMPT, GLOBAL, KINDS, OVERDRAFT
@@ -58,7 +59,7 @@ def _accounts_against_ledger(connection: Connection) -> list[str]:
 
 def _spending_against_bills(connection: Connection) -> list[str]:
     """Each scope's and slot's spending, replayed from the bills of its calls."""
-    slot = _slot(connection, usage.c.at_s)
+    slot = step_of(connection, usage.c.at_s, SLOT_S).label("slot_s")
     cost = (-usage.c.cost_micros).label("micros")
     joined = usage.join(accounts, accounts.c.session_id == usage.c.session_id)
     limited = accounts.c.exempt.is_(False)
@@ -73,7 +74,7 @@ def _spending_against_bills(connection: Connection) -> list[str]:
     replayed.append(
         sa.select(
             sa.literal(str(OVERDRAFT)).label("scope"),
-            _slot(connection, ledger.c.at_s),
+            step_of(connection, ledger.c.at_s, SLOT_S).label("slot_s"),
             (-ledger.c.amount_micros).label("micros"),
         ).where(ledger.c.credit == account.OVERDRAFT)
     )
@@ -116,13 +117,6 @@ def _whole(connection: Connection) -> list[str]:
     if connection.execute(tails).scalar_one():
         found.append("a call's closing tail is more than what it has held")
     return found
-
-
-def _slot(connection: Connection, at_s: sa.ColumnElement[float]) -> sa.ColumnElement[int]:
-    quotient = at_s / SLOT_S
-    if connection.dialect.name == "postgresql":  # it rounds in a cast, SQLite cuts off
-        quotient = sa.func.floor(quotient)
-    return (sa.cast(quotient, sa.BigInteger) * SLOT_S).label("slot_s")
 
 
 def _moved(name: str) -> sa.ColumnElement[int]:

@@ -8,12 +8,13 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from actors.storage import alerts
 from actors.storage.schema import accounts, model_totals, spending
 from reception.money.limits import Limit, LimitTable
 from reception.money.scopes import EACH, EXEMPT, GLOBAL, KINDS, OVERDRAFT, Scope
 from reception.money.windows import WINDOWS, Calendar, OfCall, span_at
 
-_COLUMNS = dict(
+SCOPE_COLUMNS = dict(
     zip(
         KINDS,
         (accounts.c.tenant, accounts.c.key_id, accounts.c.number, accounts.c.profile,
@@ -21,11 +22,14 @@ _COLUMNS = dict(
         strict=True,
     )
 )  # fmt: skip
+"""Where an account has the id of its scope of each kind."""
+
 _HELD = sa.func.coalesce(sa.func.sum(accounts.c.held_micros), 0)
 _COUNTS = sa.select(
     sa.func.count(),
     sa.func.count().filter(accounts.c.closed.is_(False)),
     sa.func.count().filter(accounts.c.exempt.is_(True)),
+    sa.func.count().filter(accounts.c.held_micros > 0),
     _HELD,
 ).select_from(accounts)
 _POSTED = sa.select(spending.c.scope, sa.func.sum(spending.c.micros)).group_by(spending.c.scope)
@@ -35,7 +39,7 @@ def totals(
     connection: Connection, limits: Callable[[Connection], LimitTable], now_s: float
 ) -> dict[str, Any]:
     """All money, by window of the whole deployment and by model."""
-    calls, open_calls, exempt_calls, held = connection.execute(_COUNTS).one()
+    calls, open_calls, exempt_calls, holds, held = connection.execute(_COUNTS).one()
     models = {
         row["model"]: {name: int(value) for name, value in row.items() if name != "model"}
         for row in connection.execute(sa.select(model_totals)).mappings()
@@ -51,7 +55,9 @@ def totals(
         "windows": {name: _shown(connection, whole[name], now_s)[0] for name in WINDOWS},
         "calls": int(calls),
         "open_calls": int(open_calls),
+        "holds": int(holds),
         "models": models,
+        "alerts": alerts.counts(connection),
     }
 
 
@@ -60,16 +66,19 @@ def standings(
 ) -> list[dict[str, Any]]:
     """Every limit over a time with what is posted and held in it, and those of
     single calls."""
+    table = limits(connection)
     return [
         {"scope": str(limit.scope), "window": limit.window.name} | shown
-        for limit in limits(connection).all()
-        for shown in _shown(connection, limit, now_s)
+        for limit in table.all()
+        for shown in _shown(connection, limit, now_s, table)
     ]
 
 
-def _shown(connection: Connection, limit: Limit, now_s: float) -> list[dict[str, Any]]:
-    """How a limit stands; one for each of a kind in each scope in which
-    something is posted or held."""
+def _shown(
+    connection: Connection, limit: Limit, now_s: float, table: LimitTable | None = None
+) -> list[dict[str, Any]]:
+    """How a limit stands; one for each of a kind in each scope that has no own and in
+    which something is posted or held."""
     if isinstance(limit.window, OfCall):
         return [{"limit_micros": limit.micros}]
     span = span_at(limit.window, now_s)
@@ -81,24 +90,35 @@ def _shown(connection: Connection, limit: Limit, now_s: float) -> list[dict[str,
         query = query.where(spending.c.scope == limit.scope)
     posted = {Scope(scope): int(micros) for scope, micros in connection.execute(query)}
     held = dict(_held(connection, kind))
-    scopes = sorted({*posted, *held}) if id_ == EACH else [limit.scope]
+    scopes = [limit.scope]
+    if id_ == EACH and table is not None:
+        scopes = [each for each in sorted({*posted, *held}) if limit in table.of(each)]
+    if not scopes:
+        return [{"limit_micros": limit.micros}]
     ends = {"ends_at_s": span.until_s} if isinstance(limit.window, Calendar) else {}
     return [
         ({"of": str(scope)} if id_ == EACH else {})
-        | {
-            "posted_micros": posted.get(scope, 0),
-            "held_micros": held.get(scope, 0),
-            "limit_micros": limit.micros,
-        }
+        | _stands(posted.get(scope, 0), held.get(scope, 0), limit.micros)
         | ends
         for scope in scopes
     ]
 
 
+def _stands(posted: int, held: int, limit: int) -> dict[str, Any]:
+    """`percent`: of the limit, posted and held; of a limit of 0 it is 100."""
+    return {
+        "posted_micros": posted,
+        "held_micros": held,
+        "limit_micros": limit,
+        "left_micros": limit - posted - held,
+        "percent": round(100 * (posted + held) / limit, 1) if limit else 100.0,
+    }
+
+
 def _held(connection: Connection, kind: str) -> Iterator[tuple[Scope, int]]:
     """What is held by each scope of a kind."""
     live = (accounts.c.closed.is_(False)) & (accounts.c.exempt.is_(False))
-    column = _COLUMNS.get(kind)
+    column = SCOPE_COLUMNS.get(kind)
     if column is None:
         yield GLOBAL, int(connection.execute(sa.select(_HELD).where(live)).scalar_one())
         return

@@ -97,6 +97,7 @@ accounts = Table(
     Column("wrapping", Boolean, nullable=False, server_default=false()),
     CheckConstraint("held_micros >= 0", name="accounts_held"),
     Index("accounts_holding", "closed", "active_at_s"),
+    Index("accounts_opened", "opened_at_s"),
 )
 
 spending = Table(
@@ -150,6 +151,35 @@ model_totals = Table(
     Column("output_audio", BigInteger, nullable=False),
     Column("cost_micros", BigInteger, nullable=False),
 )
+
+alerts = Table(
+    "alerts",
+    metadata,
+    Column("id", BigId, primary_key=True, autoincrement=True),
+    Column("at_s", Double, nullable=False),
+    Column("scope", String(300), nullable=False),
+    Column("period", String(16), nullable=False),
+    Column("start_s", Double, nullable=False),
+    Column("end_s", Double, nullable=False),
+    Column("measure", String(16), nullable=False),
+    Column("percent", Integer, nullable=False),
+    Column("from_percent", Integer, nullable=False),
+    Column("micros", BigInteger, nullable=False),
+    Column("limit_micros", BigInteger, nullable=False),
+)
+
+alert_states = Table(
+    "alert_states",
+    metadata,
+    Column("scope", String(300), primary_key=True),
+    Column("period", String(16), primary_key=True),
+    Column("start_s", Double, primary_key=True, autoincrement=False),
+    Column("measure", String(16), primary_key=True),
+    Column("end_s", Double, nullable=False),
+    Column("percent", Integer, nullable=False),
+    Column("told", Text, nullable=False),
+)
+"""What was told of a limit's window; `told`: when each level was last, as JSON."""
 
 # ------------------------------------------------------------------ security
 

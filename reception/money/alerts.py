@@ -24,6 +24,7 @@ from enum import StrEnum
 from typing import Any
 
 from reception.errors import InvalidRequest
+from reception.money.scopes import Scope
 from reception.money.windows import Window
 
 LEVELS_PERCENT = (70, 90, 95)
@@ -184,6 +185,10 @@ class LimitAlerts:
         if raised_s is not None and raised_s > now_s:  # the clock stepped back
             raised_s = told.raised_s[index] = now_s
         return raised_s is None or now_s - raised_s >= self._cooldown_s
+
+    def scopes(self) -> set[Scope]:
+        """Those of which something was told: to be looked at again now and then."""
+        return {Scope(scope) for scope, *_ in self._told}
 
     # ------------------------------------------------------------- over a restart
 

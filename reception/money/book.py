@@ -22,19 +22,20 @@ Where `posted + held <= limit` is kept, for each scope and window:
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from reception.errors import InvalidRequest, NotFound
 from reception.money import account as money
 from reception.money.account import Account, CallCost, Charge, Entry, Hold, Needs
+from reception.money.alerts import Reading
 from reception.money.case import Bill, Case, Changes, Posting, Terms
 from reception.money.leases import Lease
 from reception.money.limits import LimitTable
 from reception.money.policy import Policy, Step
 from reception.money.scopes import EACH, OVERDRAFT, Owner, Scope
 from reception.money.sums import Sums
-from reception.money.windows import OfCall, slot_of
+from reception.money.windows import OfCall, slot_of, window_at
 
 RETRY_WHEN_HELD_S = 5.0
 """When to ask again if the money is only held: it may be given back."""
@@ -226,6 +227,24 @@ class Book:
     def sweep_is_due(self, now_s: float, every_s: float) -> bool:
         """Whether `expire` was not asked for so long."""
         return now_s - self._swept_s >= every_s
+
+    # ------------------------------------------------------------- how limits stand
+
+    def readings(self, scopes: Iterable[Scope], now_s: float) -> list[Reading]:
+        """The limits over a time of scopes whose spending is known here."""
+        now_s = self._tick(now_s)
+        return [
+            Reading(
+                str(scope),
+                window_at(each.limit.window, now_s),
+                each.limit.micros,
+                each.posted_micros,
+                each.held_micros,
+            )
+            for scope in scopes
+            for each in self.sums.of_scope(scope, now_s)
+            if not isinstance(each.limit.window, OfCall)
+        ]
 
     # ------------------------------------------------------------- inside
 

@@ -81,6 +81,10 @@ class Sums:
                 else:
                     del self._held[scope]
 
+    def holding(self) -> tuple[Scope, ...]:
+        """The scopes in which something is held."""
+        return tuple(self._held)
+
     def post(self, scopes: tuple[Scope, ...], slot: int, micros: int) -> None:
         """Counts spending in the slot of now, and so in every window of now."""
         for scope in scopes:
@@ -127,6 +131,15 @@ class Sums:
                     posted, held = account.total_micros, account.held_micros
                 found.append(Standing(scope, limit, posted, held, max(now_s, row.until_s)))
         return found
+
+    def of_scope(self, scope: Scope, now_s: float) -> list[Standing]:
+        """A scope's limits over a time; those of single calls are not among them."""
+        held = self._held.get(scope, 0)
+        return [
+            Standing(scope, row.limit, row.posted_micros, held, row.until_s)
+            for row in self._rows(scope, now_s)
+            if not row.of_call
+        ]
 
     def of_one_call(self, case: Case, now_s: float) -> int:
         """What a call that begins now may cost in its first minute (micro-dollars)."""

@@ -33,6 +33,10 @@ LONGEST_S = 31 * 24 * _HOUR_S + _HOUR_S
 """No window is longer: a month of 31 days in which the clocks go back."""
 
 
+NEVER_S = 253_402_300_799.0
+"""The end of the year 9999, UNIX time."""
+
+
 @dataclass(frozen=True, slots=True)
 class Calendar:
     """The hour, day, week (from Monday) or month that it is in a time zone."""
@@ -139,6 +143,14 @@ def span_at(period: Calendar | Rolling, now_s: float) -> Span:
         return Span(start_s, float(start_s + SLOT_S + period.length_s))
     window = _window(period.name, now_s, zone_of(period.zone))
     return Span(int(window.start_s), window.end_s)
+
+
+def window_at(period: Calendar | Rolling, now_s: float) -> Window:
+    """The window of `now_s`. A rolling one moves on with every moment: it is told
+    as one that never ends."""
+    if isinstance(period, Rolling):
+        return Window(period.name, 0.0, NEVER_S)
+    return _window(period.name, now_s, zone_of(period.zone))
 
 
 def windows_at(now_s: float, zone: tzinfo) -> tuple[Window, ...]:

@@ -326,6 +326,8 @@ async def test_totals(cost: CostController) -> None:
         "posted_micros": TURN_COST + 100,
         "held_micros": HELD,
         "limit_micros": 8_000_000_000,
+        "left_micros": 8_000_000_000 - TURN_COST - 100 - HELD,
+        "percent": 0.0,
         "ends_at_s": datetime(2026, 12, 1, tzinfo=UTC).timestamp(),
     }
     assert totals["models"][MODEL]["responses"] == 1

@@ -176,7 +176,8 @@ async def test_limits_are_shown_with_what_is_in_them(make: Make) -> None:
     day_ends_s = datetime(2026, 11, 24, 23, tzinfo=UTC).timestamp()
     assert shown["tenant:*", "day", "tenant:acme"] == {
         "scope": "tenant:*", "window": "day", "of": "tenant:acme", "limit_micros": 500_000,
-        "posted_micros": 10_000, "held_micros": 50_000, "ends_at_s": day_ends_s,
+        "posted_micros": 10_000, "held_micros": 50_000, "left_micros": 440_000, "percent": 12.0,
+        "ends_at_s": day_ends_s,
     }  # fmt: skip
     assert shown["tenant:*", "day", "tenant:other"]["held_micros"] == HELD
     assert shown["tenant:acme", "rolling-hour", ""]["posted_micros"] == 10_000

@@ -417,7 +417,7 @@ def test_http_says_what_is_going_on(node: Deployment, key: str) -> None:
     def get(path: str, with_key: bool = True) -> tuple[int, str]:
         return ask(urllib.request.Request(node.http_url + path), with_key)
 
-    def put(path: str, body: dict[str, str], with_key: bool = True) -> tuple[int, str]:
+    def put(path: str, body: dict[str, Any], with_key: bool = True) -> tuple[int, str]:
         headers = {"content-type": "application/json"}
         data = json.dumps(body).encode()
         return ask(
@@ -446,13 +446,20 @@ def test_http_says_what_is_going_on(node: Deployment, key: str) -> None:
     status, body = get("/api/v3/management/calls/nobody")
     assert (status, json.loads(body)["status"]) == (404, 404)
     assert get("/api/v3/management/costs", with_key=False)[0] == 401
-    assert put("/api/v3/management/audio/level", {"level": "fast"})[0] == 422
+    assert put("/api/v3/management/audio/level", {"level": "fast"})[0] == 400
     status, body = put("/api/v3/management/audio/level", {"level": "economy"})
     assert (status, json.loads(body)["level"]) == (200, "economy")
     assert {each["level"] for each in json.loads(body)["workers"].values()} == {"economy"}
     assert put("/api/v3/management/audio/level", {"level": "auto"})[0] == 200
     assert json.loads(get("/api/v3/management/audio")[1])["level"] == "auto"
     assert put("/api/v3/management/audio/level", {"level": "auto"}, with_key=False)[0] == 401
+    limit = {"scope": "tenant:nobody", "window": "day", "micros": 1}
+    assert put("/api/v3/management/budgets/limit", limit)[0] == 200
+    status, body = put("/api/v3/management/budgets/limit", limit | {"window": "year"})
+    assert (status, json.loads(body)["field"]) == (400, "window")
+    assert "must be one of hour" in json.loads(body)["title"]
+    status, body = get("/api/v3/management/report?by=call")
+    assert "one" in [row["call_id"] for row in json.loads(body)["rows"]]
     assert "<title>ai-reception</title>" in get("/")[1]
 
 

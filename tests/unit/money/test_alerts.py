@@ -223,3 +223,8 @@ def test_never_twice_within_a_cooldown_and_never_silent(
         for level in LEVELS_PERCENT:
             raised = [each.at_s for each in chain if each.raised and each.percent == level]
             assert not steady or all(after - before >= 300 for before, after in pairwise(raised))
+
+
+def test_the_scopes_of_which_something_was_told(alerts: LimitAlerts) -> None:
+    alerts.observe(4_000.0, [reading(10, scope="tenant:a"), reading(70, scope="tenant:b")])
+    assert alerts.scopes() == {"tenant:b"}

@@ -10,13 +10,14 @@ import pytest
 
 from reception.errors import InvalidRequest, NotFound
 from reception.money.account import Charge, Hold
+from reception.money.alerts import Reading
 from reception.money.book import RETRY_WHEN_HELD_S, Book
 from reception.money.case import ADJUSTMENT, RESPONSE, TRANSCRIPTION, Bill, Case, Terms
 from reception.money.limits import LimitTable, make_limit
 from reception.money.policy import Policy, Step, parse_policy
 from reception.money.prices import PriceTable, parse_prices
 from reception.money.scopes import GLOBAL, OVERDRAFT, Owner, Scope
-from reception.money.windows import slot_of
+from reception.money.windows import NEVER_S, Window, slot_of
 from reception.provider.base import Usage
 
 NOON_S = datetime(2026, 11, 24, 12, tzinfo=UTC).timestamp()
@@ -422,3 +423,24 @@ def test_terms_keep_only_so_many_answers() -> None:
     many: Iterable[int] = range(1_001)
     assert {terms.needs(CHEAP, NOON_S + 900 * number).slice_micros for number in many} == {40}
     assert len(terms._known) == 1
+
+
+# ------------------------------------------------------------------ how limits stand
+
+
+def test_readings_are_of_limits_over_a_time_with_what_is_posted_and_held() -> None:
+    book = make(
+        ("global", "hour", 1_000), ("tenant:*", "rolling-day", 500), ("tenant:acme", "call", 90)
+    )
+    tenant = Scope("tenant:acme")
+    know(book, tenant, slots={slot_of(NOON_S): 7})
+    book.open(call(), NOON_S)
+    book.use("s1", bill(1, 5), NOON_S)
+    assert set(book.sums.holding()) == {"global", "tenant:acme", "key:k"}
+    assert book.readings([GLOBAL, tenant, Scope("key:k")], NOON_S) == [
+        Reading("global", Window("hour", NOON_S, NOON_S + HOUR_S), 1_000, 5, 55),
+        Reading("tenant:acme", Window("rolling-day", 0.0, NEVER_S), 500, 12, 55),
+    ]
+    [next_hour, _] = book.readings([GLOBAL, tenant], NOON_S + HOUR_S)
+    assert (next_hour.window.start_s, next_hour.posted_micros) == (NOON_S + HOUR_S, 0)
+    assert book.readings([GLOBAL], NOON_S) == [next_hour]  # time never goes back

@@ -1,4 +1,4 @@
-"""`reception budget`: what calls cost, and would cost."""
+"""`reception budget simulate`: what calls would cost."""
 
 import time
 from enum import StrEnum
@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cluster.cli.app import AsJson, app, console, print_json
+from cluster.cli.app import AsJson, console, print_json
+from cluster.cli.budget.group import budget, reading
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -17,9 +18,6 @@ if TYPE_CHECKING:
     from reception.money.savings.calls import Call
     from reception.money.savings.levels import Level
     from reception.money.savings.simulator import Bill, Provider
-
-budget = typer.Typer(help="Money: what calls cost, and would cost.", no_args_is_help=True)
-app.add_typer(budget, name="budget")
 
 _MICROS = 1_000_000
 _REST = "rest"
@@ -32,11 +30,6 @@ class Cache(StrEnum):
     WARM = "warm"
     COLD = "cold"
     FAILS = "fails"
-
-
-@budget.callback()
-def _group() -> None:
-    """Keeps `simulate` a subcommand while it is the only one."""
 
 
 @budget.command()
@@ -100,18 +93,12 @@ def _read(path: Path) -> "tuple[Call, ...]":
     import csv
     import json
 
-    from reception.errors import InvalidRequest
     from reception.money.savings.calls import parse_calls, parse_rows
 
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        try:
-            if path.suffix.lower() == ".csv":
-                return parse_rows(csv.DictReader(file))
-            return parse_calls(json.load(file))
-        except (ValueError, csv.Error) as error:
-            raise InvalidRequest(f"{path}: {error}", field="calls") from error
-        except InvalidRequest as error:
-            raise InvalidRequest(f"{path}: {error.message}", field=error.field) from error
+    with reading(path, "calls") as file:
+        if path.suffix.lower() == ".csv":
+            return parse_rows(csv.DictReader(file))
+        return parse_calls(json.load(file))
 
 
 def _bills(

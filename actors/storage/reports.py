@@ -1,0 +1,156 @@
+"""Sums for reports, grouped in the database. Functions of a connection."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from actors.storage.calls import ENDED
+from actors.storage.engine import step_of
+from actors.storage.ledger_view import SCOPE_COLUMNS
+from actors.storage.schema import accounts, calls, usage
+from reception.money.case import RESPONSE
+from reception.money.reports import COMPLETED, Line
+from reception.money.windows import SLOT_S
+
+MAX_GROUPS = 10_000
+
+_OWNER = ("session_id", "call_id", "tenant", "key_id", "number", "profile", "provider", "model")
+_TOKENS = ("input_text", "input_audio", "cached_text", "cached_audio", "output_text",
+           "output_audio")  # fmt: skip
+_SUMS = tuple(field.name for field in fields(Line))
+_OVER = calls.c.state == ENDED
+
+
+def _sum(value: Any, where: Any = None) -> Any:
+    summed = sa.func.sum(value)
+    return sa.func.coalesce(summed if where is None else summed.filter(where), 0)
+
+
+_ENDED_MS = (calls.c.ended_at_s - calls.c.accepted_at_s) * 1_000
+_MONEY = (
+    sa.func.count().label("calls"),
+    sa.func.count().filter(_OVER).label("ended"),
+    sa.func.count().filter(_OVER, calls.c.end_reason.in_(COMPLETED)).label("completed"),
+    _sum(_ENDED_MS, _OVER).label("talk_ms"),
+    _sum(accounts.c.total_micros).label("cost_micros"),
+    _sum(accounts.c.total_micros, _OVER).label("ended_micros"),
+)
+_USED = (
+    sa.func.count().filter(usage.c.kind == RESPONSE).label("responses"),
+    *(_sum(usage.c[name], usage.c.kind == RESPONSE).label(name) for name in _TOKENS),
+    _sum(usage.c.audio_ms).label("transcribed_ms"),
+)
+_CALLS = accounts.outerjoin(calls, calls.c.session_id == accounts.c.session_id)
+_BILLS = usage.join(accounts, accounts.c.session_id == usage.c.session_id)
+
+
+def _began(since_s: float, until_s: float) -> sa.ColumnElement[bool]:
+    return (accounts.c.opened_at_s >= since_s) & (accounts.c.opened_at_s < until_s)
+
+
+_TOOK_PLACE = sa.or_(calls.c.session_id.is_not(None), accounts.c.total_micros != 0)
+"""Not those whose hold was given back before there was a call."""
+
+
+def whole(connection: Connection, since_s: float, until_s: float) -> Line:
+    """All calls that began in a span."""
+    began = _began(since_s, until_s)
+    money = sa.select(*_MONEY).select_from(_CALLS).where(began, _TOOK_PLACE)
+    used = sa.select(*_USED).select_from(_BILLS).where(began)
+    return _line(
+        connection.execute(money).mappings().one(), connection.execute(used).mappings().one()
+    )
+
+
+def by_owner(
+    connection: Connection, kind: str, since_s: float, until_s: float
+) -> tuple[list[tuple[str, Line]], int]:
+    """Calls that began in a span, by tenant, key, number, profile or provider: the
+    dearest first, at most MAX_GROUPS; and how many groups were left out."""
+    groups = _grouped(connection, SCOPE_COLUMNS[kind], since_s, until_s)
+    ordered = sorted(groups.items(), key=lambda item: (-item[1].cost_micros, item[0]))
+    return ordered[:MAX_GROUPS], max(0, len(ordered) - MAX_GROUPS)
+
+
+def by_slot(connection: Connection, since_s: float, until_s: float) -> list[tuple[float, Line]]:
+    """Calls that began in a span, by the slot in which they did."""
+    slot = step_of(connection, accounts.c.opened_at_s, SLOT_S)
+    return [
+        (float(at_s), line) for at_s, line in _grouped(connection, slot, since_s, until_s).items()
+    ]
+
+
+def by_call(
+    connection: Connection,
+    since_s: float,
+    until_s: float,
+    after: tuple[float, str] | None,
+    at_most: int,
+) -> list[tuple[dict[str, Any], Line]]:
+    """Calls that began in a span, in the order in which they did.
+
+    Args:
+        after: beginning and session id of the call after which it begins.
+
+    Returns:
+        What tells each call apart (`began_at_s` among it), and its line.
+    """
+    place = sa.tuple_(accounts.c.opened_at_s, accounts.c.session_id)
+    query = (
+        sa.select(
+            *(accounts.c[name] for name in _OWNER),
+            accounts.c.opened_at_s.label("began_at_s"),
+            sa.func.coalesce(sa.func.max(calls.c.end_reason), "").label("end_reason"),
+            *_MONEY,
+        )
+        .select_from(_CALLS)
+        .where(_began(since_s, until_s), _TOOK_PLACE)
+        .group_by(accounts.c.session_id)
+        .order_by(accounts.c.opened_at_s, accounts.c.session_id)
+        .limit(at_most)
+    )
+    if after is not None:
+        query = query.where(place > sa.tuple_(*(sa.literal(value) for value in after)))
+    found = connection.execute(query).mappings().all()
+    used = _used(connection, [row["session_id"] for row in found])
+    names = (*_OWNER, "began_at_s", "end_reason")
+    return [
+        ({name: row[name] for name in names}, _line(row, used.get(row["session_id"], {})))
+        for row in found
+    ]
+
+
+def _used(connection: Connection, sessions: list[str]) -> dict[str, Mapping[Any, Any]]:
+    query = (
+        sa.select(usage.c.session_id, *_USED)
+        .where(usage.c.session_id.in_(sessions))
+        .group_by(usage.c.session_id)
+    )
+    return {row["session_id"]: row for row in connection.execute(query).mappings()}
+
+
+def _grouped(
+    connection: Connection, key: sa.ColumnElement[Any], since_s: float, until_s: float
+) -> dict[Any, Line]:
+    began, key = _began(since_s, until_s), key.label("grouped_by")
+    money = sa.select(key, *_MONEY).select_from(_CALLS).where(began, _TOOK_PLACE)
+    used = sa.select(key, *_USED).select_from(_BILLS).where(began)
+    by_key = {
+        row["grouped_by"]: row for row in connection.execute(used.group_by("grouped_by")).mappings()
+    }
+    return {
+        row["grouped_by"]: _line(row, by_key.get(row["grouped_by"], {}))
+        for row in connection.execute(money.group_by("grouped_by")).mappings()
+    }
+
+
+def _line(*rows: Mapping[Any, Any]) -> Line:
+    found: dict[str, Any] = {}
+    for row in rows:
+        found |= row
+    return Line(**{name: round(found.get(name, 0)) for name in _SUMS})

@@ -1,0 +1,101 @@
+"""What the actors count, as Prometheus metrics."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+
+_MICROS = 1_000_000
+
+
+class Collector:
+    """What the actors count, as Prometheus metrics."""
+
+    def __init__(self, stats: dict[str, Any], door: dict[str, Any], costs: dict[str, Any]) -> None:
+        self._stats, self._door, self._costs = stats, door, costs
+
+    def collect(self) -> list[Metric]:
+        stats, door = self._stats, self._door
+        live = GaugeMetricFamily("reception_calls_live", "Live calls.", stats["live"])
+        ended = CounterMetricFamily("reception_calls_ended", "Calls that are over.", stats["ended"])
+        accepted = CounterMetricFamily(
+            "reception_calls_accepted", "Calls accepted.", door["accepted"]
+        )
+        refused = CounterMetricFamily(
+            "reception_calls_refused", "Calls refused, by gRPC status.", labels=["code"]
+        )
+        for code, count in door["refused"].items():
+            refused.add_metric([code], count)
+        shed = CounterMetricFamily(
+            "reception_admission_refused",
+            "Calls that the node did not take, by cause.",
+            labels=["cause", "priority"],
+        )
+        for each in stats["admission"]["refused"]:
+            shed.add_metric([each["cause"], each["priority"]], each["count"])
+        limit = GaugeMetricFamily(
+            "reception_admission_limit",
+            "Calls that the node takes by what it measures.",
+            stats["admission"]["limit"],
+        )
+        pool = GaugeMetricFamily("reception_sessions", "Call sessions.", labels=["state"])
+        for state, count in stats["pool"].items():
+            pool.add_metric([state], count)
+        setup = GaugeMetricFamily("reception_setup_seconds", "Call setup.", labels=["quantile"])
+        for quantile, name in (("0.5", "setup_p50_ms"), ("0.95", "setup_p95_ms")):
+            setup.add_metric([quantile], door[name] / 1000)
+        dropped = CounterMetricFamily(
+            "reception_audio_dropped_frames", "Audio dropped at the door.", door["dropped_audio"]
+        )
+        return [live, ended, accepted, refused, shed, limit, pool, setup, dropped, *self._money()]
+
+    def _money(self) -> list[Metric]:
+        costs = self._costs
+        spent = CounterMetricFamily(
+            "reception_spent_usd", "Money spent.", costs["posted_micros"] / _MICROS
+        )
+        held = GaugeMetricFamily(
+            "reception_held_usd", "Money held for live calls.", costs["held_micros"] / _MICROS
+        )
+        holds = GaugeMetricFamily(
+            "reception_holds", "Calls that money is held for.", costs["holds"]
+        )
+        overdraft = CounterMetricFamily(
+            "reception_overdraft_usd",
+            "Money spent past a limit.",
+            costs["overdraft_micros"] / _MICROS,
+        )
+        budgets = GaugeMetricFamily(
+            "reception_budget_usd",
+            "The deployment's limits, what is spent and held in their windows.",
+            labels=["window", "of"],
+        )
+        for window, stands in costs["windows"].items():
+            for of in ("limit", "posted", "held"):
+                budgets.add_metric([window, of], stands[f"{of}_micros"] / _MICROS)
+        told = CounterMetricFamily(
+            "reception_limit_alerts",
+            "Alerts of limits, by what was measured and the level.",
+            labels=["measure", "percent"],
+        )
+        for each in costs["alerts"]:
+            told.add_metric([each["measure"], str(each["percent"])], each["count"])
+        return [spent, held, holds, overdraft, budgets, told, *self._tokens()]
+
+    def _tokens(self) -> list[Metric]:
+        """What the cache's share is made of: cached tokens are a part of the input."""
+        tokens = CounterMetricFamily(
+            "reception_tokens", "Tokens billed.", labels=["model", "direction", "kind"]
+        )
+        cached = CounterMetricFamily(
+            "reception_cached_tokens",
+            "Input tokens from the provider's cache.",
+            labels=["model", "kind"],
+        )
+        for model, sums in self._costs["models"].items():
+            for kind in ("text", "audio"):
+                for direction in ("input", "output"):
+                    tokens.add_metric([model, direction, kind], sums[f"{direction}_{kind}"])
+                cached.add_metric([model, kind], sums[f"cached_{kind}"])
+        return [tokens, cached]

@@ -1,0 +1,214 @@
+"""Alerts of the cost singleton: told once, kept with what was told, over restarts."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+import structlog
+from structlog.testing import capture_logs
+
+from actors import alerts as watch
+from actors.cost import CostController
+from actors.settings import Settings
+from reception.errors import Fenced, InvalidRequest
+from reception.money.alerts import Alert
+from reception.money.scopes import Owner
+from reception.provider.base import Usage
+
+MODEL = "gpt-realtime-2.1-mini"
+NOON_S = datetime(2026, 11, 24, 12, tzinfo=UTC).timestamp()
+HELD = 60_000  # 45 s at 0.08 dollars a minute
+LIMIT = 100_000
+
+Make = Callable[..., CostController]
+
+
+class Clock:
+    """UNIX seconds that a test sets."""
+
+    def __init__(self) -> None:
+        self.now_s = NOON_S
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def make(database_url: str, settings_for: Callable[..., Settings], clock: Clock) -> Iterator[Make]:
+    made: list[CostController] = []
+
+    def build(**named: Any) -> CostController:
+        made.append(CostController(settings_for(database_url, **named), clock))
+        return made[-1]
+
+    yield build
+    assert asyncio.run(made[-1].check()) == []
+    for controller in made:
+        controller.close()
+
+
+def call(session: str, tenant: str = "acme", **named: Any) -> Owner:
+    return Owner(session, "c", tenant, f"key-{tenant}", MODEL, **named)
+
+
+def spoken(micros: int) -> Usage:
+    return Usage(output_audio=micros // 20)
+
+
+async def rises(cost: CostController) -> list[tuple[str, str, str, int]]:
+    """What a look tells: scope, window, measure and level."""
+    return [
+        (each.scope, each.window.name, each.measure.value, each.percent)
+        for each in await cost._watch.look()
+    ]
+
+
+async def test_each_level_once_on_posted_and_on_what_is_held_besides(
+    make: Make, clock: Clock
+) -> None:
+    cost = make()
+    await cost.set_limit("tenant:acme", "day", LIMIT, "anna")
+    await cost.open_call(call("s1"))
+    assert await rises(cost) == []
+    await cost.usage("s1", "r1", MODEL, spoken(20_000))
+    assert await rises(cost) == []  # it is 20 posted and 40 held
+    await cost.usage("s1", "r2", MODEL, spoken(20_000))
+    assert await rises(cost) == [("tenant:acme", "day", "committed", 95)]
+    assert await rises(cost) == []
+    await cost.close_call("s1")
+    assert await rises(cost) == [("tenant:acme", "day", "committed", 0)]
+    clock.now_s += 299
+    await cost.open_call(call("s2"))
+    assert await rises(cost) == []  # the cooldown
+    clock.now_s += 1
+    assert await rises(cost) == [("tenant:acme", "day", "committed", 95)]
+    shown = await cost.alerts()
+    assert [each["percent"] for each in shown["told"]] == [95, 0, 95]
+    assert [(each["measure"], each["percent"]) for each in shown["in_force"]] == [("committed", 95)]
+    assert (await cost.totals())["alerts"] == [{"measure": "committed", "percent": 95, "count": 2}]
+
+
+async def test_a_window_that_ends_clears_and_begins_anew(make: Make, clock: Clock) -> None:
+    cost = make()
+    await cost.set_limit("tenant:*", "hour", LIMIT, "anna")
+    for number, hour in enumerate(range(2)):
+        clock.now_s = NOON_S + hour * 3_600
+        await cost.open_call(call(f"s{number}"))
+        await cost.usage(f"s{number}", "r1", MODEL, spoken(76_000))
+        await cost.close_call(f"s{number}")
+        told = await rises(cost)
+        assert ("tenant:acme", "hour", "posted", 70) in told
+        assert (("tenant:acme", "hour", "posted", 0) in told) == (hour == 1)
+    texts = [each["text"] for each in (await cost.alerts(since_s=NOON_S + 3_600))["told"]]
+    assert texts[0] == "tenant:acme's hour is over: alert at 70 % cleared"
+    assert "tenant:acme's hour: $0.08 of $0.10 spent, 70 % reached" in texts
+
+
+async def test_a_rolling_window_is_one_window(make: Make, clock: Clock) -> None:
+    cost = make()
+    await cost.set_limit("global", "rolling-hour", LIMIT, "anna")
+    await cost.open_call(call("s1"))
+    await cost.usage("s1", "r1", MODEL, spoken(80_000))
+    await cost.close_call("s1")
+    assert await rises(cost) == [
+        ("global", "rolling-hour", "posted", 70), ("global", "rolling-hour", "committed", 70),
+    ]  # fmt: skip
+    clock.now_s += 1_800
+    assert await rises(cost) == []
+    [first, _] = (await cost.alerts())["in_force"]
+    assert first["ends_at_s"] is None
+    clock.now_s += 3_600  # nothing changes but the time
+    assert await rises(cost) == [
+        ("global", "rolling-hour", "posted", 0), ("global", "rolling-hour", "committed", 0),
+    ]  # fmt: skip
+
+
+async def test_a_restarted_singleton_tells_nothing_twice_and_misses_nothing(make: Make) -> None:
+    old = make()
+    await old.set_limit("tenant:acme", "day", LIMIT, "anna")
+    await old.set_limit("key:*", "day", LIMIT, "anna")
+    await old.open_call(call("s1"))
+    await old.usage("s1", "r1", MODEL, spoken(72_000))
+    told = await rises(old)
+    await old.usage("s1", "r2", MODEL, spoken(18_000))  # and dies before it looks
+    new = make()
+    again = await rises(new)
+    assert [each for each in again if each in told] == []
+    assert ("tenant:acme", "day", "posted", 90) in again
+    assert ("key:key-acme", "day", "posted", 90) in again
+    with pytest.raises(Fenced):
+        await rises(old)
+
+
+async def test_a_limit_that_is_set_is_looked_at_wherever_something_is(make: Make) -> None:
+    cost = make()
+    for tenant in ("acme", "other"):
+        await cost.open_call(call(f"s-{tenant}", tenant))
+    await cost.usage("s-acme", "r1", MODEL, spoken(20_000))
+    await rises(cost)
+    await make().set_limit("tenant:*", "week", HELD, "anna")
+    assert await rises(cost) == [
+        ("tenant:acme", "week", "committed", 95), ("tenant:other", "week", "committed", 95),
+    ]  # fmt: skip
+    await cost.set_limit("tenant:*", "week", 10 * HELD, "anna")
+    assert [level for *_, level in await rises(cost)] == [0, 0]
+
+
+async def test_what_was_told_is_paged(make: Make) -> None:
+    cost = make()
+    for scope in ("global", "tenant:acme", "key:*"):
+        await cost.set_limit(scope, "day", HELD, "anna")
+    await cost.open_call(call("s1"))
+    await cost._watch.look()
+    first = (await cost.alerts(at_most=2))["told"]
+    rest = (await cost.alerts(after_id=first[-1]["id"]))["told"]
+    assert [each["scope"] for each in (*first, *rest)] == ["global", "key:key-acme", "tenant:acme"]
+    for at_most in (0, 1_001):
+        with pytest.raises(InvalidRequest, match="must be 1 to 1000"):
+            await cost.alerts(at_most=at_most)
+
+
+async def test_it_looks_by_itself_and_logs_no_telephone_number(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watch, "LOOK_S", 0.01)
+    monkeypatch.setattr(watch, "log", structlog.get_logger())
+    cost = make()
+    await cost.set_limit("number:*", "day", HELD, "anna")
+    with capture_logs() as logs:
+        await cost.open_call(call("s1", number="tel:+4930123"))
+        async with asyncio.timeout(10):
+            while not [each for each in logs if each["event"] == "a limit is near"]:
+                await asyncio.sleep(0.01)
+        await cost.close_call("s1")
+        async with asyncio.timeout(10):
+            while not [each for each in logs if each["event"] == "a limit is near no more"]:
+                await asyncio.sleep(0.01)
+    [near] = [each for each in logs if each["event"] == "a limit is near"]
+    assert (near["log_level"], near["scope"], near["percent"]) == ("warning", "number", 95)
+    assert "4930123" not in str(logs)
+
+
+async def test_alerts_are_delivered_once_they_are_durable(make: Make) -> None:
+    cost = make()
+    delivered: list[tuple[Alert, int]] = []
+
+    def deliver(alerts: Sequence[Alert]) -> None:
+        with cost._store.reading() as connection:
+            count = connection.exec_driver_sql("SELECT count(*) FROM alerts").scalar_one()
+        delivered.extend((alert, count) for alert in alerts)
+
+    cost._watch._deliver = deliver
+    await cost.set_limit("global", "day", HELD, "anna")
+    await cost.open_call(call("s1"))
+    await cost._watch.look()
+    assert [(alert.scope, count) for alert, count in delivered] == [("global", 1)]
