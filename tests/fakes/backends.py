@@ -7,6 +7,7 @@ import json
 import secrets
 import time
 from collections.abc import AsyncGenerator
+from copy import copy
 from dataclasses import asdict, replace
 from math import inf
 
@@ -119,7 +120,7 @@ class FakeBackends:
         self.here.append(here)
         await self.line_moves.wait()
         if self.lease_error is not None:
-            raise self.lease_error
+            raise copy(self.lease_error)  # a fresh one, which remembers no other call
         if spec.call_id in self.live:
             raise CallIdInUse(f"call_id {spec.call_id!r} is a live call's", field="call_id")
         lease_id = secrets.token_hex(8)
