@@ -569,7 +569,8 @@ class NodeAgent:
                 break
             socket = self._workers.socket(live.worker_id)
             given = replace(assignment, worker_socket=socket, session=live.session_id)
-            record = await self._run_session(live, live.session.take_over(given, live.record))
+            last = self._kept.state(live.record.spec.session_id)
+            record = await self._run_session(live, live.session.take_over(given, live.record, last))
         if record is None:
             self._background(self._workers.give_up(live.worker_id, live.lease_id))
             record = replace(

@@ -36,6 +36,7 @@ from reception.call.conversation import Conversation
 from reception.call.journal import FENCED
 from reception.call.progress import encode, progress
 from reception.call.record import CallRecord
+from reception.call.states import State
 from reception.errors import ReceptionError, Unavailable
 from reception.framing import Kind
 from reception.media.leg import LegConfig
@@ -103,13 +104,14 @@ class CallRun:
         """The call from attaching to its record."""
         return await self._live(self._ring())
 
-    async def take_over(self, told: CallRecord) -> CallRecord:
+    async def take_over(self, told: CallRecord, state: bytes) -> CallRecord:
         """The rest of a call whose session has died.
 
         Args:
             told: what the node agent knows of the call.
+            state: what was kept of it, should its worker have given it up.
         """
-        return await self._live(self._follow(told))
+        return await self._live(self._follow(told, state))
 
     async def carry_on(self, state: bytes) -> CallRecord:
         """The rest of a call whose node is lost, which goes as after the death of an
@@ -144,10 +146,20 @@ class CallRun:
         self._carry_out(self._conversation.start(time.monotonic()))
         link.handle(self._on_frame, self._on_link_end)
 
-    async def _follow(self, told: CallRecord) -> None:
-        link = await self._attached()
-        if not await self._resume(link, told):
-            self._carry_out(self._conversation.start(time.monotonic()))
+    async def _follow(self, told: CallRecord, state: bytes) -> None:
+        self._told = told
+        link = await self._attached(takes_over=True)
+        try:
+            if not await self._resume(link):
+                self._carry_out(self._conversation.start(time.monotonic()))
+        except Unavailable:
+            if not state and told.phase != State.CONNECTING:
+                raise
+            log.warning("call given up by its worker", call_id=self._spec.call_id)
+            link.abort()
+            self._link = None
+            await self._arrive(state)
+            return
         link.handle(self._on_frame, self._on_link_end)
 
     async def _arrive(self, state: bytes) -> None:
@@ -160,9 +172,11 @@ class CallRun:
         self._worker_socket = ""  # nobody has it: its worker is found as after a loss
         self._put(m.MediaLost())
 
-    async def _attached(self) -> Link:
+    async def _attached(self, *, takes_over: bool = False) -> Link:
         self._link = await Link.connect(self._worker_socket + SESSION_SUFFIX, LINK_TIMEOUT_S)
-        self._link.send(lk.SessionToWorker(attach=self._attach(self._opening())))
+        attach = self._attach(self._opening())
+        attach.takes_over = takes_over
+        self._link.send(lk.SessionToWorker(attach=attach))
         return self._link
 
     async def rehearse(self) -> None:
@@ -234,7 +248,7 @@ class CallRun:
             )
         )
 
-    async def _resume(self, link: Link, told: CallRecord) -> bool:
+    async def _resume(self, link: Link) -> bool:
         """From where the session before this one was. False: it did nothing yet.
 
         Raises:
@@ -245,9 +259,8 @@ class CallRun:
             async with asyncio.timeout(TAKE_OVER_TIMEOUT_S):
                 frame = await link.receive()
         first = lk.WorkerToSession.FromString(frame[1]) if frame else lk.WorkerToSession()
-        if first.WhichOneof("message") not in ("resume", "attached"):
+        if not first.HasField("resume"):
             raise Unavailable("the call that was to be taken over is gone")
-        self._told = told
         self._came = self._handled = self._told_events = first.resume.events
         if not first.resume.checkpoint:
             return False

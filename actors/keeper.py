@@ -43,7 +43,8 @@ class CallKeeper:
         self._fenced = fenced
         self._generations: dict[str, int] = {}
         self._unwritten: set[str] = set()  # sessions whose beginning is not
-        self._unkept: dict[str, bytes] = {}  # states by their sessions
+        self._states: dict[str, bytes] = {}  # by their sessions
+        self._unkept: dict[str, bytes] = {}  # of them
 
     # ------------------------------------------------------------- live calls
 
@@ -131,7 +132,11 @@ class CallKeeper:
     def keep(self, session_id: str, state: bytes) -> None:
         """A call's state, to be written within the second."""
         if session_id in self._generations:
-            self._unkept[session_id] = state
+            self._unkept[session_id] = self._states[session_id] = state
+
+    def state(self, session_id: str) -> bytes:
+        """Of a call that is here, as it was kept last; empty before the first."""
+        return self._states.get(session_id, b"")
 
     async def keep_writing(self) -> None:
         """Writes what is to be kept, for ever."""
@@ -175,6 +180,7 @@ class CallKeeper:
         """The call is another node's."""
         self._generations.pop(session_id, None)
         self._unkept.pop(session_id, None)
+        self._states.pop(session_id, None)
 
     def generation(self, session_id: str) -> int:
         """That a call's record is to carry; 0 when the call is not known."""

@@ -44,13 +44,14 @@ class CallSession:
         """
         return await self._do(assignment, lambda run: run.run())
 
-    async def take_over(self, assignment: Assignment, told: CallRecord) -> CallRecord:
+    async def take_over(self, assignment: Assignment, told: CallRecord, state: bytes) -> CallRecord:
         """As `run_call`, the rest of a call whose session has died.
 
         Args:
             told: what is known of it.
+            state: what was kept of it (`CallRun.take_over`).
         """
-        return await self._do(assignment, lambda run: run.take_over(told))
+        return await self._do(assignment, lambda run: run.take_over(told, state))
 
     async def carry_on(self, assignment: Assignment, state: bytes) -> CallRecord:
         """As `run_call`, the rest of a call whose node is lost.

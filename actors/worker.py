@@ -192,6 +192,9 @@ class AudioWorker:
         if attach.lease_id in self._calls:
             self._calls[attach.lease_id].adopt(link, attach.session)
             return
+        if attach.takes_over:
+            link.abort()
+            return
         door = self._door_future(attach.lease_id)
         try:
             async with asyncio.timeout(ATTACH_TIMEOUT_S):

@@ -36,20 +36,22 @@ class Session:
     def __init__(self) -> None:
         self.taken_over: list[CallRecord | None] = []
         self.states: list[bytes] = []
+        self.last: list[bytes] = []
         self.ended_for: list[str] = []
         self.end: asyncio.Future[CallRecord] = asyncio.Future()
 
     async def run_call(self, assignment: Any) -> CallRecord:
-        return await self.take_over(assignment, None)
+        return await self.take_over(assignment, None, b"")
 
-    async def take_over(self, assignment: Any, told: CallRecord | None) -> CallRecord:
+    async def take_over(self, assignment: Any, told: CallRecord | None, state: bytes) -> CallRecord:
         del assignment
+        self.last.append(state)
         self.taken_over.append(told)
         return await self.end
 
     async def carry_on(self, assignment: Any, state: bytes) -> CallRecord:
         self.states.append(state)
-        return await self.take_over(assignment, None)
+        return await self.take_over(assignment, None, b"")
 
     async def end_call(self, lease_id: str, reason: str, polite: bool) -> None:
         del lease_id, polite
@@ -165,6 +167,9 @@ class House:
 
     def forget(self, session_id: str) -> None:
         self.forgotten.append(session_id)
+
+    def state(self, session_id: str) -> bytes:
+        return f"last of {session_id}".encode()
 
     def generation(self, session_id: str) -> int:
         del session_id

@@ -65,6 +65,7 @@ async def test_another_node_takes_a_call_from_its_last_state(two: Two) -> None:
     two.a.keep("s1", b"two")
     await until_kept(two.b, "token", b"two")
     assert await two.a.owns("s1")
+    assert (two.a.state("s1"), two.b.state("s1")) == (b"two", b"")
     claim = await two.b.take(at("b"), "token")
     assert (claim.generation, claim.checkpoint, claim.spec.node_id) == (2, b"two", "b")
     assert not await two.a.owns("s1")
@@ -125,6 +126,7 @@ async def test_a_call_that_ended_leaves_no_place_and_no_state(two: Two) -> None:
     await two.a.begin(at("a"), "token")
     assert await two.save("a", "caller_hangup")
     two.a.keep("s1", b"late")
+    assert two.a.state("s1") == b""
     await asyncio.sleep(0.05)
     with pytest.raises(NotFound):
         await two.a.by_token("token", "k")

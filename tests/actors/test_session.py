@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 import actors.session
+from actors import checkpoint
 from actors.assignment import Assignment, ProviderConfig
 from actors.call_run import CallRun
 from actors.gossip import Listener
@@ -322,14 +323,16 @@ async def test_a_call_that_another_node_has_is_not_settled_here(house: House, ou
     assert ("close_call" in [name for name, _ in house.cost.calls]) == ours
 
 
-async def goes_on(house: House, call: asyncio.Task[CallRecord]) -> asyncio.Task[CallRecord]:
+async def goes_on(
+    house: House, call: asyncio.Task[CallRecord], state: bytes = b""
+) -> asyncio.Task[CallRecord]:
     """The call's session is gone; another one takes it over."""
     call.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await call
     house.session = CallSession("session:other", "node")
     told = CallRecord(SPEC, "active", "speaking", "m")
-    return asyncio.create_task(house.session.take_over(house.assignment(), told))
+    return asyncio.create_task(house.session.take_over(house.assignment(), told, state))
 
 
 async def test_another_session_goes_on_where_one_died(house: House) -> None:
@@ -398,12 +401,47 @@ async def test_a_message_is_kept_once_though_its_session_dies_meanwhile(house: H
     assert len((await call).messages) == 1
 
 
+def phase_in(state: bytes) -> str:
+    return str(checkpoint.loads(state).conversation["state"])
+
+
+async def test_a_call_that_its_worker_has_given_up_goes_on_from_what_its_node_kept(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("actors.call_run.KEEP_S", 0.05)
+    call, door, connection = await house.answered()
+    await house.told("response.create")
+    await say(connection, "r0", "i0", "Good day.")
+    await send(connection, "response.done", response={"id": "r0", "status": "completed"})
+    last = [(await audio(door)).sequence for _ in range(20)][-1]
+    async with asyncio.timeout(5):
+        while not house.states or phase_in(house.states[-1]) != "listening":
+            await asyncio.sleep(0.01)
+    call.cancel()
+    await house.workers[0].give_up(SPEC.lease_id)
+    door = await house.door()  # the caller is back
+    call = await goes_on(house, call, house.states[-1])
+    async with asyncio.timeout(5):
+        connection = await house.provider.connections.get()
+    replayed = await house.told("conversation.item.create")
+    assert "Good day." in json.dumps(replayed)
+    await send(connection, "input_audio_buffer.speech_started", item_id="u1", audio_start_ms=0)
+    await send(connection, "input_audio_buffer.speech_stopped", item_id="u1", audio_end_ms=500)
+    await say(connection, "r1", "i1", "Yes?")
+    assert (await audio(door)).sequence > last
+    hang_up(door)
+    record = await call
+    assert record.end_reason == "caller_hangup"
+    assert [said.text for said in record.transcript][:1] == ["Good day."]
+    assert record.stats["moves"] == 1
+
+
 async def test_where_the_call_is_gone_too_there_is_a_record(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("actors.call_run.TAKE_OVER_TIMEOUT_S", 0.2)
     told = CallRecord(SPEC, "active", "speaking", "m")
-    record = await asyncio.wait_for(house.session.take_over(house.assignment(), told), 5)
+    record = await asyncio.wait_for(house.session.take_over(house.assignment(), told, b""), 5)
     assert (record.state, record.end_reason) == ("ended", "internal")
 
 

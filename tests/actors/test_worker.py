@@ -764,6 +764,15 @@ async def test_a_door_alone_is_sent_away(link_to, monkeypatch):
     assert await door.receive() is None
 
 
+async def test_a_session_that_takes_a_call_over_which_is_not_there_is_cut_off(link_to):
+    session = await link_to(SESSION_SUFFIX)
+    message = attach("http://127.0.0.1:9/v1")
+    message.attach.takes_over = True
+    session.send(message)
+    async with asyncio.timeout(3):  # at once: no door is waited for
+        assert await session.receive() is None
+
+
 async def test_a_session_alone_is_sent_away(link_to, monkeypatch):
     monkeypatch.setattr("actors.worker.ATTACH_TIMEOUT_S", 0.05)
     session = await link_to(SESSION_SUFFIX)

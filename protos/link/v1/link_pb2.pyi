@@ -114,12 +114,13 @@ class Over(_message.Message):
     def __init__(self) -> None: ...
 
 class SessionAttach(_message.Message):
-    __slots__ = ("call_id", "lease_id", "checkpoint", "session", "session_id", "dial_plan", "leg_config")
+    __slots__ = ("call_id", "lease_id", "checkpoint", "session", "session_id", "takes_over", "dial_plan", "leg_config")
     CALL_ID_FIELD_NUMBER: _ClassVar[int]
     LEASE_ID_FIELD_NUMBER: _ClassVar[int]
     CHECKPOINT_FIELD_NUMBER: _ClassVar[int]
     SESSION_FIELD_NUMBER: _ClassVar[int]
     SESSION_ID_FIELD_NUMBER: _ClassVar[int]
+    TAKES_OVER_FIELD_NUMBER: _ClassVar[int]
     DIAL_PLAN_FIELD_NUMBER: _ClassVar[int]
     LEG_CONFIG_FIELD_NUMBER: _ClassVar[int]
     call_id: str
@@ -127,9 +128,10 @@ class SessionAttach(_message.Message):
     checkpoint: bytes
     session: str
     session_id: str
+    takes_over: bool
     dial_plan: bytes
     leg_config: bytes
-    def __init__(self, call_id: _Optional[str] = ..., lease_id: _Optional[str] = ..., checkpoint: _Optional[bytes] = ..., session: _Optional[str] = ..., session_id: _Optional[str] = ..., dial_plan: _Optional[bytes] = ..., leg_config: _Optional[bytes] = ...) -> None: ...
+    def __init__(self, call_id: _Optional[str] = ..., lease_id: _Optional[str] = ..., checkpoint: _Optional[bytes] = ..., session: _Optional[str] = ..., session_id: _Optional[str] = ..., takes_over: _Optional[bool] = ..., dial_plan: _Optional[bytes] = ..., leg_config: _Optional[bytes] = ...) -> None: ...
 
 class Renew(_message.Message):
     __slots__ = ("dial_plan",)
