@@ -41,7 +41,6 @@ WRITTEN_S = 40.0
 TOGETHER_S = 90.0
 LOOK_S = 0.5
 SLACK_S = 3.0
-READY_S = 30.0
 LIMIT_USD = 5_000.0
 USUAL = os.getpriority(os.PRIO_PROCESS, 0)
 
@@ -172,18 +171,6 @@ class _Trial:
                 raise Unavailable(f"the nodes do not find each other within {TOGETHER_S:g} s")
             await asyncio.sleep(LOOK_S)
 
-    async def _be_ready(self) -> None:
-        """The calls have all come: each node has refilled its pool, to one session at
-        least, as between two calls of an ordinary day."""
-        self._tell("waiting for spare sessions")
-        until_s = time.monotonic() + READY_S
-        while time.monotonic() < until_s:
-            with contextlib.suppress(Unavailable):
-                told = await asyncio.gather(*(status(node) for node in self._scene.nodes()))
-                if all(each["node"]["pool"]["ready"] for each in told):
-                    return
-            await asyncio.sleep(LOOK_S)
-
     # ------------------------------------------------------------- the calls
 
     async def _with_calls(self) -> None:
@@ -201,7 +188,6 @@ class _Trial:
         scene.callers = [each for each in running.values() if each.session_id]
         if not scene.callers:
             raise Unavailable("no call was accepted: there is nothing to try a fault on")
-        await self._be_ready()
         await asyncio.sleep(self._try.delay_s)
         await self._strike()
         self._tell("the callers hang up")
