@@ -24,7 +24,8 @@ from reception.errors import Unavailable
 
 FROZEN_S = 4.0  # twice what links give a node; Ray would give it up after 6
 DATABASE_GONE_S = 30.0
-DIES_S = 30.0
+DIES_S = JOINS_S = 30.0
+LOOK_S = 0.2
 IDLE_S = 20.0  # REALTIME_IDLE_TIMEOUT_S
 ASK_S = 10.0
 FRESH_S = 3.0  # reports come each second
@@ -206,6 +207,27 @@ async def _node_leaves(scene: Scene) -> Struck:
     return Struck(node.node_id, hit)
 
 
+async def _rolling(scene: Scene) -> Struck:
+    """As a new version is brought in: for each node another comes first."""
+    old = scene.nodes()
+    for node in old:
+        [new] = await asyncio.to_thread(scene.cluster.add)
+        await _known(new, scene)
+        await asyncio.to_thread(node.leave)
+    return Struck(", ".join(node.node_id for node in old), scene.everybody())
+
+
+async def _known(new: Member, scene: Scene) -> None:
+    """Until every other node has heard of a new one."""
+    until_s = time.monotonic() + JOINS_S
+    while time.monotonic() < until_s:
+        found = await asyncio.gather(*(known_to(node) for node in scene.nodes()))
+        if all(new.node_id in known for known in found):
+            return
+        await asyncio.sleep(LOOK_S)
+    raise Unavailable(f"node {new.node_id} is not known within {JOINS_S:g} s")
+
+
 async def _provider(scene: Scene) -> Struck:
     scene.provider.drop()
     return Struck("every session", scene.everybody())
@@ -256,6 +278,8 @@ _ALL = (
     Fault("node_frozen", f"SIGSTOP of a node for {FROZEN_S:g} s",
           "as node_lost; waking up, it finds that its calls are others'", 8.0, _node_frozen),
     Fault("node_leaves", "SIGTERM of a node", "it hands its calls over", 8.0, _node_leaves),
+    Fault("rolling_restart", "every node leaves in turn, after another has come in its place",
+          "as node_leaves", 8.0, _rolling),
     Fault("cost", "SIGKILL of the cost controller", "Ray starts it again", 8.0,
           _singleton("CostController")),
     Fault("security", "SIGKILL of the security guard", "Ray starts it again", 8.0,
