@@ -185,9 +185,8 @@ class NodeAgent:
             What it has cost, in micro-dollars; None while the cost singleton can't say.
         """
         session_id, profile = spec.session_id, self._profile(spec.profile, spec.to_uri)
-        model = profile.model or self._provider.model
         used = [each for each in pending if isinstance(each, m.ReportUsage | m.ReportTranscription)]
-        bills = [bill(each, session_id, model, profile.transcription_model) for each in used]
+        bills = [bill(each, session_id, profile.transcription_model) for each in used]
         for delivery in (*bills, closing(session_id)):
             if not await self._deliver(delivery):
                 await self.send_later(delivery)

@@ -162,13 +162,14 @@ class CallRun:
 
     async def _attached(self) -> Link:
         self._link = await Link.connect(self._worker_socket + SESSION_SUFFIX, LINK_TIMEOUT_S)
-        self._link.send(lk.SessionToWorker(attach=self._attach(self._opening())))
+        attach = self._attach(self._opening(), self._assignment.model)
+        self._link.send(lk.SessionToWorker(attach=attach))
         return self._link
 
     async def rehearse(self) -> None:
         """Everything up to attaching: the link, the opening, the record."""
         link = await Link.connect(self._assignment.worker_socket + SESSION_SUFFIX, LINK_TIMEOUT_S)
-        self._attach(self._opening()).SerializeToString()
+        self._attach(self._opening(), self._assignment.model).SerializeToString()
         checkpoint.loads(self._checkpoint())
         caller_messages.call_of(self._record("")).SerializeToString()
         await link.close()
@@ -176,7 +177,7 @@ class CallRun:
     def _opening(self) -> tuple[ProviderCommand, ...]:
         return tuple(self._conversation.opening())
 
-    def _attach(self, opening: tuple[ProviderCommand, ...]) -> lk.SessionAttach:
+    def _attach(self, opening: tuple[ProviderCommand, ...], model: str) -> lk.SessionAttach:
         spec = self._spec
         leg = LegConfig(
             spec.codec,
@@ -192,19 +193,19 @@ class CallRun:
         return lk.SessionAttach(
             call_id=spec.call_id,
             lease_id=spec.lease_id,
-            dial_plan=self._dial_plan(opening),
+            dial_plan=self._dial_plan(opening, model),
             leg_config=json.dumps(asdict(leg)).encode(),
             checkpoint=self._checkpoint() if self._moves else b"",
             session=self._assignment.session,
             session_id=spec.session_id,
         )
 
-    def _dial_plan(self, opening: tuple[ProviderCommand, ...]) -> bytes:
+    def _dial_plan(self, opening: tuple[ProviderCommand, ...], model: str) -> bytes:
         provider = self._assignment.provider
         plan = DialPlan(
             provider.provider,
             provider.base_url,
-            self._assignment.model,
+            model,
             self._assignment.audio_format,
             opening=tuple(self._codec.encode(command) for command in opening),
         )
@@ -300,8 +301,9 @@ class CallRun:
                     step.messages.add(listen=lk.Listen(on=on))
                 case m.RunTool() | m.ReportUsage() | m.ReportTranscription() | m.Redial():
                     self._begin(command, time.time())
-                case m.Renew(opening):
-                    step.messages.add(renew=lk.Renew(dial_plan=self._dial_plan(opening)))
+                case m.Renew(opening, model):
+                    renew = lk.Renew(dial_plan=self._dial_plan(opening, model))
+                    step.messages.add(renew=renew)
                 case m.FinishCall(drain_ms=drain_ms):
                     step.messages.add(finish=lk.Finish(drain_ms=drain_ms))
                 case _:
@@ -368,7 +370,7 @@ class CallRun:
                 return (m.FromProvider(self._codec.decode(message.provider_event)),)
             case "provider_state":
                 state = message.provider_state
-                up = m.ProviderUp()
+                up = m.ProviderUp(state.model)
                 return (up if state.up else m.ProviderDown(state.code, state.reason),)
             case "from_caller":
                 return tuple(caller_messages.decode(message.from_caller))
@@ -409,8 +411,8 @@ class CallRun:
         self._put(m.ToolFinished(command.call_id, output, effect))
 
     def _bill(self, command: m.ReportUsage | m.ReportTranscription) -> Delivery:
-        given = self._assignment
-        return bill(command, self._spec.session_id, given.model, given.profile.transcription_model)
+        transcriber = self._assignment.profile.transcription_model
+        return bill(command, self._spec.session_id, transcriber)
 
     async def _charge(self, delivery: Delivery) -> None:
         """Bills. When the singleton or its database does not answer, the node keeps the
@@ -423,8 +425,8 @@ class CallRun:
                 await asyncio.sleep(0.5 * (attempt + 1))
                 continue
             self._cost_micros = charge.call_total_micros
-            if charge.wrap_up:
-                self._put(m.EndRequested("budget", polite=True))
+            if charge.due:
+                self._put(m.MoneyRunsOut(charge.due))
             return
         await self._send_later(delivery)
 
@@ -444,7 +446,7 @@ class CallRun:
             log.warning("no other worker", call_id=self._spec.call_id, error=error.message)
             self._put(m.EndRequested("internal", polite=False))
             return
-        self._send(attach=self._attach(command.opening))
+        self._send(attach=self._attach(command.opening, command.model))
 
     async def _move(self) -> None:
         """To another audio worker, once there is one. Raises Unavailable."""

@@ -146,9 +146,9 @@ class ProviderLeg:
         try:
             socket = await ProviderSocket.dial(plan)
         except ProviderRefused as error:
-            self._tell_state(False, error.code, error.message)
+            self._tell_down(error.code, error.message)
             return
-        await self._listen(socket, began_s)
+        await self._listen(socket, plan.model, began_s)
 
     async def _renew(self, plan: DialPlan, old: ProviderSocket) -> None:
         said, began_s = self._said, time.monotonic()
@@ -163,7 +163,7 @@ class ProviderLeg:
         if self._task is not None:
             self._task.cancel()
         self._dropped_before += old.dropped_audio
-        self._task = asyncio.create_task(self._listen(socket, began_s))
+        self._task = asyncio.create_task(self._listen(socket, plan.model, began_s))
         await asyncio.sleep(0)  # it has begun
         await old.close()
 
@@ -173,9 +173,10 @@ class ProviderLeg:
         if self._socket is not None:
             self._unheard.clear()
 
-    async def _listen(self, socket: ProviderSocket, began_s: float) -> None:
+    async def _listen(self, socket: ProviderSocket, model: str, began_s: float) -> None:
         self._socket = socket
-        self._tell_state(True, dial_ms=round((time.monotonic() - began_s) * 1000))
+        dial_ms = round((time.monotonic() - began_s) * 1000)
+        self._on_state(lk.ProviderState(up=True, dial_ms=dial_ms, model=model))
         while self._unheard:
             socket.send_audio(self._codec.encode(AppendAudio(self._unheard.popleft())))
         while (raw := await socket.receive()) is not None:
@@ -183,7 +184,7 @@ class ProviderLeg:
             self._said += 1
             self._on_event(self._codec.decode(raw), raw)
         await self._close()
-        self._tell_state(False, socket.close_code, socket.close_reason)
+        self._tell_down(socket.close_code, socket.close_reason)
 
     async def _close(self) -> None:
         socket, self._socket = self._socket, None
@@ -191,8 +192,8 @@ class ProviderLeg:
             self._dropped_before += socket.dropped_audio
             await socket.close()
 
-    def _tell_state(self, up: bool, code: int = 0, reason: str = "", dial_ms: int = 0) -> None:
-        self._on_state(lk.ProviderState(up=up, code=code, reason=reason[:200], dial_ms=dial_ms))
+    def _tell_down(self, code: int, reason: str) -> None:
+        self._on_state(lk.ProviderState(code=code, reason=reason[:200]))
 
 
 def _plan(plan_json: bytes) -> DialPlan:

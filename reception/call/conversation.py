@@ -16,10 +16,12 @@ from reception.call.profile import Profile
 from reception.call.prompt import configuration, say_exactly
 from reception.call.record import CallRecord, CallSpec, TakenMessage
 from reception.call.states import State, check, public_state
+from reception.call.thrift import Thrift, words_tokens
 from reception.call.tool_uses import ToolUses
 from reception.call.tools import Effect, EndCall, Message, Transfer, failed
 from reception.call.transcript import Transcript
 from reception.call.turns import Turns
+from reception.money.policy import Step
 from reception.provider import base as p
 
 DIAL_S = 15.0
@@ -30,8 +32,11 @@ DRAIN_MS = 1_000
 RENEW_S = 3_000.0  # the provider ends a session after 3,600 s
 RENEW_AGAIN_S = 20.0  # when the new session was not taken up
 RENEW_LOOK_S = 1.0  # for a pause
+CHANGE_AGAIN_S = 2.0  # when the other model's session was not taken up
+BUDGET = "budget"
 _REFUSED = frozenset({401, 402, 403, 404})
-_GIVEN = ("_spec", "_profile", "_model", "_configuration", "_rng")  # to the next one as well
+_BUSY = "conversation_already_has_active_response"
+_GIVEN = ("_spec", "_profile", "_configuration", "_rng")  # to the next one as well
 _TALKING = frozenset(
     {State.GREETING, State.LISTENING, State.CALLER_SPEAKING, State.THINKING, State.SPEAKING}
     | {State.TOOL_RUNNING}
@@ -44,7 +49,7 @@ class Conversation:
     Args:
         spec: the call.
         profile: its receptionist.
-        model: the model that speaks.
+        model: the model that speaks first.
         audio_format: the provider's audio format (`reception.provider.base`).
         voice: the deployment's voice, where the profile has none.
         rng: for the jitter of back-off.
@@ -61,7 +66,7 @@ class Conversation:
         rng: random.Random,
     ) -> None:
         self.state = State.CONNECTING
-        self._spec, self._profile, self._model = spec, profile, model
+        self._spec, self._profile = spec, profile
         self._configuration = configuration(profile, audio_format, voice)
         self._rng = rng
         self._now_s = 0.0
@@ -71,6 +76,10 @@ class Conversation:
         self._transcript = Transcript()
         self._turns = Turns(0.0)
         self._tools = ToolUses()
+        self._thrift = Thrift(model)
+        self._wrapping = False  # the money is gone: nothing new is begun
+        self._taken_over = False  # by a person, or that was tried
+        self._last_words, self._unsaid = "", False
         self._connected = self._greeted = False
         self._playing: tuple[str, float] | None = None  # the item, and since when
         self._prompted = self._retried = False
@@ -147,7 +156,7 @@ class Conversation:
 
     def record(self) -> CallRecord:
         """The call record as it is now; costs and times of day are the shell's."""
-        return recorded(self._spec, self._model, vars(self))
+        return recorded(self._spec, vars(self))
 
     # ------------------------------------------------------------- small steps
 
@@ -177,7 +186,8 @@ class Conversation:
     def _respond(self, exactly: str = "") -> None:
         """Asks the provider for an answer."""
         self._await_answer()
-        self._provider(p.Respond(say_exactly(exactly) if exactly else ""))
+        words = p.Respond(say_exactly(exactly), words_tokens(exactly)) if exactly else p.Respond()
+        self._provider(words)
 
     def _await_answer(self) -> None:
         """An answer is owed until it begins."""
@@ -198,9 +208,14 @@ class Conversation:
         self._go(State.LISTENING)
         limits = self._profile.limits
         self._in("silence", limits.end_after_s if self._prompted else limits.prompt_after_s)
+        if self._thrift.changes_model and self._connected:
+            self._in("renew", 0.0)
 
     def _settle(self) -> None:
         """Goes on once it is quiet."""
+        if self._wraps_up():
+            self._wrap_up()
+            return
         if not self._is_quiet():
             return
         if self.state is State.ENDING:
@@ -214,8 +229,11 @@ class Conversation:
 
     def _is_quiet(self) -> bool:
         """Nothing is being made, awaited, played or run."""
-        silent = self._response is None and not self._owed and self._playing is None
-        return silent and not self._tools.running()
+        return self._playing is None and not self._is_busy()
+
+    def _is_busy(self) -> bool:
+        """Something is being made, awaited or run."""
+        return self._response is not None or self._owed or bool(self._tools.running())
 
     def _carry_out(self, effect: Transfer | EndCall) -> None:
         self._effect = None
@@ -231,8 +249,9 @@ class Conversation:
 
     # ------------------------------------------------------------- the provider's socket
 
-    def _on_up(self, _: m.ProviderUp) -> None:
+    def _on_up(self, event: m.ProviderUp) -> None:
         self._connected = True
+        self._thrift.up(event.model)
         self._no("dial")
         self._in("renew", RENEW_S)
         if self.state is not State.CONNECTING:
@@ -258,6 +277,9 @@ class Conversation:
         self._no("answer", "silence", "renew")
         if self.state is State.ENDING:
             self._owed = False
+        elif self._thrift.give_up_change():
+            self._healable = True
+            self._dial_again()
         elif event.code in _REFUSED or not self._healable or self._dials >= DIAL_TRIES:
             self._finish("provider_unavailable", hangup=True)
         else:
@@ -278,23 +300,32 @@ class Conversation:
         self._dials += 1
         if self.state in _TALKING:
             self._go(State.CONNECTING)
+        self._dial(delay_s)
+
+    def _dial(self, delay_s: float) -> None:
         self._in("dial", delay_s + DIAL_S)
-        self._tell(m.Redial(delay_s, self._reopening()))
+        self._tell(m.Redial(delay_s, self._reopening(), self._thrift.dial()))
 
     def _reopening(self) -> tuple[p.ProviderCommand, ...]:
         """What a session is told first that goes on where another was."""
-        return (self._configuration, *self._transcript.replay())
+        return self._thrift.opening(self._configuration, self._transcript.replay())
 
     def _on_renew(self) -> None:
-        """The session's time is nearly over: another takes its place in a pause."""
+        """The session's time is nearly over, or another model is to go on: another
+        session takes its place in a pause."""
+        changes = self._thrift.changes_model
         if self.state in (State.LISTENING, State.ON_HOLD) and self._is_quiet():
-            self._tell(m.Renew(self._reopening()))
-            self._in("renew", RENEW_AGAIN_S)
+            self._tell(m.Renew(self._reopening(), self._thrift.renewal()))
+            self._in("renew", CHANGE_AGAIN_S if changes else RENEW_AGAIN_S)
         else:
             self._in("renew", RENEW_LOOK_S)
 
     def _on_fault(self, event: p.ProviderFault) -> None:
         self._healable = self._healable and (event.healable or not event.fatal)
+        if event.code == _BUSY and self.state is State.ENDING:
+            self._hush()  # what was being made comes before the last words
+            self._await_answer()
+            self._unsaid = True
 
     def _on_dial_timeout(self) -> None:
         self._finish("provider_unavailable", hangup=True)
@@ -357,7 +388,11 @@ class Conversation:
 
     def _on_response_done(self, event: p.ResponseDone) -> None:
         if event.usage is not None and self._bill_once(event.response_id):
-            self._tell(m.ReportUsage(event.response_id, event.usage))
+            self._tell(m.ReportUsage(event.response_id, event.usage, self._thrift.model))
+        if self._unsaid:
+            self._unsaid = False
+            self._respond(self._last_words)
+            return
         if event.response_id != self._response:
             return
         self._response = None
@@ -502,6 +537,10 @@ class Conversation:
             self._finish("transferred", hangup=False)
             return
         self._no("transfer")
+        if self._wrapping:
+            self._transfer = None
+            self._go(State.THINKING)
+            return
         self._tell(m.Listen(True))
         told = f"The transfer to {self._transfer.name} failed. {event.detail}".strip()
         self._transfer = None
@@ -511,6 +550,46 @@ class Conversation:
 
     def _on_transfer_timeout(self) -> None:
         self._on_transfer_result(m.TransferResult(False, "Nobody answered."))
+
+    # ------------------------------------------------------------- the money runs out
+
+    def _on_money(self, event: m.MoneyRunsOut) -> None:
+        if self.state is State.ENDING:
+            return
+        for step in self._thrift.take(event.due):
+            self._tell(m.TellBudget(step, self._turns.at_ms(self._now_s)))
+            if step is Step.SHORTEN and self._connected:
+                for command in self._thrift.shorten():
+                    self._provider(command)
+            elif step is Step.CHEAPER:
+                self._thrift.go_cheaper(self._profile.cheaper_model)
+                if self._thrift.changes_model and self._connected:
+                    self._in("renew", 0.0)
+            elif step.ends:
+                self._wrapping, self._taken_over = True, step is not Step.TRANSFER
+                self._tell(m.Listen(False))
+
+    def _wraps_up(self) -> bool:
+        """Whether the end is to begin. An answer that is made, and paid for, is played to
+        its end; nothing else is waited for."""
+        if not self._wrapping or self._effect is not None or not self._connected:
+            return False
+        playing = self._playing is not None and not self._is_busy()
+        return self.state in _TALKING and (not playing or self.state is State.CALLER_SPEAKING)
+
+    def _wrap_up(self) -> None:
+        """Puts the caller through to a person, else says goodbye."""
+        entry = None if self._taken_over else self._profile.person()
+        if entry is None:
+            self._say_and_end(self._profile.phrases.goodbye, BUDGET)
+            return
+        self._taken_over = True
+        self._hush()
+        self._tools.clear()
+        self._no("silence", "tools")
+        self._go(State.THINKING)
+        self._effect = Transfer(entry.destination, entry.name, "the call's budget is used up")
+        self._respond(self._announcement(self._effect))
 
     # ------------------------------------------------------------- the end
 
@@ -541,6 +620,7 @@ class Conversation:
         self._hush()
         self._tools.clear()
         self._effect = None
+        self._wrapping, self._last_words = False, phrase
         self._end_reason = reason
         self._go(State.ENDING)
         self._deadlines.clear()
@@ -566,14 +646,15 @@ class Conversation:
         self._tell(self.finish)
 
 
-def recorded(spec: CallSpec, model: str, checkpoint: Mapping[str, Any]) -> CallRecord:
+def recorded(spec: CallSpec, checkpoint: Mapping[str, Any]) -> CallRecord:
     """The record of a call that had come to this checkpoint."""
     turns: Turns = checkpoint["_turns"]
+    thrift: Thrift = checkpoint["_thrift"]
     return CallRecord(
         spec=spec,
         state=public_state(checkpoint["state"]),
         phase=str(checkpoint["state"]),
-        model=model,
+        model=thrift.model,
         end_reason=checkpoint["_end_reason"],
         transferred_to=checkpoint["_transferred_to"],
         turns=turns.number,
@@ -581,6 +662,7 @@ def recorded(spec: CallSpec, model: str, checkpoint: Mapping[str, Any]) -> CallR
         transcript=checkpoint["_transcript"].said(),
         turn_times=tuple(turns.times),
         messages=tuple(checkpoint["_taken"]),
+        budget_steps=tuple(str(step) for step in thrift.taken),
     )
 
 
@@ -597,6 +679,7 @@ _HANDLERS: dict[type, Callable[[Conversation, Any], None]] = {
     m.CallerHold: Conversation._on_hold,
     m.TransferResult: Conversation._on_transfer_result,
     m.EndRequested: Conversation._on_end_requested,
+    m.MoneyRunsOut: Conversation._on_money,
     m.CallerGone: Conversation._on_gone,
     m.LegRefused: Conversation._on_refused,
     p.SpeechStarted: Conversation._on_speech_started,

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from reception.call.tools import Effect
+from reception.money.policy import Step
 from reception.provider.base import ProviderCommand, ProviderEvent, Usage
 
 # ------------------------------------------------------------------ events
@@ -21,7 +22,10 @@ class FromProvider:
 
 @dataclass(frozen=True, slots=True)
 class ProviderUp:
-    """The provider's socket is open and its opening messages were sent."""
+    """The provider's socket is open and its opening messages were sent. model: that it
+    was dialled for; "" for the one that was asked for last."""
+
+    model: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +121,13 @@ class EndRequested:
     polite: bool = True
 
 
+@dataclass(frozen=True, slots=True)
+class MoneyRunsOut:
+    """The steps of the tenant's policy that are due, in order; some may be known."""
+
+    due: tuple[Step, ...]
+
+
 ConversationEvent = (
     FromProvider
     | ProviderUp
@@ -133,6 +144,7 @@ ConversationEvent = (
     | GatewayMeasured
     | ToolFinished
     | EndRequested
+    | MoneyRunsOut
 )
 
 
@@ -187,6 +199,14 @@ class TellTransfer:
 
 
 @dataclass(frozen=True, slots=True)
+class TellBudget:
+    """To the caller's side: a step was taken because the money runs out."""
+
+    step: Step
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
 class TellDtmf:
     digits: str
 
@@ -215,10 +235,11 @@ class RunTool:
 
 @dataclass(frozen=True, slots=True)
 class ReportUsage:
-    """Bill this response."""
+    """Bill this response of `model`."""
 
     response_id: str
     usage: Usage
+    model: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,18 +254,21 @@ class ReportTranscription:
 
 @dataclass(frozen=True, slots=True)
 class Redial:
-    """Dial the provider again (after `delay_s`) and send `opening` commands."""
+    """Dial `model` of the provider, in place of the session that there is or was (after
+    `delay_s`), and send `opening` commands."""
 
     delay_s: float
     opening: tuple[ProviderCommand, ...]
+    model: str
 
 
 @dataclass(frozen=True, slots=True)
 class Renew:
-    """Open another session of the provider with these commands; if nothing happened until
+    """Open another session of `model` with these commands; if nothing happened until
     it is there, it takes the place of the one that there is (`ProviderUp`)."""
 
     opening: tuple[ProviderCommand, ...]
+    model: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,6 +289,7 @@ ConversationCommand = (
     | TellTranscript
     | TellTurn
     | TellTransfer
+    | TellBudget
     | TellDtmf
     | StopPlayout
     | Listen

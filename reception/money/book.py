@@ -115,11 +115,12 @@ class Book:
         known = case.bills.get(bill.key)
         if known is None:
             self._spend(case, bill, now_s)
-        step = self._step(case, now_s)
-        if step.ends and not case.account.wrapping:
+        due = self._due(case, now_s)
+        ends = any(step.ends for step in due)
+        if ends and not case.account.wrapping:
             self._record(case, replace(case.account, wrapping=True), (), now_s)
         cost = bill.cost_micros if known is None else known.cost_micros
-        return Charge(cost, case.account.total_micros, step.ends, step)
+        return Charge(cost, case.account.total_micros, ends, due)
 
     def adjust(self, session_id: str, bill: Bill, now_s: float) -> tuple[CallCost, bool]:
         """Corrects what a call has cost by `bill.cost_micros`, which may be
@@ -288,9 +289,9 @@ class Book:
             max(each.slice_micros for each in found), max(each.tail_micros for each in found)
         )
 
-    def _step(self, case: Case, now_s: float) -> Step:
+    def _due(self, case: Case, now_s: float) -> tuple[Step, ...]:
         if case.account.closed or case.owner.exempt:
-            return Step.GO_ON
+            return ()
         _, left = self.sums.tightest(case, now_s)
         return self._policy(case.owner).for_call(left, can_hold=not case.account.wrapping)
 

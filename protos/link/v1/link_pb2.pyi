@@ -192,16 +192,18 @@ class LegRefused(_message.Message):
     def __init__(self, field: _Optional[str] = ..., message: _Optional[str] = ...) -> None: ...
 
 class ProviderState(_message.Message):
-    __slots__ = ("up", "code", "reason", "dial_ms")
+    __slots__ = ("up", "code", "reason", "dial_ms", "model")
     UP_FIELD_NUMBER: _ClassVar[int]
     CODE_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
     DIAL_MS_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FIELD_NUMBER: _ClassVar[int]
     up: bool
     code: int
     reason: str
     dial_ms: int
-    def __init__(self, up: _Optional[bool] = ..., code: _Optional[int] = ..., reason: _Optional[str] = ..., dial_ms: _Optional[int] = ...) -> None: ...
+    model: str
+    def __init__(self, up: _Optional[bool] = ..., code: _Optional[int] = ..., reason: _Optional[str] = ..., dial_ms: _Optional[int] = ..., model: _Optional[str] = ...) -> None: ...
 
 class Playout(_message.Message):
     __slots__ = ("kind", "item_id", "heard_ms", "gateway_us", "at_ns")

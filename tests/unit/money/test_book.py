@@ -403,7 +403,7 @@ def test_an_account_is_learnt_as_it_was_written() -> None:
     assert again.dearest_micros == 30
     second.learn(again)
     know(second, GLOBAL, slots={slot_of(NOON_S): 30})
-    assert second.use("s1", bill(1, 30), NOON_S) == Charge(30, 30, True, Step.WRAP_UP)
+    assert second.use("s1", bill(1, 30), NOON_S) == Charge(30, 30, True, (Step.WRAP_UP,))
     assert not second.open(call("s2"), NOON_S).admitted
 
 
