@@ -135,6 +135,7 @@ class NodeAgent:
         self._leave_grace_s: float | None = None
         self._provider = ProviderConfig("", "", "")
         self._ended = 0
+        self._usage = dict.fromkeys(("usage_differs", "usage_estimated"), 0)
 
     async def start(self) -> dict[str, Any]:
         """Opens the store, starts workers and fills the pool; ready when back."""
@@ -580,6 +581,8 @@ class NodeAgent:
         live.over.set()
         if kept:
             self._ended += 1
+            for name in self._usage:
+                self._usage[name] += record.stats.get(name, 0)
             self._note("ended", record)
         else:  # it goes on elsewhere
             self._background(self._tell_watchers())
@@ -806,6 +809,7 @@ class NodeAgent:
             "node_id": self._config.node_id,
             "live": len(self._live),
             "ended": self._ended,
+            **self._usage,
             "takeovers": self._takeovers,
             "to_be_written": 0 if self._outbox is None else len(self._outbox),
             "pool": self._pool.counts(),

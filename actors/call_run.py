@@ -304,6 +304,12 @@ class CallRun:
                 case m.Renew(opening, model):
                     renew = lk.Renew(dial_plan=self._dial_plan(opening, model))
                     step.messages.add(renew=renew)
+                case m.UsageDiffers(difference):
+                    log.warning(
+                        "usage differs from our own count",
+                        call_id=self._spec.call_id,
+                        **asdict(difference),
+                    )
                 case m.FinishCall(drain_ms=drain_ms):
                     step.messages.add(finish=lk.Finish(drain_ms=drain_ms))
                 case _:
@@ -374,6 +380,9 @@ class CallRun:
                 return (up if state.up else m.ProviderDown(state.code, state.reason),)
             case "from_caller":
                 return tuple(caller_messages.decode(message.from_caller))
+            case "answer_audio":
+                made = message.answer_audio
+                return (m.AnswerAudio(made.response_id, made.audio_ms, made.lost),)
             case "playout":
                 return (_playout_event(message.playout),)
             case "leg_gone":
@@ -411,6 +420,12 @@ class CallRun:
         self._put(m.ToolFinished(command.call_id, output, effect))
 
     def _bill(self, command: m.ReportUsage | m.ReportTranscription) -> Delivery:
+        if isinstance(command, m.ReportUsage) and command.estimated:
+            log.warning(
+                "billed by our own count",
+                call_id=self._spec.call_id,
+                response_id=command.response_id,
+            )
         transcriber = self._assignment.profile.transcription_model
         return bill(command, self._spec.session_id, transcriber)
 
@@ -510,6 +525,7 @@ class CallRun:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(STATS_TIMEOUT_S + finish.drain_ms / 1000):
                 stats = await self._stats
+        self._bill_the_rest()
         await self._settle(finish.reason)
         record = replace(
             self._record(finish.reason),
@@ -518,7 +534,8 @@ class CallRun:
                 for field in stats.DESCRIPTOR.fields
                 if field.name != "recording"
             }
-            | {"moves": self._moves},
+            | {"moves": self._moves}
+            | self._conversation.usage_counts(),
             recording=stats.recording,
         )
         if finish.hangup:
@@ -527,6 +544,15 @@ class CallRun:
         self._tell_caller(rv.ReceptionMessage(summary=summary))
         self._send(over=lk.Over())
         return record
+
+    def _bill_the_rest(self) -> None:
+        """What the provider said after the conversation's end."""
+        while not self._inbox.empty():
+            number, events = self._inbox.get_nowait()
+            self._handled = number or self._handled
+            now_s = time.monotonic()
+            for event in events:
+                self._carry_out(self._conversation.handle(event, now_s))
 
     def _tell_caller(self, message: rv.ReceptionMessage) -> None:
         self._send(to_caller=message.SerializeToString())

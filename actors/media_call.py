@@ -109,7 +109,11 @@ class MediaCall:
         )
         self._stats = lk.LegStats()
         self._provider = ProviderLeg(
-            self._leg_format, effort.plan, self._on_provider, self._on_provider_state
+            self._leg_format,
+            effort.plan,
+            self._on_provider,
+            self._on_provider_state,
+            lambda made: self._tell(answer_audio=made),
         )
         self._first_plan = attach.dial_plan
         self._listening = config.listening
@@ -364,6 +368,7 @@ class MediaCall:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(drain_ms / 1000):
                     await self._drained.wait()
+        await self._provider.finish(abrupt=self._left)
         await self._provider.hang_up()
         await self._count()
         self._tell(stats=self._stats)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import time
 from collections import deque
@@ -19,14 +20,19 @@ from reception.provider import codec_for
 from reception.provider.base import (
     AppendAudio,
     AudioDelta,
+    CancelResponse,
     DialPlan,
     ProviderCommand,
     ProviderEvent,
+    ProviderFault,
+    ResponseDone,
+    ResponseStarted,
 )
 
 log = structlog.get_logger()
 
 _BASE64 = 4 / 3  # bytes on the wire for one of audio
+_CANCEL_S = 1.0  # for what an answer has cost that nobody waits for any more
 _KEPT_FRAMES = 250  # of the caller's audio while nobody is there to hear it: 5 s of 20 ms
 
 
@@ -38,6 +44,8 @@ class ProviderLeg:
         plan: how much is to be done for it.
         on_event: told whatever the provider says, as it is and as it came.
         on_state: told when a session is up, and when it is down.
+        on_answer: told how much of an answer's audio came: before its end is, or that will
+            never come.
     """
 
     def __init__(
@@ -46,12 +54,15 @@ class ProviderLeg:
         plan: Plan,
         on_event: Callable[[ProviderEvent, bytes], None],
         on_state: Callable[[lk.ProviderState], None],
+        on_answer: Callable[[lk.AnswerAudio], None],
     ) -> None:
         self.received_ns = 0  # when the provider's last message came
         self._chunk_bytes = 1  # of caller audio in a message, at least
         self._chunk = bytearray()
         self._leg_format, self._plan = leg_format, plan
-        self._on_event, self._on_state = on_event, on_state
+        self._on_event, self._on_state, self._on_answer = on_event, on_state, on_answer
+        self._making, self._made_bytes = "", 0  # the answer under way
+        self._cancelled = asyncio.Event()
         self._socket: ProviderSocket | None = None
         self._task: asyncio.Task[None] | None = None
         self._renewing: asyncio.Task[None] | None = None
@@ -70,6 +81,7 @@ class ProviderLeg:
         self._chunk.clear()
         self.adapt(self._plan)
         self._stop()
+        self._end_answer(lost=True)
         self._task = asyncio.create_task(self._serve(plan))
 
     def renew(self, plan_json: bytes) -> None:
@@ -130,6 +142,43 @@ class ProviderLeg:
             self._said += 1
             self._socket.send(message)
 
+    async def finish(self, *, abrupt: bool) -> None:
+        """Stops the answer that is being made, and waits in bounds until the provider has
+        said all that it has to bill.
+
+        Args:
+            abrupt: one may have begun that was not heard of yet.
+        """
+        if self._socket is None or not (self._making or abrupt):
+            return
+        self._cancelled.clear()
+        self.tell(CancelResponse())
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_CANCEL_S):
+                await self._cancelled.wait()
+        self._end_answer(lost=True)
+
+    def _note(self, event: ProviderEvent) -> None:
+        match event:
+            case ResponseStarted(response_id):
+                self._making, self._made_bytes = response_id, 0
+            case AudioDelta(audio=audio):
+                self._made_bytes += len(audio)
+            case ResponseDone(response_id=response_id, reason=reason):
+                if response_id == self._making:
+                    self._end_answer(lost=False)
+                if reason == "client_cancelled":
+                    self._cancelled.set()
+            case ProviderFault(code="response_cancel_not_active"):
+                self._cancelled.set()
+
+    def _end_answer(self, *, lost: bool) -> None:
+        if self._making:
+            audio_ms = round(self._made_bytes / self._up.target.bytes_per_ms)
+            made = lk.AnswerAudio(response_id=self._making, audio_ms=audio_ms, lost=lost)
+            self._making = ""
+            self._on_answer(made)
+
     async def hang_up(self) -> None:
         """Closes the session; nothing is billed after this."""
         self._stop()
@@ -182,8 +231,12 @@ class ProviderLeg:
         while (raw := await socket.receive()) is not None:
             self.received_ns = time.monotonic_ns()
             self._said += 1
-            self._on_event(self._codec.decode(raw), raw)
+            event = self._codec.decode(raw)
+            self._note(event)
+            self._on_event(event, raw)
         await self._close()
+        self._end_answer(lost=True)
+        self._cancelled.set()
         self._tell_down(socket.close_code, socket.close_reason)
 
     async def _close(self) -> None:

@@ -249,7 +249,30 @@ class _Collector:
         dropped = CounterMetricFamily(
             "reception_audio_dropped_frames", "Audio dropped at the door.", door["dropped_audio"]
         )
-        return [live, ended, accepted, refused, shed, limit, pool, setup, dropped, *self._money()]
+        differs = CounterMetricFamily(
+            "reception_usage_differs",
+            "Answers whose tokens by the provider and by our own count are apart.",
+            stats["usage_differs"],
+        )
+        estimated = CounterMetricFamily(
+            "reception_usage_estimated",
+            "Answers billed by our own count.",
+            stats["usage_estimated"],
+        )
+        return [
+            differs,
+            estimated,
+            live,
+            ended,
+            accepted,
+            refused,
+            shed,
+            limit,
+            pool,
+            setup,
+            dropped,
+            *self._money(),
+        ]
 
     def _money(self) -> list[Metric]:
         spent = CounterMetricFamily(

@@ -44,10 +44,14 @@ class EngineConfig:
 
 @dataclass(frozen=True, slots=True)
 class Invoice:
-    """What a session is billed: the usage of each of its responses, as sent."""
+    """What a session is billed: the usage of each of its responses, by their ids, as
+    sent or, where the socket was gone, as it would have been; and the seconds that were
+    transcribed, by item."""
 
+    session_id: str
     model: str
-    usages: list[dict[str, Any]]
+    usages: dict[str, dict[str, Any]]
+    transcribed_s: dict[str, float]
 
 
 class EngineServer:
@@ -115,13 +119,12 @@ class EngineServer:
             script = Script.parse(query.get("script", ["{}"])[0])
             scripted = Scripted(script)
             parts = (scripted, scripted, scripted)
-        session = Session(
-            f"sess_{secrets.token_hex(8)}", model, time.time(),
-            max_age_s=self._config.max_session_s,
-        )  # fmt: skip
+        session_id = f"sess_{secrets.token_hex(8)}"
+        session = Session(session_id, model, time.time(), max_age_s=self._config.max_session_s)
         connection = Connection(socket, session, *parts, script)
         self._live.add(connection)
-        self.invoices.append(Invoice(model, session.invoice))
+        invoice = Invoice(session_id, model, session.invoice, session.transcribed_s)
+        self.invoices.append(invoice)
         try:
             await connection.run()
         finally:
@@ -161,6 +164,7 @@ class Connection:
         except ConnectionClosed:
             pass
         finally:
+            self._session.hang_up()
             tasks = [writer, timer, faults, *self._hearing.values()]
             if self._answering is not None:
                 tasks.append(self._answering)

@@ -13,7 +13,7 @@ from typing import Any
 
 from reception.call import messages as m
 from reception.call.profile import Profile
-from reception.call.prompt import configuration, say_exactly
+from reception.call.prompt import configuration, head_tokens, say_exactly
 from reception.call.record import CallRecord, CallSpec, TakenMessage
 from reception.call.states import State, check, public_state
 from reception.call.thrift import Thrift, words_tokens
@@ -21,6 +21,7 @@ from reception.call.tool_uses import ToolUses
 from reception.call.tools import Effect, EndCall, Message, Transfer, failed
 from reception.call.transcript import Transcript
 from reception.call.turns import Turns
+from reception.money.own_count import OwnCount
 from reception.money.policy import Step
 from reception.provider import base as p
 
@@ -77,6 +78,8 @@ class Conversation:
         self._turns = Turns(0.0)
         self._tools = ToolUses()
         self._thrift = Thrift(model)
+        self._count = OwnCount(head_tokens(self._configuration))
+        self._speech: tuple[str, int] | None = None  # the caller's item, and where it began
         self._wrapping = False  # the money is gone: nothing new is begun
         self._taken_over = False  # by a person, or that was tried
         self._last_words, self._unsaid = "", False
@@ -111,14 +114,16 @@ class Conversation:
         return []
 
     def handle(self, event: m.ConversationEvent, now_s: float) -> list[m.ConversationCommand]:
-        """What follows from an event. After the call has ended: nothing."""
+        """What follows from an event. After the call has ended: bills only."""
         self._now_s = now_s
         inner = event.event if isinstance(event, m.FromProvider) else event
-        handler = _HANDLERS.get(type(inner))
-        if handler is not None and self.state is not State.ENDED:
+        ended = self.state is State.ENDED
+        handler = (_LATE if ended else _HANDLERS).get(type(inner))
+        if handler is not None:
             self._story.append(type(inner).__name__)
             handler(self, inner)
-            self._settle()
+            if not ended:
+                self._settle()
         return self._take()
 
     def next_deadline_s(self) -> float | None:
@@ -153,6 +158,13 @@ class Conversation:
         self._turns.shift(later_s)
         if self._playing is not None:
             self._playing = self._playing[0], self._playing[1] + later_s
+
+    def usage_counts(self) -> dict[str, int]:
+        """How often our own count was not the provider's, and was billed."""
+        return {
+            "usage_differs": self._count.differing,
+            "usage_estimated": self._count.estimated,
+        }
 
     def record(self) -> CallRecord:
         """The call record as it is now; costs and times of day are the shell's."""
@@ -252,6 +264,7 @@ class Conversation:
     def _on_up(self, event: m.ProviderUp) -> None:
         self._connected = True
         self._thrift.up(event.model)
+        self._count.changed()
         self._no("dial")
         self._in("renew", RENEW_S)
         if self.state is not State.CONNECTING:
@@ -287,11 +300,15 @@ class Conversation:
 
     def _on_media_lost(self, _: m.MediaLost) -> None:
         """What the caller was just told ends in the middle: it is answered anew."""
+        heard_ms = 0
         if self._playing is not None:
             item_id, since_s = self._playing
+            heard_ms = round((self._now_s - since_s) * 1000)
             self._playing = None
-            self._transcript.cut(item_id, round((self._now_s - since_s) * 1000))
+            self._transcript.cut(item_id, heard_ms)
             self._owed = True
+        if self._response is not None:
+            self._on_answer_audio(m.AnswerAudio(self._response, heard_ms, lost=True))
         self._on_down(m.ProviderDown(0, "the audio worker is gone"))
 
     def _dial_again(self) -> None:
@@ -333,6 +350,7 @@ class Conversation:
     # ------------------------------------------------------------- the caller speaks
 
     def _on_speech_started(self, event: p.SpeechStarted) -> None:
+        self._speech = event.item_id, event.audio_start_ms
         if self.state not in _TALKING:
             return
         self._transcript.began("caller", event.item_id, self._turns.at_ms(self._now_s))
@@ -343,7 +361,10 @@ class Conversation:
             self._hush()
         self._tell(self._turns.speech_started(self._now_s))
 
-    def _on_speech_stopped(self, _: p.SpeechStopped) -> None:
+    def _on_speech_stopped(self, event: p.SpeechStopped) -> None:
+        if self._speech is not None and self._speech[0] == event.item_id:
+            self._count.caller(event.audio_end_ms - self._speech[1])
+        self._speech = None
         if self.state is not State.CALLER_SPEAKING:
             return
         self._go(State.THINKING)
@@ -358,6 +379,9 @@ class Conversation:
         at_ms = self._turns.at_ms(self._now_s)
         self._transcript.add("caller", event.item_id, event.text, event.final, at_ms)
         self._tell(m.TellTranscript(m.Who.CALLER, event.text, event.final, event.item_id))
+        self._bill_words(event)
+
+    def _bill_words(self, event: p.CallerTranscript) -> None:
         usage = event.usage
         if usage is not None and self._bill_once(event.item_id):
             tokens_in = usage.input_audio + usage.input_text
@@ -374,6 +398,7 @@ class Conversation:
 
     def _on_response_started(self, event: p.ResponseStarted) -> None:
         self._response = event.response_id
+        self._count.began(event.response_id)
         self._owed = False
         self._in("answer", self._profile.limits.answer_s)
         self._tell(self._turns.response_started(self._now_s))
@@ -382,13 +407,14 @@ class Conversation:
 
     def _on_words(self, event: p.AssistantTranscript) -> None:
         self._spoke = True
+        if not event.final:
+            self._count.words(event.response_id, len(event.text))
         at_ms = self._turns.at_ms(self._now_s)
         self._transcript.add("reception", event.item_id, event.text, event.final, at_ms)
         self._tell(m.TellTranscript(m.Who.RECEPTION, event.text, event.final, event.item_id))
 
     def _on_response_done(self, event: p.ResponseDone) -> None:
-        if event.usage is not None and self._bill_once(event.response_id):
-            self._tell(m.ReportUsage(event.response_id, event.usage, self._thrift.model))
+        self._bill(event)
         if self._unsaid:
             self._unsaid = False
             self._respond(self._last_words)
@@ -403,6 +429,31 @@ class Conversation:
         self._dials = 1
         if self._tools.ready(None):
             self._give_results()
+
+    def _bill(self, event: p.ResponseDone) -> None:
+        """As the provider counts. Where it says nothing of an answer that was made, as we
+        do."""
+        usage = event.usage
+        if usage is None:
+            if self._count.has(event.response_id):
+                self._bill_by_own_count(event.response_id)
+            return
+        if not self._bill_once(event.response_id):
+            return
+        known = not self._profile.hearing.decides  # of the caller's speech
+        for difference in self._count.answered(event.response_id, usage, caller=known):
+            self._tell(m.UsageDiffers(difference))
+        self._tell(m.ReportUsage(event.response_id, usage, self._thrift.model))
+
+    def _bill_by_own_count(self, response_id: str) -> None:
+        if self._bill_once(response_id):
+            usage = self._count.estimate(response_id)
+            self._tell(m.ReportUsage(response_id, usage, self._thrift.model, estimated=True))
+
+    def _on_answer_audio(self, event: m.AnswerAudio) -> None:
+        self._count.audio(event.response_id, event.audio_ms)
+        if event.lost:
+            self._bill_by_own_count(event.response_id)
 
     def _on_failure(self) -> None:
         """An answer was not made: once more, then the apology."""
@@ -435,6 +486,7 @@ class Conversation:
         self._playing = None
         if self._profile.hearing.decides:
             self._hush()
+        self._count.changed()
         self._turns.interruptions += 1
         self._transcript.cut(event.item_id, event.heard_ms)
         self._tell(self._turns.done(self._now_s, interrupted=True))
@@ -673,6 +725,7 @@ _HANDLERS: dict[type, Callable[[Conversation, Any], None]] = {
     m.PlayoutStarted: Conversation._on_playout_started,
     m.PlayoutDrained: Conversation._on_playout_drained,
     m.PlayoutInterrupted: Conversation._on_interrupted,
+    m.AnswerAudio: Conversation._on_answer_audio,
     m.GatewayMeasured: Conversation._on_gateway,
     m.ToolFinished: Conversation._on_tool_finished,
     m.CallerPressed: Conversation._on_pressed,
@@ -690,6 +743,11 @@ _HANDLERS: dict[type, Callable[[Conversation, Any], None]] = {
     p.ResponseDone: Conversation._on_response_done,
     p.ToolCall: Conversation._on_tool_call,
     p.ProviderFault: Conversation._on_fault,
+}
+_LATE: dict[type, Callable[[Conversation, Any], None]] = {
+    m.AnswerAudio: Conversation._on_answer_audio,
+    p.CallerTranscript: Conversation._bill_words,
+    p.ResponseDone: Conversation._bill,
 }
 _TIMERS: dict[str, Callable[[Conversation], None]] = {
     "dial": Conversation._on_dial_timeout,

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from reception.call.tools import Effect
+from reception.money.own_count import Difference
 from reception.money.policy import Step
 from reception.provider.base import ProviderCommand, ProviderEvent, Usage
 
@@ -97,6 +98,16 @@ class PlayoutInterrupted:
 
 
 @dataclass(frozen=True, slots=True)
+class AnswerAudio:
+    """So much audio of an answer came from the provider; told before its `ResponseDone`,
+    or (`lost`) when that will never come."""
+
+    response_id: str
+    audio_ms: int
+    lost: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class GatewayMeasured:
     """The gateway's own share of the current turn's latency is known."""
 
@@ -141,6 +152,7 @@ ConversationEvent = (
     | PlayoutStarted
     | PlayoutDrained
     | PlayoutInterrupted
+    | AnswerAudio
     | GatewayMeasured
     | ToolFinished
     | EndRequested
@@ -235,11 +247,19 @@ class RunTool:
 
 @dataclass(frozen=True, slots=True)
 class ReportUsage:
-    """Bill this response of `model`."""
+    """Bill this response of `model`; `estimated` by our own count."""
 
     response_id: str
     usage: Usage
     model: str
+    estimated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class UsageDiffers:
+    """The provider's count and ours are too far apart: somebody is to know."""
+
+    difference: Difference
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,7 +293,7 @@ class Renew:
 
 @dataclass(frozen=True, slots=True)
 class FinishCall:
-    """The call is over; always the last command, exactly once.
+    """The call is over, exactly once; only bills may follow.
 
     `hangup` False when the caller is already gone. drain_ms: how long the
     audio made so far may still play.
@@ -295,6 +315,7 @@ ConversationCommand = (
     | Listen
     | RunTool
     | ReportUsage
+    | UsageDiffers
     | ReportTranscription
     | Redial
     | Renew

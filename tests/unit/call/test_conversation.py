@@ -753,6 +753,7 @@ events = st.one_of(
     st.just(m.PlayoutDrained()),
     st.builds(m.PlayoutInterrupted, ids, st.integers(0, 5000)),
     st.builds(m.GatewayMeasured, st.integers(0, 9999)),
+    st.builds(m.AnswerAudio, ids, st.integers(0, 5000), st.booleans()),
     st.builds(m.ToolFinished, ids, st.just("{}"), effects),
     st.builds(m.EndRequested, st.just("budget"), st.booleans()),
     st.builds(m.FromProvider, st.one_of(
@@ -761,7 +762,8 @@ events = st.one_of(
         st.builds(p.CallerTranscript, ids, st.text(max_size=5), st.booleans()),
         st.builds(p.ResponseStarted, ids),
         st.builds(p.AssistantTranscript, ids, ids, st.text(max_size=5), st.booleans()),
-        st.builds(p.ResponseDone, ids, st.sampled_from(["completed", "failed", "cancelled"])),
+        st.builds(p.ResponseDone, ids, st.sampled_from(["completed", "failed", "cancelled"]),
+                  usage=st.none() | st.builds(p.Usage, output_audio=st.integers(0, 100))),
         st.builds(p.ToolCall, ids, ids, ids, st.just("end_call"), st.just("{}")),
         st.builds(p.ProviderFault, codes, st.just(""), st.booleans(), st.booleans()),
     )),
@@ -785,8 +787,12 @@ def test_whatever_happens_the_call_ends_exactly_once_and_no_tool_runs_twice(stor
             break
         out += call.wait()
     assert str(call.state) == "ended"
-    finishes = [at for at, command in enumerate(out) if isinstance(command, m.FinishCall)]
-    assert finishes == [len(out) - 1]
+    bills = (m.ReportUsage, m.UsageDiffers)
+    out_but_bills = [command for command in out if not isinstance(command, bills)]
+    [finish] = only(out, m.FinishCall)
+    assert out_but_bills[-1] == finish
+    billed = [command.response_id for command in only(out, m.ReportUsage)]
+    assert len(billed) == len(set(billed))
     ran = [command.call_id for command in only(out, m.RunTool)]
     assert len(ran) == len(set(ran))
     steps = [command.step for command in only(out, m.TellBudget)]
