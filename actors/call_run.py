@@ -553,6 +553,7 @@ class CallRun:
             now_s = time.monotonic()
             for event in events:
                 self._carry_out(self._conversation.handle(event, now_s))
+        self._carry_out(self._conversation.write_off())
 
     def _tell_caller(self, message: rv.ReceptionMessage) -> None:
         self._send(to_caller=message.SerializeToString())

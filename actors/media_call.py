@@ -368,7 +368,7 @@ class MediaCall:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(drain_ms / 1000):
                     await self._drained.wait()
-        await self._provider.finish(abrupt=self._left)
+        await self._provider.finish(abrupt=not drain_ms)
         await self._provider.hang_up()
         await self._count()
         self._tell(stats=self._stats)

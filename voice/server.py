@@ -263,6 +263,7 @@ class Connection:
                 response.sound(mouth.speak(chunk))
                 self._flush()
         response.sound(mouth.speak(b"", last=True))
+        self._flush()
 
     # ------------------------------------------------------------- faults on demand
 

@@ -159,6 +159,12 @@ class Conversation:
         if self._playing is not None:
             self._playing = self._playing[0], self._playing[1] + later_s
 
+    def write_off(self) -> list[m.ConversationCommand]:
+        """The bills of answers whose end will not be heard of any more: after the end."""
+        for response_id in self._count.open():
+            self._bill_by_own_count(response_id)
+        return self._take()
+
     def usage_counts(self) -> dict[str, int]:
         """How often our own count was not the provider's, and was billed."""
         return {
@@ -437,6 +443,7 @@ class Conversation:
         if usage is None:
             if self._count.has(event.response_id):
                 self._bill_by_own_count(event.response_id)
+            self._count.forget(event.response_id)
             return
         if not self._bill_once(event.response_id):
             return
@@ -449,6 +456,10 @@ class Conversation:
         if self._bill_once(response_id):
             usage = self._count.estimate(response_id)
             self._tell(m.ReportUsage(response_id, usage, self._thrift.model, estimated=True))
+
+    def _on_late_answer(self, event: p.ResponseStarted) -> None:
+        self._count.changed()  # what was said since the end is not counted
+        self._count.began(event.response_id)
 
     def _on_answer_audio(self, event: m.AnswerAudio) -> None:
         self._count.audio(event.response_id, event.audio_ms)
@@ -745,6 +756,7 @@ _HANDLERS: dict[type, Callable[[Conversation, Any], None]] = {
     p.ProviderFault: Conversation._on_fault,
 }
 _LATE: dict[type, Callable[[Conversation, Any], None]] = {
+    p.ResponseStarted: Conversation._on_late_answer,
     m.AnswerAudio: Conversation._on_answer_audio,
     p.CallerTranscript: Conversation._bill_words,
     p.ResponseDone: Conversation._bill,

@@ -8,7 +8,8 @@ before it. So what can be compared is:
 - of the whole call the caller's audio: what the input of an answer has more than the
   input and the audio of the answer before it, and the milliseconds of speech that the
   provider took meanwhile. Where the conversation was cut or another session began, the
-  next answer's input can't be compared.
+  input of the next two answers can't be compared: the cut may come to the provider
+  after the first of them began.
 
 What the provider says counts. Where it says nothing (its socket died, the caller is gone)
 the answer is billed by this count.
@@ -65,7 +66,7 @@ class OwnCount:
         self._audio_ms: dict[str, int] = {}
         self._chars: dict[str, int] = {}
         self._last: Usage | None = None
-        self._same = False  # conversation as when the last answer began, and more
+        self._unsure = 1  # answers whose input may not be the last one's, and more
         self._caller_tokens = 0  # since then
         self._begun: dict[str, tuple[int, bool]] = {}  # both, as each answer began
         self._sums = (0, 0, 0)  # compared so far: ours, theirs, answers
@@ -77,8 +78,8 @@ class OwnCount:
 
     def began(self, response_id: str) -> None:
         """An answer began: the conversation up to now is its input."""
-        self._begun[response_id] = self._caller_tokens, self._same
-        self._caller_tokens, self._same = 0, True
+        self._begun[response_id] = self._caller_tokens, not self._unsure
+        self._caller_tokens, self._unsure = 0, max(0, self._unsure - 1)
 
     def audio(self, response_id: str, audio_ms: int) -> None:
         """So much audio of an answer came in all."""
@@ -88,13 +89,21 @@ class OwnCount:
         """An answer has so many characters more."""
         self._chars[response_id] = self._chars.get(response_id, 0) + chars
 
+    def forget(self, response_id: str) -> None:
+        """An answer came to nothing."""
+        self._begun.pop(response_id, None)
+
+    def open(self) -> list[str]:
+        """Answers that began, and of whose end nothing was heard."""
+        return list(self._begun)
+
     def has(self, response_id: str) -> bool:
         """Whether something of an answer came."""
         return bool(self._audio_ms.get(response_id) or self._chars.get(response_id))
 
     def changed(self) -> None:
         """The conversation was cut, or is another session's."""
-        self._same = False
+        self._unsure = 2
 
     def answered(self, response_id: str, usage: Usage, *, caller: bool) -> list[Difference]:
         """The provider's count of an answer; where ours differs.
@@ -137,7 +146,7 @@ class OwnCount:
             cached = known_tokens // _CACHE_STEP * _CACHE_STEP
         cached_text = min(cached, last.input_text)
         usage = Usage(
-            input_text=last.input_text,
+            input_text=max(last.input_text, self._head_tokens),
             input_audio=last.input_audio + last.output_audio + more_tokens,
             cached_text=cached_text,
             cached_audio=cached - cached_text,

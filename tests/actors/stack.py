@@ -226,6 +226,11 @@ class Stack:
             await asyncio.gather(*tasks, return_exceptions=True)
             await link.close()
 
+    def being_made(self) -> dict[str, int]:
+        """The answers that the worker knows to be under way, and how much came (bytes)."""
+        legs = [call._provider for call in self._worker._calls.values()]
+        return {leg._making: leg._made_bytes for leg in legs}
+
     # ------------------------------------------------------------- both books
 
     def billed(self) -> dict[str, tuple[str, Usage]]:

@@ -34,6 +34,10 @@ def test_an_answer_that_ends_after_the_call_is_billed() -> None:
     words = p.CallerTranscript("u1", "Hi", final=True, usage=p.TranscriptionUsage(1.0))
     assert call.tell(words, words) == [m.ReportTranscription("u1", 1.0, 0, 0)]
     assert call.tell(p.ResponseStarted("r2"), m.PlayoutDrained()) == []
+    [bill] = call.talk.write_off()  # nobody will say what that one was
+    assert isinstance(bill, m.ReportUsage)
+    assert (bill.response_id, bill.estimated) == ("r2", True)
+    assert call.talk.write_off() == []
 
 
 def test_an_answer_that_was_lost_with_its_socket_is_billed_by_our_own_count() -> None:

@@ -72,6 +72,8 @@ def test_what_the_caller_says_into_an_answer_is_the_next_ones_input() -> None:
     count.changed()  # the caller has cut it
     assert count.answered("r4", Usage(input_audio=90, output_audio=50), caller=True) == []
     assert answered(count, "r5", Usage(input_audio=100)) == []
+    assert answered(count, "r6", Usage(input_audio=90)) == []  # the cut came late
+    assert answered(count, "r7", Usage(input_audio=90)) == []
 
 
 def test_where_the_conversation_was_cut_or_not_all_speech_is_known_nothing_is_compared() -> None:
@@ -81,6 +83,9 @@ def test_where_the_conversation_was_cut_or_not_all_speech_is_known_nothing_is_co
         if cut:
             count.changed()
         assert answered(count, "r2", Usage(input_audio=900), caller=caller) == []
+        assert answered(count, "r3", Usage(input_audio=500), caller=caller) == []
+        found = answered(count, "r4", Usage(input_audio=900), caller=caller)
+        assert bool(found) is caller
 
 
 def test_an_answer_that_nobody_reports_is_the_last_ones_input_and_what_came_since() -> None:
