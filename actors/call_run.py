@@ -86,6 +86,7 @@ class CallRun:
         self._tasks: set[asyncio.Task[None]] = set()
         self._link: Link | None = None
         self._cost_micros = 0
+        self._money = m.MoneyRunsOut(())  # as told last
         self._telling: asyncio.TimerHandle | None = None
         self._keeping: asyncio.TimerHandle | None = None
         self._worker_socket = assignment.worker_socket
@@ -440,8 +441,10 @@ class CallRun:
                 await asyncio.sleep(0.5 * (attempt + 1))
                 continue
             self._cost_micros = charge.call_total_micros
-            if charge.due:
-                self._put(m.MoneyRunsOut(charge.due))
+            money = m.MoneyRunsOut(charge.due, charge.output_tokens)
+            if money != self._money:
+                self._money = money
+                self._put(money)
             return
         await self._send_later(delivery)
 

@@ -619,12 +619,15 @@ class Conversation:
     def _on_money(self, event: m.MoneyRunsOut) -> None:
         if self.state is State.ENDING:
             return
-        for step in self._thrift.take(event.due):
+        before = self._thrift.max_output_tokens
+        self._thrift.afford(event.output_tokens)
+        new = self._thrift.take(event.due)
+        if self._connected:
+            for command in self._thrift.told(before, new):
+                self._provider(command)
+        for step in new:
             self._tell(m.TellBudget(step, self._turns.at_ms(self._now_s)))
-            if step is Step.SHORTEN and self._connected:
-                for command in self._thrift.shorten():
-                    self._provider(command)
-            elif step is Step.CHEAPER:
+            if step is Step.CHEAPER:
                 self._thrift.go_cheaper(self._profile.cheaper_model)
                 if self._thrift.changes_model and self._connected:
                     self._in("renew", 0.0)

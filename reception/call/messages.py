@@ -134,9 +134,11 @@ class EndRequested:
 
 @dataclass(frozen=True, slots=True)
 class MoneyRunsOut:
-    """The steps of the tenant's policy that are due, in order; some may be known."""
+    """The steps of the tenant's policy that are due, in order; some may be known.
+    output_tokens: how long the next answer may be; 0 for any length."""
 
     due: tuple[Step, ...]
+    output_tokens: int = 0
 
 
 ConversationEvent = (

@@ -37,6 +37,7 @@ class Thrift:
         self.taken: list[Step] = []
         self.model = self._next = self._dialled = model
         self._alone, self._tries = True, 0
+        self._affordable = 0
 
     def take(self, due: tuple[Step, ...]) -> list[Step]:
         """Those steps that are further than any taken so far; taken now."""
@@ -48,12 +49,25 @@ class Thrift:
     @property
     def max_output_tokens(self) -> int | None:
         """Of an answer; None for any number."""
-        return SHORT_ANSWER_TOKENS if Step.SHORTEN in self.taken else None
+        short = SHORT_ANSWER_TOKENS if Step.SHORTEN in self.taken else _MOST_TOKENS
+        bound = min(short, self._affordable or _MOST_TOKENS)
+        return bound if bound < _MOST_TOKENS else None
 
-    def shorten(self) -> tuple[ProviderCommand, ...]:
+    def told(self, before: int | None, new: list[Step]) -> list[ProviderCommand]:
         """What a session is told that is under way: at its end, so that what the
-        provider's cache knows of it stays the same."""
-        return Bound(self.max_output_tokens), _BRIEF
+        provider's cache knows of it stays the same.
+
+        Args:
+            before: the answers' bound until now.
+            new: the steps that were taken.
+        """
+        bound = self.max_output_tokens
+        brief = [_BRIEF] if Step.SHORTEN in new else []
+        return [*([Bound(bound)] if bound != before else []), *brief]
+
+    def afford(self, output_tokens: int) -> None:
+        """What is held pays for an answer of so many tokens; 0 for any number."""
+        self._affordable = output_tokens
 
     def opening(
         self, configuration: Configure, replay: list[ProviderCommand]

@@ -218,7 +218,7 @@ class Stack:
                 told = CallRecord(spec, "active", "speaking", MODEL)
                 session = CallSession(f"{name}-{number}", "n")
                 running = asyncio.create_task(session.take_over(assignment, told))
-            async with asyncio.timeout(60):
+            async with asyncio.timeout(120):
                 return await running, caller
         finally:
             for task in tasks:

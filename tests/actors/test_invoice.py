@@ -111,8 +111,12 @@ async def test_they_are_the_same(
     """Every answer is in both once, and with the same tokens, unless the provider's socket
     died in the middle of it: then the ledger has our own count."""
     Pulse.configure(60.0)  # one process is everything here, and may be slow
-    monkeypatch.setattr("actors.call_run.STATS_TIMEOUT_S", 60.0)
-    monkeypatch.setattr("actors.provider_leg._CANCEL_S", 30.0)
+    for timeout in (
+        "call_run.STATS_TIMEOUT_S", "call_run.TAKE_OVER_TIMEOUT_S", "call_run.LINK_TIMEOUT_S",
+        "call_run.ACTOR_TIMEOUT_S", "media_call.TAKEOVER_S", "worker.ATTACH_TIMEOUT_S",
+        "provider_leg._CANCEL_S",
+    ):  # fmt: skip
+        monkeypatch.setattr(f"actors.{timeout}", 60.0)
     monkeypatch.setattr("voice.server.log", SimpleNamespace(exception=lambda *_: None))
     brain = Fickle()
     profile = replace(PROFILE, limits=QUICK)

@@ -101,6 +101,21 @@ def test_fixed_words_have_room_enough_however_short_answers_are() -> None:
     assert words_tokens("x" * 5_000) == 4_096
 
 
+def test_an_answer_is_no_longer_than_what_is_held_pays_for() -> None:
+    call = greeted()
+    assert commands(call.tell(m.MoneyRunsOut((), 512))) == [p.Bound(512)]
+    assert call.tell(m.MoneyRunsOut((), 512)) == []
+    assert commands(call.tell(m.MoneyRunsOut((), 1_024))) == [p.Bound(1_024)]
+    [bound, _] = commands(call.tell(m.MoneyRunsOut((Step.SHORTEN,), 1_024)))
+    assert bound == p.Bound(SHORT_ANSWER_TOKENS)
+    assert commands(call.tell(m.MoneyRunsOut((Step.SHORTEN,), 256))) == [p.Bound(256)]
+    [redial] = only(call.tell(m.ProviderDown(1006, "")), m.Redial)
+    assert redial.opening[0].max_output_tokens == 256
+    call = greeted()
+    call.tell(m.MoneyRunsOut((), 512))
+    assert commands(call.tell(m.MoneyRunsOut(()))) == [p.Bound(None)]
+
+
 # ------------------------------------------------------------------ another model
 
 

@@ -422,3 +422,29 @@ def test_terms_keep_only_so_many_answers() -> None:
     many: Iterable[int] = range(1_001)
     assert {terms.needs(CHEAP, NOON_S + 900 * number).slice_micros for number in many} == {40}
     assert len(terms._known) == 1
+
+
+# ------------------------------------------------------------------ how long an answer may be
+
+
+SPEAKING = {
+    "valid_from": "2026-01-01", "audio": {"output": 20}, "hold_usd_per_minute": "0.08",
+}  # fmt: skip
+
+
+def test_an_answer_is_bounded_by_what_is_held_for_it() -> None:
+    book = make(("global", "hour", 1_000_000), prices=table(speaking=[SPEAKING]))
+    book.open(call(model="speaking"), NOON_S)  # 40,000 and 20,000: a token is 20
+    assert book.use("s1", bill(1, 1_000, "speaking"), NOON_S).output_tokens == 1_024
+    assert book.use("s1", bill(2, 18_000, "speaking"), NOON_S).output_tokens == 1_024
+    assert book.use("s1", bill(3, 1, "speaking", TRANSCRIPTION), NOON_S).output_tokens == 0
+    assert book.use("s1", bill(4, 1, "gone"), NOON_S).output_tokens == 0
+    assert book.use("s1", bill(5, 1, CHEAP), NOON_S).output_tokens == 0
+    book.close("s1", NOON_S)
+    assert book.use("s1", bill(6, 1, "speaking"), NOON_S).output_tokens == 0
+
+
+def test_where_nothing_is_limited_no_answer_is_bounded() -> None:
+    book = make(prices=table(speaking=[SPEAKING]))
+    book.open(call(model="speaking"), NOON_S)
+    assert book.use("s1", bill(1, 1_000, "speaking"), NOON_S).output_tokens == 0
