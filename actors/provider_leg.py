@@ -61,6 +61,7 @@ class ProviderLeg:
         self._chunk = bytearray()
         self._leg_format, self._plan = leg_format, plan
         self._on_event, self._on_state, self._on_answer = on_event, on_state, on_answer
+        self._dialled = b""  # the plan
         self._making, self._made_bytes = "", 0  # the answer under way
         self._cancelled = asyncio.Event()
         self._socket: ProviderSocket | None = None
@@ -71,7 +72,12 @@ class ProviderLeg:
         self._dropped_before = 0  # by sockets that are no more
 
     def dial(self, plan_json: bytes) -> None:
-        """Opens a session (`DialPlan` as JSON) in the place of one that there is."""
+        """Opens a session (`DialPlan` as JSON) in the place of one that there is. The same
+        plan again changes nothing while its session lives: when the call's own session
+        died just after it asked, the next one asks once more."""
+        if plan_json == self._dialled and self._task is not None and not self._task.done():
+            return
+        self._dialled = plan_json
         plan = _plan(plan_json)
         provider_format = PROVIDER_FORMATS[plan.audio_format]
         self._codec = codec_for(plan.provider)
@@ -209,6 +215,7 @@ class ProviderLeg:
         if self._socket is not old or self._said != said:
             await socket.close()
             return
+        self._dialled = b""
         if self._task is not None:
             self._task.cancel()
         self._dropped_before += old.dropped_audio

@@ -78,6 +78,7 @@ class Caller:
     steps: list[int] = field(default_factory=list)
     quiet: asyncio.Event = field(default_factory=asyncio.Event)  # an answer was heard
     over: bool = False
+    summed_up: bool = False
 
     async def listen(self) -> None:
         while (frame := await self.link.receive()) is not None:
@@ -94,6 +95,8 @@ class Caller:
                         self.said[message.transcript.item_id] = message.transcript.text
                 case "turn" if message.turn.kind == rv.TurnEvent.KIND_DONE:
                     self.quiet.set()
+                case "summary":
+                    self.summed_up = True
                 case "budget":
                     self.steps.append(message.budget.kind)
         self.over = True

@@ -73,7 +73,8 @@ def test_what_the_caller_says_into_an_answer_is_the_next_ones_input() -> None:
     assert count.answered("r4", Usage(input_audio=90, output_audio=50), caller=True) == []
     assert answered(count, "r5", Usage(input_audio=100)) == []
     assert answered(count, "r6", Usage(input_audio=90)) == []  # the cut came late
-    assert answered(count, "r7", Usage(input_audio=90)) == []
+    assert answered(count, "r7", Usage(input_audio=80)) == []  # and here even later
+    assert answered(count, "r8", Usage(input_audio=80)) == []
 
 
 def test_where_the_conversation_was_cut_or_not_all_speech_is_known_nothing_is_compared() -> None:
