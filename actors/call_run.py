@@ -457,6 +457,9 @@ class CallRun:
 
     async def _redial(self, command: m.Redial) -> None:
         await asyncio.sleep(command.delay_s)
+        newest = self._pending.get("dial", (command, 0.0))[0]
+        if newest is not command or (self._link is not None and self._conversation.connected):
+            return  # the session before this one had done it
         try:
             if self._link is None:
                 await self._move()

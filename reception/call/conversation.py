@@ -159,6 +159,11 @@ class Conversation:
         if self._playing is not None:
             self._playing = self._playing[0], self._playing[1] + later_s
 
+    @property
+    def connected(self) -> bool:
+        """The provider has a session for this call."""
+        return self._connected
+
     def write_off(self) -> list[m.ConversationCommand]:
         """The bills of answers whose end will not be heard of any more: after the end."""
         for response_id in self._count.open():
