@@ -457,6 +457,8 @@ class CallRun:
 
     async def _redial(self, command: m.Redial) -> None:
         await asyncio.sleep(command.delay_s)
+        if self._conversation.finish is not None:
+            return
         newest = self._pending.get("dial", (command, 0.0))[0]
         if newest is not command or (self._link is not None and self._conversation.connected):
             return  # the session before this one had done it

@@ -332,7 +332,8 @@ class MediaCall:
                 if self._finishing is None:
                     self._finishing = asyncio.create_task(self._finish(message.finish.drain_ms))
             case "attach":
-                self._provider.dial(message.attach.dial_plan)
+                if self._finishing is None:  # else nobody would hear that session
+                    self._provider.dial(message.attach.dial_plan)
             case "renew":
                 if not self._journal.since():  # else the session doesn't know it all
                     self._provider.renew(message.renew.dial_plan)

@@ -896,3 +896,12 @@ async def test_the_same_dial_again_leaves_the_session_that_there_is(
     async with asyncio.timeout(5):
         second = await provider.connections.get()
     assert second.request.path.endswith("model=other")
+
+
+async def test_nothing_is_dialled_once_the_call_is_over(provider, connect):
+    call = await connect()
+    call.session.send(lk.SessionToWorker(finish=lk.Finish(drain_ms=100)))
+    await call.from_worker("stats")
+    call.session.send(attach(provider.url))
+    await asyncio.sleep(0.2)
+    assert provider.connections.empty()
