@@ -135,6 +135,7 @@ class NodeAgent:
         self._leave_grace_s: float | None = None
         self._provider = ProviderConfig("", "", "")
         self._ended = 0
+        self._usage = dict.fromkeys(("usage_differs", "usage_estimated"), 0)
 
     async def start(self) -> dict[str, Any]:
         """Opens the store, starts workers and fills the pool; ready when back."""
@@ -185,9 +186,8 @@ class NodeAgent:
             What it has cost, in micro-dollars; None while the cost singleton can't say.
         """
         session_id, profile = spec.session_id, self._profile(spec.profile, spec.to_uri)
-        model = profile.model or self._provider.model
         used = [each for each in pending if isinstance(each, m.ReportUsage | m.ReportTranscription)]
-        bills = [bill(each, session_id, model, profile.transcription_model) for each in used]
+        bills = [bill(each, session_id, profile.transcription_model) for each in used]
         for delivery in (*bills, closing(session_id)):
             if not await self._deliver(delivery):
                 await self.send_later(delivery)
@@ -582,6 +582,8 @@ class NodeAgent:
         live.over.set()
         if kept:
             self._ended += 1
+            for name in self._usage:
+                self._usage[name] += record.stats.get(name, 0)
             self._note("ended", record)
         else:  # it goes on elsewhere
             self._background(self._tell_watchers())
@@ -808,6 +810,7 @@ class NodeAgent:
             "node_id": self._config.node_id,
             "live": len(self._live),
             "ended": self._ended,
+            **self._usage,
             "takeovers": self._takeovers,
             "to_be_written": 0 if self._outbox is None else len(self._outbox),
             "pool": self._pool.counts(),

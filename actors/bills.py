@@ -18,16 +18,15 @@ class Delivery:
 
 
 def bill(
-    command: m.ReportUsage | m.ReportTranscription, session_id: str, model: str, transcriber: str
+    command: m.ReportUsage | m.ReportTranscription, session_id: str, transcriber: str
 ) -> Delivery:
     """A bill for what a call has used.
 
     Args:
-        model: that answered.
         transcriber: the model that wrote down what the caller said.
     """
     if isinstance(command, m.ReportUsage):
-        args = (session_id, command.response_id, model, command.usage)
+        args = (session_id, command.response_id, command.model, command.usage)
         return Delivery("cost", "usage", args)
     counts = (command.seconds, command.input_tokens, command.output_tokens)
     return Delivery("cost", "transcription", (session_id, command.item_id, transcriber, *counts))

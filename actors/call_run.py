@@ -87,6 +87,7 @@ class CallRun:
         self._tasks: set[asyncio.Task[None]] = set()
         self._link: Link | None = None
         self._cost_micros = 0
+        self._money = m.MoneyRunsOut(())  # as told last
         self._telling: asyncio.TimerHandle | None = None
         self._keeping: asyncio.TimerHandle | None = None
         self._worker_socket = assignment.worker_socket
@@ -174,7 +175,7 @@ class CallRun:
 
     async def _attached(self, *, takes_over: bool = False) -> Link:
         self._link = await Link.connect(self._worker_socket + SESSION_SUFFIX, LINK_TIMEOUT_S)
-        attach = self._attach(self._opening())
+        attach = self._attach(self._opening(), self._assignment.model)
         attach.takes_over = takes_over
         self._link.send(lk.SessionToWorker(attach=attach))
         return self._link
@@ -182,7 +183,7 @@ class CallRun:
     async def rehearse(self) -> None:
         """Everything up to attaching: the link, the opening, the record."""
         link = await Link.connect(self._assignment.worker_socket + SESSION_SUFFIX, LINK_TIMEOUT_S)
-        self._attach(self._opening()).SerializeToString()
+        self._attach(self._opening(), self._assignment.model).SerializeToString()
         checkpoint.loads(self._checkpoint())
         caller_messages.call_of(self._record("")).SerializeToString()
         await link.close()
@@ -190,7 +191,7 @@ class CallRun:
     def _opening(self) -> tuple[ProviderCommand, ...]:
         return tuple(self._conversation.opening())
 
-    def _attach(self, opening: tuple[ProviderCommand, ...]) -> lk.SessionAttach:
+    def _attach(self, opening: tuple[ProviderCommand, ...], model: str) -> lk.SessionAttach:
         spec = self._spec
         leg = LegConfig(
             spec.codec,
@@ -206,19 +207,19 @@ class CallRun:
         return lk.SessionAttach(
             call_id=spec.call_id,
             lease_id=spec.lease_id,
-            dial_plan=self._dial_plan(opening),
+            dial_plan=self._dial_plan(opening, model),
             leg_config=json.dumps(asdict(leg)).encode(),
             checkpoint=self._checkpoint() if self._moves else b"",
             session=self._assignment.session,
             session_id=spec.session_id,
         )
 
-    def _dial_plan(self, opening: tuple[ProviderCommand, ...]) -> bytes:
+    def _dial_plan(self, opening: tuple[ProviderCommand, ...], model: str) -> bytes:
         provider = self._assignment.provider
         plan = DialPlan(
             provider.provider,
             provider.base_url,
-            self._assignment.model,
+            model,
             self._assignment.audio_format,
             opening=tuple(self._codec.encode(command) for command in opening),
         )
@@ -313,8 +314,15 @@ class CallRun:
                     step.messages.add(listen=lk.Listen(on=on))
                 case m.RunTool() | m.ReportUsage() | m.ReportTranscription() | m.Redial():
                     self._begin(command, time.time())
-                case m.Renew(opening):
-                    step.messages.add(renew=lk.Renew(dial_plan=self._dial_plan(opening)))
+                case m.Renew(opening, model):
+                    renew = lk.Renew(dial_plan=self._dial_plan(opening, model))
+                    step.messages.add(renew=renew)
+                case m.UsageDiffers(difference):
+                    log.warning(
+                        "usage differs from our own count",
+                        call_id=self._spec.call_id,
+                        **asdict(difference),
+                    )
                 case m.FinishCall(drain_ms=drain_ms):
                     step.messages.add(finish=lk.Finish(drain_ms=drain_ms))
                 case _:
@@ -381,10 +389,13 @@ class CallRun:
                 return (m.FromProvider(self._codec.decode(message.provider_event)),)
             case "provider_state":
                 state = message.provider_state
-                up = m.ProviderUp()
+                up = m.ProviderUp(state.model)
                 return (up if state.up else m.ProviderDown(state.code, state.reason),)
             case "from_caller":
                 return tuple(caller_messages.decode(message.from_caller))
+            case "answer_audio":
+                made = message.answer_audio
+                return (m.AnswerAudio(made.response_id, made.audio_ms, made.lost),)
             case "playout":
                 return (_playout_event(message.playout),)
             case "leg_gone":
@@ -422,8 +433,14 @@ class CallRun:
         self._put(m.ToolFinished(command.call_id, output, effect))
 
     def _bill(self, command: m.ReportUsage | m.ReportTranscription) -> Delivery:
-        given = self._assignment
-        return bill(command, self._spec.session_id, given.model, given.profile.transcription_model)
+        if isinstance(command, m.ReportUsage) and command.estimated:
+            log.warning(
+                "billed by our own count",
+                call_id=self._spec.call_id,
+                response_id=command.response_id,
+            )
+        transcriber = self._assignment.profile.transcription_model
+        return bill(command, self._spec.session_id, transcriber)
 
     async def _charge(self, delivery: Delivery) -> None:
         """Bills. When the singleton or its database does not answer, the node keeps the
@@ -436,8 +453,10 @@ class CallRun:
                 await asyncio.sleep(0.5 * (attempt + 1))
                 continue
             self._cost_micros = charge.call_total_micros
-            if charge.wrap_up:
-                self._put(m.EndRequested("budget", polite=True))
+            money = m.MoneyRunsOut(charge.due, charge.output_tokens)
+            if money != self._money:
+                self._money = money
+                self._put(money)
             return
         await self._send_later(delivery)
 
@@ -450,6 +469,11 @@ class CallRun:
 
     async def _redial(self, command: m.Redial) -> None:
         await asyncio.sleep(command.delay_s)
+        if self._conversation.finish is not None:
+            return
+        newest = self._pending.get("dial", (command, 0.0))[0]
+        if newest is not command or (self._link is not None and self._conversation.connected):
+            return  # the session before this one had done it
         try:
             if self._link is None:
                 await self._move()
@@ -457,7 +481,7 @@ class CallRun:
             log.warning("no other worker", call_id=self._spec.call_id, error=error.message)
             self._put(m.EndRequested("internal", polite=False))
             return
-        self._send(attach=self._attach(command.opening))
+        self._send(attach=self._attach(command.opening, command.model))
 
     async def _move(self) -> None:
         """To another audio worker, once there is one. Raises Unavailable."""
@@ -521,7 +545,7 @@ class CallRun:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(STATS_TIMEOUT_S + finish.drain_ms / 1000):
                 stats = await self._stats
-        self._bill_last()
+        self._bill_the_rest()
         await self._settle(finish.reason)
         record = replace(
             self._record(finish.reason),
@@ -530,7 +554,8 @@ class CallRun:
                 for field in stats.DESCRIPTOR.fields
                 if field.name != "recording"
             }
-            | {"moves": self._moves},
+            | {"moves": self._moves}
+            | self._conversation.usage_counts(),
             recording=stats.recording,
         )
         if finish.hangup:
@@ -540,15 +565,18 @@ class CallRun:
         self._send(over=lk.Over())
         return record
 
+    def _bill_the_rest(self) -> None:
+        """What the provider said after the conversation's end."""
+        while not self._inbox.empty():
+            number, events = self._inbox.get_nowait()
+            self._handled = number or self._handled
+            now_s = time.monotonic()
+            for event in events:
+                self._carry_out(self._conversation.handle(event, now_s))
+        self._carry_out(self._conversation.write_off())
+
     def _tell_caller(self, message: rv.ReceptionMessage) -> None:
         self._send(to_caller=message.SerializeToString())
-
-    def _bill_last(self) -> None:
-        """What the provider told when the call was over."""
-        while not self._inbox.empty():
-            _, events = self._inbox.get_nowait()
-            for event in events:
-                self._carry_out(self._conversation.handle(event, time.monotonic()))
 
     async def _settle(self, reason: str) -> None:
         """Waits for what is being billed, then closes the call's account; not when

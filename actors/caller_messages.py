@@ -12,6 +12,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from protos.reception.v1 import reception_pb2 as rv
 from reception.call import messages as m
 from reception.call.record import CallRecord
+from reception.money.policy import Step
 
 _STEPS = {
     m.TurnStep.SPEECH_STARTED: rv.TurnEvent.KIND_SPEECH_STARTED,
@@ -19,6 +20,13 @@ _STEPS = {
     m.TurnStep.RESPONSE_STARTED: rv.TurnEvent.KIND_RESPONSE_STARTED,
     m.TurnStep.FIRST_AUDIO: rv.TurnEvent.KIND_FIRST_AUDIO,
     m.TurnStep.DONE: rv.TurnEvent.KIND_DONE,
+}
+_BUDGET = {
+    Step.WARN: rv.BudgetStep.KIND_WARN,
+    Step.SHORTEN: rv.BudgetStep.KIND_SHORTEN,
+    Step.CHEAPER: rv.BudgetStep.KIND_CHEAPER,
+    Step.WRAP_UP: rv.BudgetStep.KIND_WRAP_UP,
+    Step.TRANSFER: rv.BudgetStep.KIND_TRANSFER,
 }
 _SPEAKERS = {
     m.Who.CALLER: rv.SPEAKER_CALLER,
@@ -49,6 +57,9 @@ def encode(command: m.ConversationCommand) -> bytes:
         case m.TellTransfer(destination, name, reason):
             transfer = rv.Transfer(destination=destination, name=name, reason=reason)
             message = rv.ReceptionMessage(transfer=transfer)
+        case m.TellBudget(step, at_ms):
+            budget = rv.BudgetStep(kind=_BUDGET[step], at_ms=at_ms)
+            message = rv.ReceptionMessage(budget=budget)
         case m.TellDtmf(digits):
             message = rv.ReceptionMessage(send_dtmf=rv.SendDtmf(digits=digits))
         case _:
@@ -114,6 +125,7 @@ def call_of(record: CallRecord) -> rv.Call:
         model=record.model,
         metadata=spec.metadata,
         phase=record.phase,
+        budget_steps=record.budget_steps,
     )
     setattr(call, "from", spec.from_uri)
     if record.ended_at_s is not None:

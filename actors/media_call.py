@@ -109,7 +109,11 @@ class MediaCall:
         )
         self._stats = lk.LegStats()
         self._provider = ProviderLeg(
-            self._leg_format, effort.plan, self._on_provider, self._on_provider_state
+            self._leg_format,
+            effort.plan,
+            self._on_provider,
+            self._on_provider_state,
+            lambda made: self._tell(answer_audio=made),
         )
         self._first_plan = attach.dial_plan
         self._listening = config.listening
@@ -328,7 +332,8 @@ class MediaCall:
                 if self._finishing is None:
                     self._finishing = asyncio.create_task(self._finish(message.finish.drain_ms))
             case "attach":
-                self._provider.dial(message.attach.dial_plan)
+                if self._finishing is None:  # else nobody would hear that session
+                    self._provider.dial(message.attach.dial_plan)
             case "renew":
                 if not self._journal.since():  # else the session doesn't know it all
                     self._provider.renew(message.renew.dial_plan)
@@ -364,7 +369,8 @@ class MediaCall:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(drain_ms / 1000):
                     await self._drained.wait()
-        await self._provider.finish()
+        await self._provider.finish(abrupt=not drain_ms)
+        await self._provider.hang_up()
         await self._count()
         self._tell(stats=self._stats)
 

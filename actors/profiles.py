@@ -164,6 +164,8 @@ class _Profile(_Strict):
     turn_detection: _Turns = _Turns()
     hearing: _Hearing = _Hearing()
     recording: Literal["off", "wav", "flac", "opus"] = "off"
+    cheaper_model: Annotated[str, Field(max_length=128)] = ""
+    transfer_to: str = ""
 
     @field_validator("tools")
     @classmethod
@@ -179,6 +181,8 @@ class _Profile(_Strict):
         for key, name in self.keys.items():
             if name not in names:
                 raise ValueError(f"key {key!r} leads to {name!r}, who is not in the directory")
+        if self.transfer_to and self.transfer_to not in names:
+            raise ValueError(f"transfer_to is {self.transfer_to!r}, who is not in the directory")
         return self
 
     def plain(self, name: str) -> Profile:
@@ -199,6 +203,8 @@ class _Profile(_Strict):
             turn_detection=TurnDetection(**self.turn_detection.model_dump()),
             hearing=Hearing(**self.hearing.model_dump()),
             recording=self.recording,
+            cheaper_model=self.cheaper_model,
+            transfer_to=self.transfer_to,
         )
 
 

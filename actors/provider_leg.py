@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import time
 from collections import deque
 from collections.abc import Callable
-from contextlib import suppress
 
 import structlog
 
@@ -25,17 +25,14 @@ from reception.provider.base import (
     ProviderCommand,
     ProviderEvent,
     ProviderFault,
-    Respond,
     ResponseDone,
     ResponseStarted,
-    SpeechStarted,
-    SpeechStopped,
 )
 
 log = structlog.get_logger()
 
 _BASE64 = 4 / 3  # bytes on the wire for one of audio
-LAST_BILL_S = 1.0
+_CANCEL_S = 1.0  # for what an answer has cost that nobody waits for any more
 _KEPT_FRAMES = 250  # of the caller's audio while nobody is there to hear it: 5 s of 20 ms
 
 
@@ -47,6 +44,8 @@ class ProviderLeg:
         plan: how much is to be done for it.
         on_event: told whatever the provider says, as it is and as it came.
         on_state: told when a session is up, and when it is down.
+        on_answer: told how much of an answer's audio came: before its end is, or that will
+            never come.
     """
 
     def __init__(
@@ -55,35 +54,40 @@ class ProviderLeg:
         plan: Plan,
         on_event: Callable[[ProviderEvent, bytes], None],
         on_state: Callable[[lk.ProviderState], None],
+        on_answer: Callable[[lk.AnswerAudio], None],
     ) -> None:
         self.received_ns = 0  # when the provider's last message came
         self._chunk_bytes = 1  # of caller audio in a message, at least
         self._chunk = bytearray()
         self._leg_format, self._plan = leg_format, plan
-        self._on_event, self._on_state = on_event, on_state
+        self._on_event, self._on_state, self._on_answer = on_event, on_state, on_answer
+        self._dialled = b""  # the plan
+        self._making, self._made_bytes = "", 0  # the answer under way
+        self._cancelled = asyncio.Event()
         self._socket: ProviderSocket | None = None
         self._task: asyncio.Task[None] | None = None
         self._renewing: asyncio.Task[None] | None = None
         self._said = 0  # by either side, audio aside
         self._unheard: deque[bytes] = deque(maxlen=_KEPT_FRAMES)
         self._dropped_before = 0  # by sockets that are no more
-        self._making = False  # an answer, or one may be due
-        self._billed = asyncio.Event()  # what was made
-        self._finishing = False
 
     def dial(self, plan_json: bytes) -> None:
-        """Opens a session (`DialPlan` as JSON) in the place of one that there is."""
+        """Opens a session (`DialPlan` as JSON) in the place of one that there is. The same
+        plan again changes nothing while its session lives: when the call's own session
+        died just after it asked, the next one asks once more."""
+        if plan_json == self._dialled and self._task is not None and not self._task.done():
+            return
+        self._dialled = plan_json
         plan = _plan(plan_json)
         provider_format = PROVIDER_FORMATS[plan.audio_format]
         self._codec = codec_for(plan.provider)
-        self._asks = self._codec.encode(Respond()).rstrip("}")
-        self._making = False
         resampler = self._plan.resampler
         self._up = Converter(self._leg_format, provider_format, resampler)
         self._down = Converter(provider_format, self._leg_format, resampler)
         self._chunk.clear()
         self.adapt(self._plan)
         self._stop()
+        self._end_answer(lost=True)
         self._task = asyncio.create_task(self._serve(plan))
 
     def renew(self, plan_json: bytes) -> None:
@@ -143,19 +147,43 @@ class ProviderLeg:
         if self._socket is not None:
             self._said += 1
             self._socket.send(message)
-            self._making = self._making or message.startswith(self._asks)
 
-    async def finish(self) -> None:
-        """Hangs up once the provider has told what it bills for an answer that is being
-        made, which is then told of as any event; that takes a second at most."""
-        self._finishing = True
-        if self._socket is not None and self._making:
-            self._billed.clear()
-            self.tell(CancelResponse())
-            with suppress(TimeoutError):
-                async with asyncio.timeout(LAST_BILL_S):
-                    await self._billed.wait()
-        await self.hang_up()
+    async def finish(self, *, abrupt: bool) -> None:
+        """Stops the answer that is being made, and waits in bounds until the provider has
+        said all that it has to bill.
+
+        Args:
+            abrupt: one may have begun that was not heard of yet.
+        """
+        if self._socket is None or not (self._making or abrupt):
+            return
+        self._cancelled.clear()
+        self.tell(CancelResponse())
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_CANCEL_S):
+                await self._cancelled.wait()
+        self._end_answer(lost=True)
+
+    def _note(self, event: ProviderEvent) -> None:
+        match event:
+            case ResponseStarted(response_id):
+                self._making, self._made_bytes = response_id, 0
+            case AudioDelta(audio=audio):
+                self._made_bytes += len(audio)
+            case ResponseDone(response_id=response_id, reason=reason):
+                if response_id == self._making:
+                    self._end_answer(lost=False)
+                if reason == "client_cancelled":
+                    self._cancelled.set()
+            case ProviderFault(nothing_to_cancel=True):
+                self._cancelled.set()
+
+    def _end_answer(self, *, lost: bool) -> None:
+        if self._making:
+            audio_ms = round(self._made_bytes / self._up.target.bytes_per_ms)
+            made = lk.AnswerAudio(response_id=self._making, audio_ms=audio_ms, lost=lost)
+            self._making = ""
+            self._on_answer(made)
 
     async def hang_up(self) -> None:
         """Closes the session; nothing is billed after this."""
@@ -173,9 +201,9 @@ class ProviderLeg:
         try:
             socket = await ProviderSocket.dial(plan)
         except ProviderRefused as error:
-            self._tell_state(False, error.code, error.message)
+            self._tell_down(error.code, error.message)
             return
-        await self._listen(socket, began_s)
+        await self._listen(socket, plan.model, began_s)
 
     async def _renew(self, plan: DialPlan, old: ProviderSocket) -> None:
         said, began_s = self._said, time.monotonic()
@@ -187,10 +215,11 @@ class ProviderLeg:
         if self._socket is not old or self._said != said:
             await socket.close()
             return
+        self._dialled = b""
         if self._task is not None:
             self._task.cancel()
         self._dropped_before += old.dropped_audio
-        self._task = asyncio.create_task(self._listen(socket, began_s))
+        self._task = asyncio.create_task(self._listen(socket, plan.model, began_s))
         await asyncio.sleep(0)  # it has begun
         await old.close()
 
@@ -200,33 +229,22 @@ class ProviderLeg:
         if self._socket is not None:
             self._unheard.clear()
 
-    async def _listen(self, socket: ProviderSocket, began_s: float) -> None:
+    async def _listen(self, socket: ProviderSocket, model: str, began_s: float) -> None:
         self._socket = socket
-        self._tell_state(True, dial_ms=round((time.monotonic() - began_s) * 1000))
+        dial_ms = round((time.monotonic() - began_s) * 1000)
+        self._on_state(lk.ProviderState(up=True, dial_ms=dial_ms, model=model))
         while self._unheard:
             socket.send_audio(self._codec.encode(AppendAudio(self._unheard.popleft())))
         while (raw := await socket.receive()) is not None:
             self.received_ns = time.monotonic_ns()
             self._said += 1
             event = self._codec.decode(raw)
-            if not isinstance(event, AudioDelta):
-                self._follow(event)
-            elif self._finishing:
-                continue  # nobody hears it any more
+            self._note(event)
             self._on_event(event, raw)
-        self._billed.set()
         await self._close()
-        self._tell_state(False, socket.close_code, socket.close_reason)
-
-    def _follow(self, event: ProviderEvent) -> None:
-        """Whether there is, or may be by now, an answer that is billed: the provider
-        hears the end of the caller's words before we hear of it."""
-        match event:
-            case SpeechStarted() | SpeechStopped() | ResponseStarted():
-                self._making = True
-            case ResponseDone() | ProviderFault(nothing_to_cancel=True):
-                self._making = False
-                self._billed.set()
+        self._end_answer(lost=True)
+        self._cancelled.set()
+        self._tell_down(socket.close_code, socket.close_reason)
 
     async def _close(self) -> None:
         socket, self._socket = self._socket, None
@@ -234,8 +252,8 @@ class ProviderLeg:
             self._dropped_before += socket.dropped_audio
             await socket.close()
 
-    def _tell_state(self, up: bool, code: int = 0, reason: str = "", dial_ms: int = 0) -> None:
-        self._on_state(lk.ProviderState(up=up, code=code, reason=reason[:200], dial_ms=dial_ms))
+    def _tell_down(self, code: int, reason: str) -> None:
+        self._on_state(lk.ProviderState(code=code, reason=reason[:200]))
 
 
 def _plan(plan_json: bytes) -> DialPlan:

@@ -110,7 +110,7 @@ def _what_is_known(claim: Claim) -> tuple[CallRecord, list[Pending]]:
             log.warning("state of a lost call", call_id=claim.spec.call_id, error=error.message)
         else:
             record = replace(
-                recorded(claim.spec, "", state.conversation), cost_micros=state.cost_micros
+                recorded(claim.spec, state.conversation), cost_micros=state.cost_micros
             )
             pending = [command for command, _ in state.pending.values()]
     ended = replace(record, state=ENDED, phase=ENDED, end_reason=NODE_LOST)

@@ -45,10 +45,14 @@ class EngineConfig:
 
 @dataclass(frozen=True, slots=True)
 class Invoice:
-    """What a session is billed: the usage of each of its responses, as sent."""
+    """What a session is billed: the usage of each of its responses, by their ids, as
+    sent or, where the socket was gone, as it would have been; and the seconds that were
+    transcribed, by item."""
 
+    session_id: str
     model: str
-    usages: list[dict[str, Any]]
+    usages: dict[str, dict[str, Any]]
+    transcribed_s: dict[str, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +153,8 @@ class EngineServer:
 
         connection = Connection(socket, session, *parts, script, billed)
         self._live.add(connection)
-        self.invoices.append(Invoice(model, session.invoice))
+        invoice = Invoice(session_id, model, session.invoice, session.transcribed_s)
+        self.invoices.append(invoice)
         try:
             await connection.run()
         finally:
@@ -191,6 +196,7 @@ class Connection:
         except ConnectionClosed:
             pass
         finally:
+            self._session.hang_up()
             tasks = [writer, timer, faults, *self._hearing.values()]
             if self._answering is not None:
                 tasks.append(self._answering)
@@ -295,6 +301,7 @@ class Connection:
                 response.sound(mouth.speak(chunk))
                 self._flush()
         response.sound(mouth.speak(b"", last=True))
+        self._flush()
 
     # ------------------------------------------------------------- faults on demand
 

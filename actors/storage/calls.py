@@ -214,7 +214,8 @@ def _record(
     ids = fields.pop("message_ids")
     spec = CallSpec(**fields.pop("spec"))
     times = tuple(TurnTime(**time) for time in fields.pop("turn_times"))
-    record = CallRecord(spec=spec, turn_times=times, transcript=said, **fields)
+    steps = tuple(fields.pop("budget_steps", ()))
+    record = CallRecord(spec=spec, turn_times=times, transcript=said, budget_steps=steps, **fields)
     return replace(record, messages=tuple(taken[each] for each in ids if each in taken))
 
 

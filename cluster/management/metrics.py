@@ -48,7 +48,17 @@ class Collector:
         dropped = CounterMetricFamily(
             "reception_audio_dropped_frames", "Audio dropped at the door.", door["dropped_audio"]
         )
-        return [live, ended, accepted, refused, shed, limit, pool, setup, dropped, *self._money()]
+        differs = CounterMetricFamily(
+            "reception_usage_differs",
+            "Answers whose tokens by the provider and by our own count are apart.",
+            stats["usage_differs"],
+        )
+        estimated = CounterMetricFamily(
+            "reception_usage_estimated", "Answers billed by our own count.",
+            stats["usage_estimated"],
+        )  # fmt: skip
+        node = [live, ended, accepted, refused, shed, limit, pool, setup, dropped]
+        return [*node, differs, estimated, *self._money()]
 
     def _money(self) -> list[Metric]:
         costs = self._costs

@@ -13,13 +13,16 @@ from typing import Any
 
 from reception.call import messages as m
 from reception.call.profile import Profile
-from reception.call.prompt import configuration, say_exactly
+from reception.call.prompt import configuration, head_tokens, say_exactly
 from reception.call.record import CallRecord, CallSpec, TakenMessage
 from reception.call.states import State, check, public_state
+from reception.call.thrift import Thrift, words_tokens
 from reception.call.tool_uses import ToolUses
 from reception.call.tools import Effect, EndCall, Message, Transfer, failed
 from reception.call.transcript import Transcript
 from reception.call.turns import Turns
+from reception.money.own_count import OwnCount
+from reception.money.policy import Step
 from reception.provider import base as p
 
 DIAL_S = 15.0
@@ -30,8 +33,11 @@ DRAIN_MS = 1_000
 RENEW_S = 3_000.0  # the provider ends a session after 3,600 s
 RENEW_AGAIN_S = 20.0  # when the new session was not taken up
 RENEW_LOOK_S = 1.0  # for a pause
+CHANGE_AGAIN_S = 2.0  # when the other model's session was not taken up
+BUDGET = "budget"
 _REFUSED = frozenset({401, 402, 403, 404})
-_GIVEN = ("_spec", "_profile", "_model", "_configuration", "_rng")  # to the next one as well
+_BUSY = "conversation_already_has_active_response"
+_GIVEN = ("_spec", "_profile", "_configuration", "_rng")  # to the next one as well
 _TALKING = frozenset(
     {State.GREETING, State.LISTENING, State.CALLER_SPEAKING, State.THINKING, State.SPEAKING}
     | {State.TOOL_RUNNING}
@@ -44,7 +50,7 @@ class Conversation:
     Args:
         spec: the call.
         profile: its receptionist.
-        model: the model that speaks.
+        model: the model that speaks first.
         audio_format: the provider's audio format (`reception.provider.base`).
         voice: the deployment's voice, where the profile has none.
         rng: for the jitter of back-off.
@@ -61,7 +67,7 @@ class Conversation:
         rng: random.Random,
     ) -> None:
         self.state = State.CONNECTING
-        self._spec, self._profile, self._model = spec, profile, model
+        self._spec, self._profile = spec, profile
         self._configuration = configuration(profile, audio_format, voice)
         self._rng = rng
         self._now_s = 0.0
@@ -71,6 +77,12 @@ class Conversation:
         self._transcript = Transcript()
         self._turns = Turns(0.0)
         self._tools = ToolUses()
+        self._thrift = Thrift(model)
+        self._count = OwnCount(head_tokens(self._configuration))
+        self._speech: tuple[str, int] | None = None  # the caller's item, and where it began
+        self._wrapping = False  # the money is gone: nothing new is begun
+        self._taken_over = False  # by a person, or that was tried
+        self._last_words, self._unsaid = "", False
         self._connected = self._greeted = False
         self._playing: tuple[str, float] | None = None  # the item, and since when
         self._prompted = self._retried = False
@@ -102,16 +114,16 @@ class Conversation:
         return []
 
     def handle(self, event: m.ConversationEvent, now_s: float) -> list[m.ConversationCommand]:
-        """What follows from an event. After the call has ended: what is billed then."""
+        """What follows from an event. After the call has ended: bills only."""
         self._now_s = now_s
         inner = event.event if isinstance(event, m.FromProvider) else event
-        handler = _HANDLERS.get(type(inner))
-        if self.state is State.ENDED:
-            self._bill(inner)
-        elif handler is not None:
+        ended = self.state is State.ENDED
+        handler = (_LATE if ended else _HANDLERS).get(type(inner))
+        if handler is not None:
             self._story.append(type(inner).__name__)
             handler(self, inner)
-            self._settle()
+            if not ended:
+                self._settle()
         return self._take()
 
     def next_deadline_s(self) -> float | None:
@@ -147,9 +159,27 @@ class Conversation:
         if self._playing is not None:
             self._playing = self._playing[0], self._playing[1] + later_s
 
+    @property
+    def connected(self) -> bool:
+        """The provider has a session for this call."""
+        return self._connected
+
+    def write_off(self) -> list[m.ConversationCommand]:
+        """The bills of answers whose end will not be heard of any more: after the end."""
+        for response_id in self._count.open():
+            self._bill_by_own_count(response_id)
+        return self._take()
+
+    def usage_counts(self) -> dict[str, int]:
+        """How often our own count was not the provider's, and was billed."""
+        return {
+            "usage_differs": self._count.differing,
+            "usage_estimated": self._count.estimated,
+        }
+
     def record(self) -> CallRecord:
         """The call record as it is now; costs and times of day are the shell's."""
-        return recorded(self._spec, self._model, vars(self))
+        return recorded(self._spec, vars(self))
 
     # ------------------------------------------------------------- small steps
 
@@ -179,7 +209,8 @@ class Conversation:
     def _respond(self, exactly: str = "") -> None:
         """Asks the provider for an answer."""
         self._await_answer()
-        self._provider(p.Respond(say_exactly(exactly) if exactly else ""))
+        words = p.Respond(say_exactly(exactly), words_tokens(exactly)) if exactly else p.Respond()
+        self._provider(words)
 
     def _await_answer(self) -> None:
         """An answer is owed until it begins."""
@@ -200,9 +231,14 @@ class Conversation:
         self._go(State.LISTENING)
         limits = self._profile.limits
         self._in("silence", limits.end_after_s if self._prompted else limits.prompt_after_s)
+        if self._thrift.changes_model and self._connected:
+            self._in("renew", 0.0)
 
     def _settle(self) -> None:
         """Goes on once it is quiet."""
+        if self._wraps_up():
+            self._wrap_up()
+            return
         if not self._is_quiet():
             return
         if self.state is State.ENDING:
@@ -216,8 +252,11 @@ class Conversation:
 
     def _is_quiet(self) -> bool:
         """Nothing is being made, awaited, played or run."""
-        silent = self._response is None and not self._owed and self._playing is None
-        return silent and not self._tools.running()
+        return self._playing is None and not self._is_busy()
+
+    def _is_busy(self) -> bool:
+        """Something is being made, awaited or run."""
+        return self._response is not None or self._owed or bool(self._tools.running())
 
     def _carry_out(self, effect: Transfer | EndCall) -> None:
         self._effect = None
@@ -233,8 +272,10 @@ class Conversation:
 
     # ------------------------------------------------------------- the provider's socket
 
-    def _on_up(self, _: m.ProviderUp) -> None:
+    def _on_up(self, event: m.ProviderUp) -> None:
         self._connected = True
+        self._thrift.up(event.model)
+        self._count.changed()
         self._no("dial")
         self._in("renew", RENEW_S)
         if self.state is not State.CONNECTING:
@@ -260,6 +301,9 @@ class Conversation:
         self._no("answer", "silence", "renew")
         if self.state is State.ENDING:
             self._owed = False
+        elif self._thrift.give_up_change():
+            self._healable = True
+            self._dial_again()
         elif event.code in _REFUSED or not self._healable or self._dials >= DIAL_TRIES:
             self._finish("provider_unavailable", hangup=True)
         else:
@@ -267,11 +311,15 @@ class Conversation:
 
     def _on_media_lost(self, _: m.MediaLost) -> None:
         """What the caller was just told ends in the middle: it is answered anew."""
+        heard_ms = 0
         if self._playing is not None:
             item_id, since_s = self._playing
+            heard_ms = round((self._now_s - since_s) * 1000)
             self._playing = None
-            self._transcript.cut(item_id, round((self._now_s - since_s) * 1000))
+            self._transcript.cut(item_id, heard_ms)
             self._owed = True
+        if self._response is not None:
+            self._on_answer_audio(m.AnswerAudio(self._response, heard_ms, lost=True))
         self._on_down(m.ProviderDown(0, "the audio worker is gone"))
 
     def _dial_again(self) -> None:
@@ -280,23 +328,32 @@ class Conversation:
         self._dials += 1
         if self.state in _TALKING:
             self._go(State.CONNECTING)
+        self._dial(delay_s)
+
+    def _dial(self, delay_s: float) -> None:
         self._in("dial", delay_s + DIAL_S)
-        self._tell(m.Redial(delay_s, self._reopening()))
+        self._tell(m.Redial(delay_s, self._reopening(), self._thrift.dial()))
 
     def _reopening(self) -> tuple[p.ProviderCommand, ...]:
         """What a session is told first that goes on where another was."""
-        return (self._configuration, *self._transcript.replay())
+        return self._thrift.opening(self._configuration, self._transcript.replay())
 
     def _on_renew(self) -> None:
-        """The session's time is nearly over: another takes its place in a pause."""
+        """The session's time is nearly over, or another model is to go on: another
+        session takes its place in a pause."""
+        changes = self._thrift.changes_model
         if self.state in (State.LISTENING, State.ON_HOLD) and self._is_quiet():
-            self._tell(m.Renew(self._reopening()))
-            self._in("renew", RENEW_AGAIN_S)
+            self._tell(m.Renew(self._reopening(), self._thrift.renewal()))
+            self._in("renew", CHANGE_AGAIN_S if changes else RENEW_AGAIN_S)
         else:
             self._in("renew", RENEW_LOOK_S)
 
     def _on_fault(self, event: p.ProviderFault) -> None:
         self._healable = self._healable and (event.healable or not event.fatal)
+        if event.code == _BUSY and self.state is State.ENDING:
+            self._hush()  # what was being made comes before the last words
+            self._await_answer()
+            self._unsaid = True
 
     def _on_dial_timeout(self) -> None:
         self._finish("provider_unavailable", hangup=True)
@@ -304,6 +361,7 @@ class Conversation:
     # ------------------------------------------------------------- the caller speaks
 
     def _on_speech_started(self, event: p.SpeechStarted) -> None:
+        self._speech = event.item_id, event.audio_start_ms
         if self.state not in _TALKING:
             return
         self._transcript.began("caller", event.item_id, self._turns.at_ms(self._now_s))
@@ -314,7 +372,10 @@ class Conversation:
             self._hush()
         self._tell(self._turns.speech_started(self._now_s))
 
-    def _on_speech_stopped(self, _: p.SpeechStopped) -> None:
+    def _on_speech_stopped(self, event: p.SpeechStopped) -> None:
+        if self._speech is not None and self._speech[0] == event.item_id:
+            self._count.caller(event.audio_end_ms - self._speech[1])
+        self._speech = None
         if self.state is not State.CALLER_SPEAKING:
             return
         self._go(State.THINKING)
@@ -329,19 +390,15 @@ class Conversation:
         at_ms = self._turns.at_ms(self._now_s)
         self._transcript.add("caller", event.item_id, event.text, event.final, at_ms)
         self._tell(m.TellTranscript(m.Who.CALLER, event.text, event.final, event.item_id))
-        self._bill(event)
+        self._bill_words(event)
 
-    def _bill(self, event: object) -> None:
-        """What the provider made, or wrote down, counts once."""
-        match event:
-            case p.ResponseDone(response_id, usage=p.Usage() as usage):
-                if self._bill_once(response_id):
-                    self._tell(m.ReportUsage(response_id, usage))
-            case p.CallerTranscript(item_id, usage=p.TranscriptionUsage() as words):
-                if self._bill_once(item_id):
-                    into = words.input_audio + words.input_text
-                    out = words.output_text
-                    self._tell(m.ReportTranscription(item_id, words.seconds, into, out))
+    def _bill_words(self, event: p.CallerTranscript) -> None:
+        usage = event.usage
+        if usage is not None and self._bill_once(event.item_id):
+            tokens_in = usage.input_audio + usage.input_text
+            self._tell(
+                m.ReportTranscription(event.item_id, usage.seconds, tokens_in, usage.output_text)
+            )
 
     def _bill_once(self, key: str) -> bool:
         new = key not in self._billed
@@ -352,6 +409,7 @@ class Conversation:
 
     def _on_response_started(self, event: p.ResponseStarted) -> None:
         self._response = event.response_id
+        self._count.began(event.response_id)
         self._owed = False
         self._in("answer", self._profile.limits.answer_s)
         self._tell(self._turns.response_started(self._now_s))
@@ -360,12 +418,18 @@ class Conversation:
 
     def _on_words(self, event: p.AssistantTranscript) -> None:
         self._spoke = True
+        if not event.final:
+            self._count.words(event.response_id, len(event.text))
         at_ms = self._turns.at_ms(self._now_s)
         self._transcript.add("reception", event.item_id, event.text, event.final, at_ms)
         self._tell(m.TellTranscript(m.Who.RECEPTION, event.text, event.final, event.item_id))
 
     def _on_response_done(self, event: p.ResponseDone) -> None:
         self._bill(event)
+        if self._unsaid:
+            self._unsaid = False
+            self._respond(self._last_words)
+            return
         if event.response_id != self._response:
             return
         self._response = None
@@ -376,6 +440,36 @@ class Conversation:
         self._dials = 1
         if self._tools.ready(None):
             self._give_results()
+
+    def _bill(self, event: p.ResponseDone) -> None:
+        """As the provider counts. Where it says nothing of an answer that was made, as we
+        do."""
+        usage = event.usage
+        if usage is None:
+            if self._count.has(event.response_id):
+                self._bill_by_own_count(event.response_id)
+            self._count.forget(event.response_id)
+            return
+        if not self._bill_once(event.response_id):
+            return
+        known = not self._profile.hearing.decides  # of the caller's speech
+        for difference in self._count.answered(event.response_id, usage, caller=known):
+            self._tell(m.UsageDiffers(difference))
+        self._tell(m.ReportUsage(event.response_id, usage, self._thrift.model))
+
+    def _bill_by_own_count(self, response_id: str) -> None:
+        if self._bill_once(response_id):
+            usage = self._count.estimate(response_id)
+            self._tell(m.ReportUsage(response_id, usage, self._thrift.model, estimated=True))
+
+    def _on_late_answer(self, event: p.ResponseStarted) -> None:
+        self._count.changed()  # what was said since the end is not counted
+        self._count.began(event.response_id)
+
+    def _on_answer_audio(self, event: m.AnswerAudio) -> None:
+        self._count.audio(event.response_id, event.audio_ms)
+        if event.lost:
+            self._bill_by_own_count(event.response_id)
 
     def _on_failure(self) -> None:
         """An answer was not made: once more, then the apology."""
@@ -408,6 +502,7 @@ class Conversation:
         self._playing = None
         if self._profile.hearing.decides:
             self._hush()
+        self._count.changed()
         self._turns.interruptions += 1
         self._transcript.cut(event.item_id, event.heard_ms)
         self._tell(self._turns.done(self._now_s, interrupted=True))
@@ -510,6 +605,10 @@ class Conversation:
             self._finish("transferred", hangup=False)
             return
         self._no("transfer")
+        if self._wrapping:
+            self._transfer = None
+            self._go(State.THINKING)
+            return
         self._tell(m.Listen(True))
         told = f"The transfer to {self._transfer.name} failed. {event.detail}".strip()
         self._transfer = None
@@ -519,6 +618,49 @@ class Conversation:
 
     def _on_transfer_timeout(self) -> None:
         self._on_transfer_result(m.TransferResult(False, "Nobody answered."))
+
+    # ------------------------------------------------------------- the money runs out
+
+    def _on_money(self, event: m.MoneyRunsOut) -> None:
+        if self.state is State.ENDING:
+            return
+        before = self._thrift.max_output_tokens
+        self._thrift.afford(event.output_tokens)
+        new = self._thrift.take(event.due)
+        if self._connected:
+            for command in self._thrift.told(before, new):
+                self._provider(command)
+        for step in new:
+            self._tell(m.TellBudget(step, self._turns.at_ms(self._now_s)))
+            if step is Step.CHEAPER:
+                self._thrift.go_cheaper(self._profile.cheaper_model)
+                if self._thrift.changes_model and self._connected:
+                    self._in("renew", 0.0)
+            elif step.ends:
+                self._wrapping, self._taken_over = True, step is not Step.TRANSFER
+                self._tell(m.Listen(False))
+
+    def _wraps_up(self) -> bool:
+        """Whether the end is to begin. An answer that is made, and paid for, is played to
+        its end; nothing else is waited for."""
+        if not self._wrapping or self._effect is not None or not self._connected:
+            return False
+        playing = self._playing is not None and not self._is_busy()
+        return self.state in _TALKING and (not playing or self.state is State.CALLER_SPEAKING)
+
+    def _wrap_up(self) -> None:
+        """Puts the caller through to a person, else says goodbye."""
+        entry = None if self._taken_over else self._profile.person()
+        if entry is None:
+            self._say_and_end(self._profile.phrases.goodbye, BUDGET)
+            return
+        self._taken_over = True
+        self._hush()
+        self._tools.clear()
+        self._no("silence", "tools")
+        self._go(State.THINKING)
+        self._effect = Transfer(entry.destination, entry.name, "the call's budget is used up")
+        self._respond(self._announcement(self._effect))
 
     # ------------------------------------------------------------- the end
 
@@ -549,6 +691,7 @@ class Conversation:
         self._hush()
         self._tools.clear()
         self._effect = None
+        self._wrapping, self._last_words = False, phrase
         self._end_reason = reason
         self._go(State.ENDING)
         self._deadlines.clear()
@@ -574,14 +717,15 @@ class Conversation:
         self._tell(self.finish)
 
 
-def recorded(spec: CallSpec, model: str, checkpoint: Mapping[str, Any]) -> CallRecord:
+def recorded(spec: CallSpec, checkpoint: Mapping[str, Any]) -> CallRecord:
     """The record of a call that had come to this checkpoint."""
     turns: Turns = checkpoint["_turns"]
+    thrift: Thrift = checkpoint["_thrift"]
     return CallRecord(
         spec=spec,
         state=public_state(checkpoint["state"]),
         phase=str(checkpoint["state"]),
-        model=model,
+        model=thrift.model,
         end_reason=checkpoint["_end_reason"],
         transferred_to=checkpoint["_transferred_to"],
         turns=turns.number,
@@ -589,6 +733,7 @@ def recorded(spec: CallSpec, model: str, checkpoint: Mapping[str, Any]) -> CallR
         transcript=checkpoint["_transcript"].said(),
         turn_times=tuple(turns.times),
         messages=tuple(checkpoint["_taken"]),
+        budget_steps=tuple(str(step) for step in thrift.taken),
     )
 
 
@@ -599,12 +744,14 @@ _HANDLERS: dict[type, Callable[[Conversation, Any], None]] = {
     m.PlayoutStarted: Conversation._on_playout_started,
     m.PlayoutDrained: Conversation._on_playout_drained,
     m.PlayoutInterrupted: Conversation._on_interrupted,
+    m.AnswerAudio: Conversation._on_answer_audio,
     m.GatewayMeasured: Conversation._on_gateway,
     m.ToolFinished: Conversation._on_tool_finished,
     m.CallerPressed: Conversation._on_pressed,
     m.CallerHold: Conversation._on_hold,
     m.TransferResult: Conversation._on_transfer_result,
     m.EndRequested: Conversation._on_end_requested,
+    m.MoneyRunsOut: Conversation._on_money,
     m.CallerGone: Conversation._on_gone,
     m.LegRefused: Conversation._on_refused,
     p.SpeechStarted: Conversation._on_speech_started,
@@ -615,6 +762,12 @@ _HANDLERS: dict[type, Callable[[Conversation, Any], None]] = {
     p.ResponseDone: Conversation._on_response_done,
     p.ToolCall: Conversation._on_tool_call,
     p.ProviderFault: Conversation._on_fault,
+}
+_LATE: dict[type, Callable[[Conversation, Any], None]] = {
+    p.ResponseStarted: Conversation._on_late_answer,
+    m.AnswerAudio: Conversation._on_answer_audio,
+    p.CallerTranscript: Conversation._bill_words,
+    p.ResponseDone: Conversation._bill,
 }
 _TIMERS: dict[str, Callable[[Conversation], None]] = {
     "dial": Conversation._on_dial_timeout,

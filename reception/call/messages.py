@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from reception.call.tools import Effect
+from reception.money.own_count import Difference
+from reception.money.policy import Step
 from reception.provider.base import ProviderCommand, ProviderEvent, Usage
 
 # ------------------------------------------------------------------ events
@@ -21,7 +23,10 @@ class FromProvider:
 
 @dataclass(frozen=True, slots=True)
 class ProviderUp:
-    """The provider's socket is open and its opening messages were sent."""
+    """The provider's socket is open and its opening messages were sent. model: that it
+    was dialled for; "" for the one that was asked for last."""
+
+    model: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +98,16 @@ class PlayoutInterrupted:
 
 
 @dataclass(frozen=True, slots=True)
+class AnswerAudio:
+    """So much audio of an answer came from the provider; told before its `ResponseDone`,
+    or (`lost`) when that will never come."""
+
+    response_id: str
+    audio_ms: int
+    lost: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class GatewayMeasured:
     """The gateway's own share of the current turn's latency is known."""
 
@@ -117,6 +132,15 @@ class EndRequested:
     polite: bool = True
 
 
+@dataclass(frozen=True, slots=True)
+class MoneyRunsOut:
+    """The steps of the tenant's policy that are due, in order; some may be known.
+    output_tokens: how long the next answer may be; 0 for any length."""
+
+    due: tuple[Step, ...]
+    output_tokens: int = 0
+
+
 ConversationEvent = (
     FromProvider
     | ProviderUp
@@ -130,9 +154,11 @@ ConversationEvent = (
     | PlayoutStarted
     | PlayoutDrained
     | PlayoutInterrupted
+    | AnswerAudio
     | GatewayMeasured
     | ToolFinished
     | EndRequested
+    | MoneyRunsOut
 )
 
 
@@ -187,6 +213,14 @@ class TellTransfer:
 
 
 @dataclass(frozen=True, slots=True)
+class TellBudget:
+    """To the caller's side: a step was taken because the money runs out."""
+
+    step: Step
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
 class TellDtmf:
     digits: str
 
@@ -215,10 +249,19 @@ class RunTool:
 
 @dataclass(frozen=True, slots=True)
 class ReportUsage:
-    """Bill this response."""
+    """Bill this response of `model`; `estimated` by our own count."""
 
     response_id: str
     usage: Usage
+    model: str
+    estimated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class UsageDiffers:
+    """The provider's count and ours are too far apart: somebody is to know."""
+
+    difference: Difference
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,23 +276,26 @@ class ReportTranscription:
 
 @dataclass(frozen=True, slots=True)
 class Redial:
-    """Dial the provider again (after `delay_s`) and send `opening` commands."""
+    """Dial `model` of the provider, in place of the session that there is or was (after
+    `delay_s`), and send `opening` commands."""
 
     delay_s: float
     opening: tuple[ProviderCommand, ...]
+    model: str
 
 
 @dataclass(frozen=True, slots=True)
 class Renew:
-    """Open another session of the provider with these commands; if nothing happened until
+    """Open another session of `model` with these commands; if nothing happened until
     it is there, it takes the place of the one that there is (`ProviderUp`)."""
 
     opening: tuple[ProviderCommand, ...]
+    model: str
 
 
 @dataclass(frozen=True, slots=True)
 class FinishCall:
-    """The call is over; always the last command, exactly once.
+    """The call is over, exactly once; only bills may follow.
 
     `hangup` False when the caller is already gone. drain_ms: how long the
     audio made so far may still play.
@@ -265,11 +311,13 @@ ConversationCommand = (
     | TellTranscript
     | TellTurn
     | TellTransfer
+    | TellBudget
     | TellDtmf
     | StopPlayout
     | Listen
     | RunTool
     | ReportUsage
+    | UsageDiffers
     | ReportTranscription
     | Redial
     | Renew

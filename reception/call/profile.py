@@ -60,7 +60,12 @@ class Limits:
 @dataclass(frozen=True, slots=True)
 class Profile:
     """One receptionist. "" for voice and model takes the deployment's; recording
-    is "off", "wav", "flac" or "opus"."""
+    is "off", "wav", "flac" or "opus".
+
+    cheaper_model: speaks as the money runs out; "" for the model's own small one.
+    transfer_to: name of the directory's entry that takes a call whose money is gone;
+    "" for the first person in it.
+    """
 
     name: str
     company: str
@@ -78,6 +83,14 @@ class Profile:
     turn_detection: TurnDetection = field(default_factory=TurnDetection)
     hearing: Hearing = field(default_factory=Hearing)
     recording: str = "off"
+    cheaper_model: str = ""
+    transfer_to: str = ""
+
+    def person(self) -> Entry | None:
+        """Who takes a call whose money is gone."""
+        if self.transfer_to:
+            return self.entry(self.transfer_to)
+        return next((entry for entry in self.directory if entry.is_person), None)
 
     def entry(self, name: str) -> Entry | None:
         """The directory's entry of this name or alias."""

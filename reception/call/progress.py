@@ -30,6 +30,8 @@ class Progress:
     turns: int
     interruptions: int
     cost_micros: int
+    model: str
+    budget_steps: tuple[str, ...]
     said_from: int
     said: tuple[Said, ...]
     times_from: int
@@ -63,6 +65,8 @@ def applied(record: CallRecord, news: Progress) -> CallRecord:
         turns=news.turns,
         interruptions=news.interruptions,
         cost_micros=news.cost_micros,
+        model=news.model,
+        budget_steps=news.budget_steps,
         transcript=record.transcript[: news.said_from] + news.said,
         turn_times=record.turn_times[: news.times_from] + news.times,
     )
@@ -79,18 +83,21 @@ def decode(data: bytes) -> Progress:
         fields = json.loads(data)
         fields["said"] = tuple(Said(**each) for each in fields["said"])
         fields["times"] = tuple(TurnTime(**each) for each in fields["times"])
+        fields["budget_steps"] = tuple(fields["budget_steps"])
         return Progress(**fields)
     except (ValueError, TypeError, KeyError) as error:
         raise InvalidRequest(f"progress is not valid: {error}", field="progress") from error
 
 
-def _seen(record: CallRecord) -> tuple[str, str, int, int, int]:
+def _seen(record: CallRecord) -> tuple[str, str, int, int, int, str, tuple[str, ...]]:
     return (
         record.state,
         record.phase,
         record.turns,
         record.interruptions,
         record.cost_micros,
+        record.model,
+        record.budget_steps,
     )
 
 

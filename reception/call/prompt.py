@@ -6,10 +6,12 @@ They are the same, byte for byte, for every call of a profile: whatever changes
 
 from __future__ import annotations
 
-from dataclasses import replace
+import json
+from dataclasses import asdict, replace
 
 from reception.call.profile import Profile
 from reception.call.tools import specs
+from reception.money.own_count import CHARS_PER_TOKEN
 from reception.provider.base import Configure
 
 _MANNER = """\
@@ -67,6 +69,12 @@ def say_exactly(text: str) -> str:
     """Instructions for one response that is to be these very words."""
     escaped = text.replace("\\", "\\\\").replace('"', '\\"')
     return f'Say exactly: "{escaped}"'
+
+
+def head_tokens(configure: Configure) -> int:
+    """About how many tokens a session's instructions and tools are."""
+    tools = [asdict(tool) for tool in configure.tools]
+    return (len(configure.instructions) + len(json.dumps(tools))) // CHARS_PER_TOKEN
 
 
 def configuration(profile: Profile, audio_format: str, voice: str) -> Configure:

@@ -64,7 +64,8 @@ class CallSpec:
 
 @dataclass(frozen=True, slots=True)
 class CallRecord:
-    """The call detail record. State: connecting, active, ending, ended."""
+    """The call detail record. State: connecting, active, ending, ended. model: that
+    speaks, or spoke last. budget_steps: what was done as its money ran out, in order."""
 
     spec: CallSpec
     state: str
@@ -81,3 +82,4 @@ class CallRecord:
     messages: tuple[TakenMessage, ...] = ()
     stats: dict[str, int] = field(default_factory=dict)
     recording: str = ""
+    budget_steps: tuple[str, ...] = ()

@@ -79,12 +79,19 @@ class Hold:
 @dataclass(frozen=True, slots=True)
 class Charge:
     """The answer to usage. `wrap_up`: no more money can be held, so the call is
-    to come to its end politely. `step`: what its policy says is to be done."""
+    to come to its end politely. `due`: what its policy says is to be done, in order.
+    `output_tokens`: how long the next answer may be; 0 for any length."""
 
     cost_micros: int
     call_total_micros: int
     wrap_up: bool
-    step: Step = Step.GO_ON
+    due: tuple[Step, ...] = ()
+    output_tokens: int = 0
+
+    @property
+    def step(self) -> Step:
+        """The furthest of the steps that are due."""
+        return self.due[-1] if self.due else Step.GO_ON
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,12 +29,13 @@ from reception.errors import InvalidRequest, NotFound
 from reception.money import account as money
 from reception.money.account import Account, CallCost, Charge, Entry, Hold, Needs
 from reception.money.alerts import Reading
-from reception.money.case import Bill, Case, Changes, Posting, Terms
+from reception.money.bounds import MOST_TOKENS, output_tokens
+from reception.money.case import RESPONSE, Bill, Case, Changes, Posting, Terms
 from reception.money.leases import Lease
 from reception.money.limits import LimitTable
 from reception.money.policy import Policy, Step
 from reception.money.scopes import EACH, OVERDRAFT, Owner, Scope
-from reception.money.sums import Sums
+from reception.money.sums import UNLIMITED, Sums
 from reception.money.windows import OfCall, slot_of, window_at
 
 RETRY_WHEN_HELD_S = 5.0
@@ -116,11 +117,13 @@ class Book:
         known = case.bills.get(bill.key)
         if known is None:
             self._spend(case, bill, now_s)
-        step = self._step(case, now_s)
-        if step.ends and not case.account.wrapping:
+        due = self._due(case, now_s)
+        ends = any(step.ends for step in due)
+        if ends and not case.account.wrapping:
             self._record(case, replace(case.account, wrapping=True), (), now_s)
         cost = bill.cost_micros if known is None else known.cost_micros
-        return Charge(cost, case.account.total_micros, step.ends, step)
+        bound = self._bound(case, bill, now_s)
+        return Charge(cost, case.account.total_micros, ends, due, bound)
 
     def adjust(self, session_id: str, bill: Bill, now_s: float) -> tuple[CallCost, bool]:
         """Corrects what a call has cost by `bill.cost_micros`, which may be
@@ -307,11 +310,26 @@ class Book:
             max(each.slice_micros for each in found), max(each.tail_micros for each in found)
         )
 
-    def _step(self, case: Case, now_s: float) -> Step:
+    def _due(self, case: Case, now_s: float) -> tuple[Step, ...]:
         if case.account.closed or case.owner.exempt:
-            return Step.GO_ON
+            return ()
         _, left = self.sums.tightest(case, now_s)
         return self._policy(case.owner).for_call(left, can_hold=not case.account.wrapping)
+
+    def _bound(self, case: Case, bill: Bill, now_s: float) -> int:
+        """How long the next answer may be after that of `bill`."""
+        account = case.account
+        if bill.kind != RESPONSE or account.closed or account.wrapping or case.owner.exempt:
+            return 0
+        if self.sums.tightest(case, now_s)[0] == UNLIMITED:
+            return 0
+        try:
+            price = self.terms.prices.price(bill.model, now_s)
+        except InvalidRequest:
+            return 0
+        spendable = account.held_micros - account.tail_micros
+        tokens = output_tokens(spendable, bill.tokens, price)
+        return tokens if tokens < MOST_TOKENS else 0
 
     def _post(self, case: Case, bill: Bill, now_s: float) -> None:
         """Notes a bill; its cost counts in every scope and every window of now."""

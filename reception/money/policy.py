@@ -69,23 +69,24 @@ class Policy:
                 )
             before, bound = step, percent
 
-    def for_call(self, left_permille: int, *, can_hold: bool) -> Step:
-        """The step that a live call is at.
+    def for_call(self, left_permille: int, *, can_hold: bool) -> tuple[Step, ...]:
+        """The steps that are due for a live call, in order; of those that end it only
+        the last.
 
         Args:
             left_permille: of its tightest limit; 1000 without any.
             can_hold: its hold is what it should be.
         """
-        due = {s for s, percent in self.steps if left_permille < percent * 10}
-        if not can_hold:
-            last = dict(self.steps)
-            transfer = last.get(Step.TRANSFER, -1)
-            always = transfer == 0 or Step.WRAP_UP not in last
-            if transfer >= 0 and (Step.TRANSFER in due or always):
-                return Step.TRANSFER
-            return Step.WRAP_UP
-        due.discard(Step.REFUSE)
-        return max(due, key=_ORDER.index, default=Step.GO_ON)
+        due = [s for s, percent in self.steps if left_permille < percent * 10]
+        going_on = tuple(s for s in due if not s.ends and s is not Step.REFUSE)
+        ending = [s for s in due if s.ends]
+        if can_hold:
+            return (*going_on, *ending[-1:])
+        last = dict(self.steps)
+        transfer = last.get(Step.TRANSFER, -1)
+        always = transfer == 0 or Step.WRAP_UP not in last
+        to_a_person = transfer >= 0 and (Step.TRANSFER in due or always)
+        return (*going_on, Step.TRANSFER if to_a_person else Step.WRAP_UP)
 
     def refuses(self, left_permille: int) -> bool:
         """Whether a new call is refused although its money could be held."""

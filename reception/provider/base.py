@@ -244,10 +244,19 @@ class AppendAudio:
 
 
 @dataclass(frozen=True, slots=True)
+class Bound:
+    """No answer from now on may have more tokens than this; None: any number."""
+
+    max_output_tokens: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class Respond:
-    """Make an answer now; `instructions` override the session's for it."""
+    """Make an answer now; `instructions` and `max_output_tokens`, where given,
+    override the session's for it."""
 
     instructions: str = ""
+    max_output_tokens: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -293,6 +302,7 @@ class DeleteItem:
 
 ProviderCommand = (
     Configure
+    | Bound
     | AppendAudio
     | Respond
     | CancelResponse

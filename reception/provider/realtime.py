@@ -229,8 +229,13 @@ def _client_event(command: b.ProviderCommand) -> b.JsonObject:
     match command:
         case b.Configure():
             return {"type": "session.update", "session": _session(command)}
-        case b.Respond(instructions):
-            response = {"instructions": instructions} if instructions else {}
+        case b.Bound(most):
+            session = {"type": "realtime", "max_output_tokens": most or "inf"}
+            return {"type": "session.update", "session": session}
+        case b.Respond(instructions, most):
+            response: b.JsonObject = {"instructions": instructions} if instructions else {}
+            if most is not None:
+                response["max_output_tokens"] = most
             return {"type": "response.create", "response": response}
         case b.CancelResponse(response_id):
             cancel: b.JsonObject = {"type": "response.cancel"}

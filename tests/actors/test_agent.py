@@ -450,8 +450,10 @@ async def test_a_call_that_goes_on_nowhere_is_billed_and_its_account_closed(
     monkeypatch.setattr("actors.agent.find", lambda role: {"cost": cost}[role])
     agent._outbox = Outbox(tmp_path / "outbox")
     usage = p.Usage(output_audio=20)
-    pending: list[Pending] = [m.ReportUsage("r1", usage), m.ReportTranscription("i1", 1.5, 0, 0),
-               m.Redial(0.0, ()), m.RunTool("t1", "name", "{}")]  # fmt: skip
+    pending: list[Pending] = [
+        m.ReportUsage("r1", usage, "m"), m.ReportTranscription("i1", 1.5, 0, 0),
+        m.Redial(0.0, (), "m"), m.RunTool("t1", "name", "{}"),
+    ]  # fmt: skip
     assert await agent._settle(SPEC, pending) == 900
     expected = [
         ("usage", "s1", "r1", "m", usage),

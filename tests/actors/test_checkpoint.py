@@ -28,7 +28,7 @@ def conversation() -> Conversation:
 
 
 def checkpoint(**fields: Any) -> Checkpoint:
-    usage = m.ReportUsage("r1", Usage(input_text=3))
+    usage = m.ReportUsage("r1", Usage(input_text=3), "m")
     made = Checkpoint(
         conversation().checkpoint(), {"usage r1": (usage, 5.0)}, 7, 1, True, 100.0,
         clock_s=time.monotonic(), unix_s=time.time(),

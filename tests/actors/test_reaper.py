@@ -80,7 +80,7 @@ def state() -> bytes:
     )
 
 
-REPORT = m.ReportUsage("r1", p.Usage(output_audio=20))
+REPORT = m.ReportUsage("r1", p.Usage(output_audio=20), "m")
 
 
 async def keep(keeper: CallKeeper, spec: CallSpec, found: bytes) -> None:

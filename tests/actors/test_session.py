@@ -32,6 +32,7 @@ from reception.call.transcript import Transcript
 from reception.errors import ProtocolViolation, Unavailable
 from reception.framing import Kind, split_audio
 from reception.money.account import CallCost, Charge
+from reception.money.policy import Step
 from tests.fakes.provider import FakeProvider, send, speak
 from tests.unit.call.example import PROFILE, SPEC
 
@@ -110,7 +111,8 @@ class House:
     def assignment(self) -> Assignment:
         provider = ProviderConfig("embedded", self.provider.url, "m")
         spec = replace(SPEC, node_id="n")
-        return Assignment(spec, PROFILE, "m", self.sockets[0], provider, "pcmu", self.progress_path)
+        profile = replace(PROFILE, cheaper_model="mini")
+        return Assignment(spec, profile, "m", self.sockets[0], provider, "pcmu", self.progress_path)
 
     async def door(self, number: int = 0) -> Link:
         """The front door's link to a worker."""
@@ -210,6 +212,55 @@ async def test_an_answer_that_is_being_made_when_the_caller_hangs_up_is_billed(
     methods = [method for method, _ in house.cost.calls]
     assert methods[-2:] == ["usage", "close_call"]
     assert house.cost.calls[-2][1][1] == "r0"
+
+
+async def messages(door: Link, kind: str) -> AsyncIterator[Any]:
+    """What comes for the caller, of this kind."""
+    while (frame := await door.receive()) is not None:
+        if frame[0] is Kind.AUDIO:
+            message = rv.ReceptionMessage.FromString(split_audio(frame[1])[1])
+            if message.HasField(kind):
+                yield getattr(message, kind)
+
+
+async def test_a_call_saves_as_its_money_runs_out(house: House) -> None:
+    """Told, made shorter and moved to the cheaper model, whose answers cost as that."""
+    due = (Step.WARN, Step.SHORTEN, Step.CHEAPER)
+    house.cost._methods["usage"] = lambda *_: Charge(5, 5, False, due)
+    call, door, first = await house.answered()
+    await house.told("response.create")
+    await say(first, "r0", "i0", WORDS, audio_ms=100)
+    usage = {"total_tokens": 1}
+    done = {"id": "r0", "status": "completed", "usage": usage}
+    await send(first, "response.done", response=done)
+    told = messages(door, "budget")
+    async with asyncio.timeout(5):
+        kinds = [(await anext(told)).kind for _ in due]
+        second = await house.provider.connections.get()
+    assert kinds == [
+        rv.BudgetStep.KIND_WARN, rv.BudgetStep.KIND_SHORTEN, rv.BudgetStep.KIND_CHEAPER,
+    ]  # fmt: skip
+    assert second.request is not None
+    assert second.request.path.endswith("?model=mini")
+    updates = [(await house.told("session.update"))["session"] for _ in range(2)]
+    assert updates[0] == {"type": "realtime", "max_output_tokens": 400}
+    assert updates[1]["max_output_tokens"] == 400
+    replayed = await house.told("conversation.item.create")
+    assert replayed["item"]["content"][0]["text"] == WORDS
+    await say(second, "r1", "i1", "Yes.", audio_ms=100)
+    await send(second, "response.done", response=done | {"id": "r1"})
+    async with asyncio.timeout(5):
+        while len(billed(house)) < 2:
+            await asyncio.sleep(0.01)
+    hang_up(door)
+    record = await call
+    assert record.budget_steps == ("warn", "shorten", "cheaper")
+    assert record.model == "mini"
+    assert billed(house) == [("r0", "m"), ("r1", "mini")]
+
+
+def billed(house: House) -> list[tuple[str, str]]:
+    return [(args[1], args[2]) for name, args in house.cost.calls if name == "usage"]
 
 
 async def test_one_call_at_a_time(house: House) -> None:
@@ -359,7 +410,8 @@ async def test_another_session_goes_on_where_one_died(house: House) -> None:
     record = await call
     assert record.end_reason == "caller_hangup"
     assert [said.text for said in record.transcript if said.text] == [WORDS, "As I said."]
-    assert [args[1] for name, args in house.cost.calls if name == "usage"] == ["r0"]
+    # r1 was under way when the caller hung up, and its end never came: our own count.
+    assert [args[1] for name, args in house.cost.calls if name == "usage"] == ["r0", "r1"]
 
 
 async def test_a_session_that_dies_at_once_leaves_the_whole_call_to_the_next(house: House) -> None:

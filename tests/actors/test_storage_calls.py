@@ -31,6 +31,7 @@ RECORD = CallRecord(
     ),
     turn_times=(TurnTime(1, 640, 1_200, False), TurnTime(2, 700, 900, True)),
     messages=(MESSAGE,), stats={"frames_in": 3_000}, recording="out/x.wav",
+    budget_steps=("warn", "wrap_up"),
 )  # fmt: skip
 
 

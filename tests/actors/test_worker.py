@@ -961,3 +961,31 @@ async def test_what_calls_use_of_the_providers_account_is_counted(connect, provi
     async with asyncio.timeout(5):
         while (await worker.provider_use()).calls:
             await asyncio.sleep(0.01)
+
+
+async def test_the_same_dial_again_leaves_the_session_that_there_is(
+    worker, provider, link_to, connect
+):
+    call = await connect()
+    first = call.connection
+    again = attach(provider.url)
+    call.session.send(again)
+    other = attach(provider.url, lease="lease")
+    plan = json.loads(other.attach.dial_plan)
+    other.attach.dial_plan = json.dumps(plan | {"model": "other"}).encode()
+    await asyncio.sleep(0.2)
+    assert provider.connections.empty()
+    assert first.close_code is None
+    call.session.send(other)
+    async with asyncio.timeout(5):
+        second = await provider.connections.get()
+    assert second.request.path.endswith("model=other")
+
+
+async def test_nothing_is_dialled_once_the_call_is_over(provider, connect):
+    call = await connect()
+    call.session.send(lk.SessionToWorker(finish=lk.Finish(drain_ms=100)))
+    await call.from_worker("stats")
+    call.session.send(attach(provider.url))
+    await asyncio.sleep(0.2)
+    assert provider.connections.empty()

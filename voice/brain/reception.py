@@ -43,7 +43,7 @@ def decide(question: Question) -> list[Piece]:
     exactly = _EXACTLY.search(question.override)
     if exactly:
         return [Say(re.sub(r"\\(.)", r"\1", exactly.group(1)))]
-    turns = list(question.turns)
+    turns = [turn for turn in question.turns if turn.kind != "system"]
     last = turns[-1] if turns else Turn("user")
     if last.kind == "tool_result":
         return _after_tool(last, turns)

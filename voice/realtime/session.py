@@ -65,7 +65,8 @@ class Session:
     def __init__(
         self, session_id: str, model: str, now_s: float, *, max_age_s: float = 3600.0
     ) -> None:
-        self.invoice: list[dict[str, Any]] = []
+        self.invoice: dict[str, dict[str, Any]] = {}  # usage by response
+        self.transcribed_s: dict[str, float] = {}  # by item
         self.response: Response | None = None
         self.expired = False
         self._id = session_id
@@ -150,6 +151,7 @@ class Session:
             self._emit(f"{kind}.delta", **where, delta=text)
         seconds = (item.audio_ms or 0) / 1000
         usage = {"type": "duration", "seconds": seconds}
+        self.transcribed_s[item_id] = seconds
         self._emit(f"{kind}.completed", **where, transcript=text, usage=usage)
 
     def transcription_failed(self, item_id: str, message: str) -> None:
@@ -165,8 +167,14 @@ class Session:
             return
         self.response = None
         response.end(status, reason, error)
-        self.invoice.append(response.usage())
+        self.invoice[response.id] = response.usage()
         self._quiet_since_s = self._now_s
+
+    def hang_up(self) -> None:
+        """The socket is gone. What was made of a response by then is billed, although
+        nobody is told."""
+        if self.response is not None:
+            self.finish(self.response, "cancelled", "client_disconnected")
 
     # ------------------------------------------------------------- small steps
 

@@ -156,7 +156,7 @@ class Finish(_message.Message):
     def __init__(self, drain_ms: _Optional[int] = ...) -> None: ...
 
 class WorkerToSession(_message.Message):
-    __slots__ = ("attached", "provider_event", "provider_state", "from_caller", "playout", "leg_gone", "leg_refused", "stats", "resume")
+    __slots__ = ("attached", "provider_event", "provider_state", "from_caller", "playout", "leg_gone", "leg_refused", "stats", "resume", "answer_audio")
     ATTACHED_FIELD_NUMBER: _ClassVar[int]
     PROVIDER_EVENT_FIELD_NUMBER: _ClassVar[int]
     PROVIDER_STATE_FIELD_NUMBER: _ClassVar[int]
@@ -166,6 +166,7 @@ class WorkerToSession(_message.Message):
     LEG_REFUSED_FIELD_NUMBER: _ClassVar[int]
     STATS_FIELD_NUMBER: _ClassVar[int]
     RESUME_FIELD_NUMBER: _ClassVar[int]
+    ANSWER_AUDIO_FIELD_NUMBER: _ClassVar[int]
     attached: Attached
     provider_event: bytes
     provider_state: ProviderState
@@ -175,7 +176,18 @@ class WorkerToSession(_message.Message):
     leg_refused: LegRefused
     stats: LegStats
     resume: Resume
-    def __init__(self, attached: _Optional[_Union[Attached, _Mapping]] = ..., provider_event: _Optional[bytes] = ..., provider_state: _Optional[_Union[ProviderState, _Mapping]] = ..., from_caller: _Optional[bytes] = ..., playout: _Optional[_Union[Playout, _Mapping]] = ..., leg_gone: _Optional[_Union[LegGone, _Mapping]] = ..., leg_refused: _Optional[_Union[LegRefused, _Mapping]] = ..., stats: _Optional[_Union[LegStats, _Mapping]] = ..., resume: _Optional[_Union[Resume, _Mapping]] = ...) -> None: ...
+    answer_audio: AnswerAudio
+    def __init__(self, attached: _Optional[_Union[Attached, _Mapping]] = ..., provider_event: _Optional[bytes] = ..., provider_state: _Optional[_Union[ProviderState, _Mapping]] = ..., from_caller: _Optional[bytes] = ..., playout: _Optional[_Union[Playout, _Mapping]] = ..., leg_gone: _Optional[_Union[LegGone, _Mapping]] = ..., leg_refused: _Optional[_Union[LegRefused, _Mapping]] = ..., stats: _Optional[_Union[LegStats, _Mapping]] = ..., resume: _Optional[_Union[Resume, _Mapping]] = ..., answer_audio: _Optional[_Union[AnswerAudio, _Mapping]] = ...) -> None: ...
+
+class AnswerAudio(_message.Message):
+    __slots__ = ("response_id", "audio_ms", "lost")
+    RESPONSE_ID_FIELD_NUMBER: _ClassVar[int]
+    AUDIO_MS_FIELD_NUMBER: _ClassVar[int]
+    LOST_FIELD_NUMBER: _ClassVar[int]
+    response_id: str
+    audio_ms: int
+    lost: bool
+    def __init__(self, response_id: _Optional[str] = ..., audio_ms: _Optional[int] = ..., lost: _Optional[bool] = ...) -> None: ...
 
 class Resume(_message.Message):
     __slots__ = ("checkpoint", "events")
@@ -194,16 +206,18 @@ class LegRefused(_message.Message):
     def __init__(self, field: _Optional[str] = ..., message: _Optional[str] = ...) -> None: ...
 
 class ProviderState(_message.Message):
-    __slots__ = ("up", "code", "reason", "dial_ms")
+    __slots__ = ("up", "code", "reason", "dial_ms", "model")
     UP_FIELD_NUMBER: _ClassVar[int]
     CODE_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
     DIAL_MS_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FIELD_NUMBER: _ClassVar[int]
     up: bool
     code: int
     reason: str
     dial_ms: int
-    def __init__(self, up: _Optional[bool] = ..., code: _Optional[int] = ..., reason: _Optional[str] = ..., dial_ms: _Optional[int] = ...) -> None: ...
+    model: str
+    def __init__(self, up: _Optional[bool] = ..., code: _Optional[int] = ..., reason: _Optional[str] = ..., dial_ms: _Optional[int] = ..., model: _Optional[str] = ...) -> None: ...
 
 class Playout(_message.Message):
     __slots__ = ("kind", "item_id", "heard_ms", "gateway_us", "at_ns")

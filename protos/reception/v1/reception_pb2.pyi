@@ -164,7 +164,7 @@ class CallEnd(_message.Message):
     def __init__(self, reason: _Optional[str] = ...) -> None: ...
 
 class ReceptionMessage(_message.Message):
-    __slots__ = ("accepted", "audio", "clear_audio", "mark", "transcript", "turn", "transfer", "send_dtmf", "hangup", "draining", "summary", "queued")
+    __slots__ = ("accepted", "audio", "clear_audio", "mark", "transcript", "turn", "transfer", "send_dtmf", "hangup", "draining", "summary", "queued", "budget")
     ACCEPTED_FIELD_NUMBER: _ClassVar[int]
     AUDIO_FIELD_NUMBER: _ClassVar[int]
     CLEAR_AUDIO_FIELD_NUMBER: _ClassVar[int]
@@ -177,6 +177,7 @@ class ReceptionMessage(_message.Message):
     DRAINING_FIELD_NUMBER: _ClassVar[int]
     SUMMARY_FIELD_NUMBER: _ClassVar[int]
     QUEUED_FIELD_NUMBER: _ClassVar[int]
+    BUDGET_FIELD_NUMBER: _ClassVar[int]
     accepted: CallAccepted
     audio: Audio
     clear_audio: ClearAudio
@@ -189,7 +190,8 @@ class ReceptionMessage(_message.Message):
     draining: Draining
     summary: CallSummary
     queued: Queued
-    def __init__(self, accepted: _Optional[_Union[CallAccepted, _Mapping]] = ..., audio: _Optional[_Union[Audio, _Mapping]] = ..., clear_audio: _Optional[_Union[ClearAudio, _Mapping]] = ..., mark: _Optional[_Union[Mark, _Mapping]] = ..., transcript: _Optional[_Union[Transcript, _Mapping]] = ..., turn: _Optional[_Union[TurnEvent, _Mapping]] = ..., transfer: _Optional[_Union[Transfer, _Mapping]] = ..., send_dtmf: _Optional[_Union[SendDtmf, _Mapping]] = ..., hangup: _Optional[_Union[Hangup, _Mapping]] = ..., draining: _Optional[_Union[Draining, _Mapping]] = ..., summary: _Optional[_Union[CallSummary, _Mapping]] = ..., queued: _Optional[_Union[Queued, _Mapping]] = ...) -> None: ...
+    budget: BudgetStep
+    def __init__(self, accepted: _Optional[_Union[CallAccepted, _Mapping]] = ..., audio: _Optional[_Union[Audio, _Mapping]] = ..., clear_audio: _Optional[_Union[ClearAudio, _Mapping]] = ..., mark: _Optional[_Union[Mark, _Mapping]] = ..., transcript: _Optional[_Union[Transcript, _Mapping]] = ..., turn: _Optional[_Union[TurnEvent, _Mapping]] = ..., transfer: _Optional[_Union[Transfer, _Mapping]] = ..., send_dtmf: _Optional[_Union[SendDtmf, _Mapping]] = ..., hangup: _Optional[_Union[Hangup, _Mapping]] = ..., draining: _Optional[_Union[Draining, _Mapping]] = ..., summary: _Optional[_Union[CallSummary, _Mapping]] = ..., queued: _Optional[_Union[Queued, _Mapping]] = ..., budget: _Optional[_Union[BudgetStep, _Mapping]] = ...) -> None: ...
 
 class Queued(_message.Message):
     __slots__ = ("position", "expected_wait")
@@ -275,6 +277,28 @@ class Transfer(_message.Message):
     reason: str
     def __init__(self, destination: _Optional[str] = ..., name: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...
 
+class BudgetStep(_message.Message):
+    __slots__ = ("kind", "at_ms")
+    class Kind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        KIND_UNSPECIFIED: _ClassVar[BudgetStep.Kind]
+        KIND_WARN: _ClassVar[BudgetStep.Kind]
+        KIND_SHORTEN: _ClassVar[BudgetStep.Kind]
+        KIND_CHEAPER: _ClassVar[BudgetStep.Kind]
+        KIND_WRAP_UP: _ClassVar[BudgetStep.Kind]
+        KIND_TRANSFER: _ClassVar[BudgetStep.Kind]
+    KIND_UNSPECIFIED: BudgetStep.Kind
+    KIND_WARN: BudgetStep.Kind
+    KIND_SHORTEN: BudgetStep.Kind
+    KIND_CHEAPER: BudgetStep.Kind
+    KIND_WRAP_UP: BudgetStep.Kind
+    KIND_TRANSFER: BudgetStep.Kind
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    AT_MS_FIELD_NUMBER: _ClassVar[int]
+    kind: BudgetStep.Kind
+    at_ms: int
+    def __init__(self, kind: _Optional[_Union[BudgetStep.Kind, str]] = ..., at_ms: _Optional[int] = ...) -> None: ...
+
 class SendDtmf(_message.Message):
     __slots__ = ("digits",)
     DIGITS_FIELD_NUMBER: _ClassVar[int]
@@ -300,7 +324,7 @@ class CallSummary(_message.Message):
     def __init__(self, call: _Optional[_Union[Call, _Mapping]] = ...) -> None: ...
 
 class Call(_message.Message):
-    __slots__ = ("call_id", "session_id", "state", "to", "profile", "node_id", "started_at", "ended_at", "duration_ms", "end_reason", "transferred_to", "turns", "interruptions", "cost_micros", "model", "metadata", "phase")
+    __slots__ = ("call_id", "session_id", "state", "to", "profile", "node_id", "started_at", "ended_at", "duration_ms", "end_reason", "transferred_to", "turns", "interruptions", "cost_micros", "model", "metadata", "phase", "budget_steps")
     class MetadataEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -326,6 +350,7 @@ class Call(_message.Message):
     MODEL_FIELD_NUMBER: _ClassVar[int]
     METADATA_FIELD_NUMBER: _ClassVar[int]
     PHASE_FIELD_NUMBER: _ClassVar[int]
+    BUDGET_STEPS_FIELD_NUMBER: _ClassVar[int]
     call_id: str
     session_id: str
     state: CallState
@@ -343,7 +368,8 @@ class Call(_message.Message):
     model: str
     metadata: _containers.ScalarMap[str, str]
     phase: str
-    def __init__(self, call_id: _Optional[str] = ..., session_id: _Optional[str] = ..., state: _Optional[_Union[CallState, str]] = ..., to: _Optional[str] = ..., profile: _Optional[str] = ..., node_id: _Optional[str] = ..., started_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., ended_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., duration_ms: _Optional[int] = ..., end_reason: _Optional[str] = ..., transferred_to: _Optional[str] = ..., turns: _Optional[int] = ..., interruptions: _Optional[int] = ..., cost_micros: _Optional[int] = ..., model: _Optional[str] = ..., metadata: _Optional[_Mapping[str, str]] = ..., phase: _Optional[str] = ..., **kwargs) -> None: ...
+    budget_steps: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, call_id: _Optional[str] = ..., session_id: _Optional[str] = ..., state: _Optional[_Union[CallState, str]] = ..., to: _Optional[str] = ..., profile: _Optional[str] = ..., node_id: _Optional[str] = ..., started_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., ended_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., duration_ms: _Optional[int] = ..., end_reason: _Optional[str] = ..., transferred_to: _Optional[str] = ..., turns: _Optional[int] = ..., interruptions: _Optional[int] = ..., cost_micros: _Optional[int] = ..., model: _Optional[str] = ..., metadata: _Optional[_Mapping[str, str]] = ..., phase: _Optional[str] = ..., budget_steps: _Optional[_Iterable[str]] = ..., **kwargs) -> None: ...
 
 class GetCallRequest(_message.Message):
     __slots__ = ("call_id",)

@@ -22,9 +22,12 @@ from reception.call.record import TakenMessage
 from reception.call.states import TRANSITIONS, State, check, public_state
 from reception.errors import IllegalTransition
 from reception.media.hearing import Hearing
+from reception.money.policy import Step
 from reception.provider import base as p
 from tests.unit.call.example import PHRASES, PROFILE, NoJitter, conversation
 
+BUSY = "conversation_already_has_active_response"
+CHEAP = replace(PROFILE, cheaper_model="mini")
 LOCAL = Hearing(barge_in="local")
 UNLIMITED = replace(PROFILE.limits, max_call_s=1e6, prompt_after_s=1e6, answer_s=1e6)
 
@@ -172,7 +175,7 @@ def test_usage_is_reported_once_for_each_response_and_each_transcription():
     call = Call().greeted()
     usage = p.Usage(input_text=10)
     done = p.ResponseDone("r9", "completed", usage=usage)
-    assert only(call.tell(done, done), m.ReportUsage) == [m.ReportUsage("r9", usage)]
+    assert only(call.tell(done, done), m.ReportUsage) == [m.ReportUsage("r9", usage, "m")]
     words = p.CallerTranscript("u1", "x", final=True, usage=p.TranscriptionUsage(1.5, 10, 2, 3))
     out = call.tell(words, words)
     assert only(out, m.ReportTranscription) == [m.ReportTranscription("u1", 1.5, 12, 3)]
@@ -465,7 +468,7 @@ def test_what_the_provider_made_until_the_end_is_billed_once_after_it():
     used, heard = p.Usage(output_audio=3), p.TranscriptionUsage(seconds=1.5)
     done = m.FromProvider(p.ResponseDone("r9", "cancelled", usage=used))
     words = m.FromProvider(p.CallerTranscript("i9", "yes", True, usage=heard))
-    assert call.tell(done) == [m.ReportUsage("r9", used)]
+    assert only(call.tell(done), m.ReportUsage) == [m.ReportUsage("r9", used, "m")]
     assert call.tell(words) == [m.ReportTranscription("i9", 1.5, 0, 0)]
     assert call.tell(done, words, m.FromProvider(p.ResponseDone("r10", "failed"))) == []
     assert call.state is State.ENDED
@@ -747,7 +750,10 @@ def test_what_others_see_of_a_state():
 
 ids = st.sampled_from(["a", "b", "c"])
 effects = st.sampled_from([None, TRANSFER, tools.EndCall("x")])
+codes = st.sampled_from(["x", BUSY])
+due = st.lists(st.sampled_from(list(Step)[1:-1]), unique=True, max_size=3)
 events = st.one_of(
+    st.builds(m.MoneyRunsOut, due.map(lambda steps: tuple(sorted(steps, key=list(Step).index)))),
     st.just(m.ProviderUp()),
     st.builds(m.ProviderDown, st.sampled_from([401, 1006, 1011]), st.just("")),
     st.just(m.MediaLost()),
@@ -759,6 +765,7 @@ events = st.one_of(
     st.just(m.PlayoutDrained()),
     st.builds(m.PlayoutInterrupted, ids, st.integers(0, 5000)),
     st.builds(m.GatewayMeasured, st.integers(0, 9999)),
+    st.builds(m.AnswerAudio, ids, st.integers(0, 5000), st.booleans()),
     st.builds(m.ToolFinished, ids, st.just("{}"), effects),
     st.builds(m.EndRequested, st.just("budget"), st.booleans()),
     st.builds(m.FromProvider, st.one_of(
@@ -767,9 +774,10 @@ events = st.one_of(
         st.builds(p.CallerTranscript, ids, st.text(max_size=5), st.booleans()),
         st.builds(p.ResponseStarted, ids),
         st.builds(p.AssistantTranscript, ids, ids, st.text(max_size=5), st.booleans()),
-        st.builds(p.ResponseDone, ids, st.sampled_from(["completed", "failed", "cancelled"])),
+        st.builds(p.ResponseDone, ids, st.sampled_from(["completed", "failed", "cancelled"]),
+                  usage=st.none() | st.builds(p.Usage, output_audio=st.integers(0, 100))),
         st.builds(p.ToolCall, ids, ids, ids, st.just("end_call"), st.just("{}")),
-        st.builds(p.ProviderFault, st.just("x"), st.just(""), st.booleans(), st.booleans()),
+        st.builds(p.ProviderFault, codes, st.just(""), st.booleans(), st.booleans()),
     )),
 )  # fmt: skip
 steps = st.lists(st.tuples(events, st.floats(0, 20)), max_size=40)
@@ -778,7 +786,7 @@ steps = st.lists(st.tuples(events, st.floats(0, 20)), max_size=40)
 @settings(max_examples=200, deadline=None)
 @given(steps)
 def test_whatever_happens_the_call_ends_exactly_once_and_no_tool_runs_twice(story):
-    call = Call()
+    call = Call(CHEAP)
     out = []
     for event, seconds in story:
         out += call.wait_for(seconds)
@@ -791,20 +799,27 @@ def test_whatever_happens_the_call_ends_exactly_once_and_no_tool_runs_twice(stor
             break
         out += call.wait()
     assert str(call.state) == "ended"
-    finishes = [at for at, command in enumerate(out) if isinstance(command, m.FinishCall)]
-    assert finishes == [len(out) - 1]
+    bills = (m.ReportUsage, m.UsageDiffers)
+    out_but_bills = [command for command in out if not isinstance(command, bills)]
+    [finish] = only(out, m.FinishCall)
+    assert out_but_bills[-1] == finish
+    billed = [command.response_id for command in only(out, m.ReportUsage)]
+    assert len(billed) == len(set(billed))
     ran = [command.call_id for command in only(out, m.RunTool)]
     assert len(ran) == len(set(ran))
+    steps = [command.step for command in only(out, m.TellBudget)]
+    assert steps == sorted(set(steps), key=list(Step).index)
+    assert tuple(map(str, steps)) == call.talk.record().budget_steps
 
 
 @settings(max_examples=200, deadline=None)
 @given(steps, st.data())
 def test_another_conversation_that_resumes_says_the_same_to_whatever_happens(story, data):
-    one, other = Call(rng=NoJitter()), Call(rng=NoJitter())
+    one, other = Call(CHEAP, rng=NoJitter()), Call(CHEAP, rng=NoJitter())
     for event, seconds in story:
         if data.draw(st.booleans()):
             checkpoint = pickle.dumps(other.talk.checkpoint())
-            other.talk = conversation(rng=NoJitter())
+            other.talk = conversation(CHEAP, rng=NoJitter())
             other.talk.resume(pickle.loads(checkpoint))
         assert other.wait_for(seconds) == one.wait_for(seconds)
         assert other.tell(event) == one.tell(event)

@@ -30,6 +30,8 @@ RECORDS = st.builds(
     turns=st.integers(0, 3),
     interruptions=st.integers(0, 3),
     cost_micros=st.integers(0, 3),
+    model=st.sampled_from(["m", "mini"]),
+    budget_steps=st.sampled_from([(), ("warn",), ("warn", "shorten")]),
     transcript=st.lists(WORDS, max_size=4).map(tuple),
     turn_times=st.lists(TIMES, max_size=3).map(tuple),
 )

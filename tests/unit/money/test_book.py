@@ -404,7 +404,7 @@ def test_an_account_is_learnt_as_it_was_written() -> None:
     assert again.dearest_micros == 30
     second.learn(again)
     know(second, GLOBAL, slots={slot_of(NOON_S): 30})
-    assert second.use("s1", bill(1, 30), NOON_S) == Charge(30, 30, True, Step.WRAP_UP)
+    assert second.use("s1", bill(1, 30), NOON_S) == Charge(30, 30, True, (Step.WRAP_UP,))
     assert not second.open(call("s2"), NOON_S).admitted
 
 
@@ -444,3 +444,29 @@ def test_readings_are_of_limits_over_a_time_with_what_is_posted_and_held() -> No
     [next_hour, _] = book.readings([GLOBAL, tenant], NOON_S + HOUR_S)
     assert (next_hour.window.start_s, next_hour.posted_micros) == (NOON_S + HOUR_S, 0)
     assert book.readings([GLOBAL], NOON_S) == [next_hour]  # time never goes back
+
+
+# ------------------------------------------------------------------ how long an answer may be
+
+
+SPEAKING = {
+    "valid_from": "2026-01-01", "audio": {"output": 20}, "hold_usd_per_minute": "0.08",
+}  # fmt: skip
+
+
+def test_an_answer_is_bounded_by_what_is_held_for_it() -> None:
+    book = make(("global", "hour", 1_000_000), prices=table(speaking=[SPEAKING]))
+    book.open(call(model="speaking"), NOON_S)  # 40,000 and 20,000: a token is 20
+    assert book.use("s1", bill(1, 1_000, "speaking"), NOON_S).output_tokens == 1_024
+    assert book.use("s1", bill(2, 18_000, "speaking"), NOON_S).output_tokens == 1_024
+    assert book.use("s1", bill(3, 1, "speaking", TRANSCRIPTION), NOON_S).output_tokens == 0
+    assert book.use("s1", bill(4, 1, "gone"), NOON_S).output_tokens == 0
+    assert book.use("s1", bill(5, 1, CHEAP), NOON_S).output_tokens == 0
+    book.close("s1", NOON_S)
+    assert book.use("s1", bill(6, 1, "speaking"), NOON_S).output_tokens == 0
+
+
+def test_where_nothing_is_limited_no_answer_is_bounded() -> None:
+    book = make(prices=table(speaking=[SPEAKING]))
+    book.open(call(model="speaking"), NOON_S)
+    assert book.use("s1", bill(1, 1_000, "speaking"), NOON_S).output_tokens == 0

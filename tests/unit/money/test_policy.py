@@ -25,7 +25,8 @@ ALL = Policy(
     ],
 )  # fmt: skip
 def test_steps_come_in_order(left: int, step: Step) -> None:
-    assert ALL.for_call(left, can_hold=True) is step
+    due = ALL.for_call(left, can_hold=True)
+    assert due[-1:] == ((step,) if step is not Step.GO_ON else ())
     assert step.ends == (step in (Step.WRAP_UP, Step.TRANSFER))
 
 
@@ -51,7 +52,20 @@ def test_new_calls_are_refused_last() -> None:
 def test_a_call_without_its_hold_ends_whatever_is_listed(
     steps: tuple[tuple[Step, int], ...], left: int, step: Step
 ) -> None:
-    assert Policy(steps).for_call(left, can_hold=False) is step
+    due = Policy(steps).for_call(left, can_hold=False)
+    assert due[-1] is step
+    assert [each for each in due if each.ends] == [step]
+
+
+def test_every_step_that_is_due_is_named_but_only_one_end() -> None:
+    going_on = (Step.WARN, Step.SHORTEN, Step.CHEAPER)
+    assert ALL.for_call(350, can_hold=True) == (Step.WARN, Step.SHORTEN)
+    assert ALL.for_call(150, can_hold=True) == (*going_on, Step.WRAP_UP)
+    assert ALL.for_call(50, can_hold=True) == (*going_on, Step.TRANSFER)
+    assert Policy().for_call(70, can_hold=True) == (Step.WARN,)
+    assert Policy(((Step.CHEAPER, 5),)).for_call(10, can_hold=False) == (
+        Step.CHEAPER, Step.WRAP_UP,
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -95,6 +109,10 @@ def test_less_money_never_means_an_earlier_step(
     steps = tuple(zip(names, sorted(percents, reverse=True), strict=False))
     policy = Policy(steps)
     less = min(left, less)
-    first, then = (policy.for_call(each, can_hold=True) for each in (left, less))
-    assert order.index(then) >= order.index(first)
-    assert policy.for_call(less, can_hold=False).ends
+    first, then = (
+        [order.index(step) for step in policy.for_call(each, can_hold=True)]
+        for each in (left, less)
+    )
+    assert then == sorted(set(then))
+    assert max(then, default=0) >= max(first, default=0)
+    assert policy.for_call(less, can_hold=False)[-1].ends

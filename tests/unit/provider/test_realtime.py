@@ -34,6 +34,9 @@ def decode(event_type, **fields):
         b.AppendAudio(b"\xff" * 160),
         b.Respond(),
         b.Respond("Say hello."),
+        b.Respond("Say hello.", 200),
+        b.Bound(400),
+        b.Bound(None),
         b.CancelResponse(),
         b.CancelResponse("r1"),
         b.AddText("user", "Hi"),
@@ -48,6 +51,15 @@ def decode(event_type, **fields):
 def test_every_command_is_a_client_event_of_the_sdk(command):
     event = json.loads(CODEC.encode(command))
     CLIENT_EVENT.validate_python(event)
+
+
+def test_a_bound_changes_nothing_else_of_the_session():
+    session = {"type": "realtime", "max_output_tokens": 400}
+    assert json.loads(CODEC.encode(b.Bound(400))) == {"type": "session.update", "session": session}
+    none = json.loads(CODEC.encode(b.Bound(None)))
+    assert none["session"] == {"type": "realtime", "max_output_tokens": "inf"}
+    response = json.loads(CODEC.encode(b.Respond("Hi", 200)))["response"]
+    assert response == {"instructions": "Hi", "max_output_tokens": 200}
 
 
 def test_caller_audio_is_base64():

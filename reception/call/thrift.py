@@ -1,0 +1,122 @@
+"""How a call saves as its money runs out: the steps taken, the model, the answers' length."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from reception.money.policy import Step
+from reception.money.savings.levels import MINI
+from reception.provider.base import AddText, Bound, Configure, ProviderCommand
+
+SHORT_ANSWER_TOKENS = 400
+"""About 15 s of speech with its words, or a function call."""
+
+_BRIEF = AddText(
+    "system", "From now on answer in one short sentence, unless the caller asks for more."
+)
+_ORDER = tuple(Step)
+_TRIES = 10  # to have the cheaper model: who speaks meanwhile puts it off
+_MOST_TOKENS = 4_096  # the provider's own bound
+
+
+def words_tokens(text: str) -> int:
+    """A bound for an answer that is to be these very words: about three times what they
+    take when spoken (20 tokens of audio a second, 15 characters a second)."""
+    return min(_MOST_TOKENS, 200 + 6 * len(text))
+
+
+class Thrift:
+    """Plain values only: a part of the call's checkpoint.
+
+    Attributes:
+        taken: the steps so far, in order.
+        model: of the provider's session that there is, or was last.
+    """
+
+    def __init__(self, model: str) -> None:
+        self.taken: list[Step] = []
+        self.model = self._next = self._dialled = model
+        self._alone, self._tries = True, 0
+        self._affordable = 0
+
+    def take(self, due: tuple[Step, ...]) -> list[Step]:
+        """Those steps that are further than any taken so far; taken now."""
+        last = _ORDER.index(self.taken[-1]) if self.taken else 0
+        new = [step for step in due if _ORDER.index(step) > last]
+        self.taken += new
+        return new
+
+    @property
+    def max_output_tokens(self) -> int | None:
+        """Of an answer; None for any number."""
+        short = SHORT_ANSWER_TOKENS if Step.SHORTEN in self.taken else _MOST_TOKENS
+        bound = min(short, self._affordable or _MOST_TOKENS)
+        return bound if bound < _MOST_TOKENS else None
+
+    def told(self, before: int | None, new: list[Step]) -> list[ProviderCommand]:
+        """What a session is told that is under way: at its end, so that what the
+        provider's cache knows of it stays the same.
+
+        Args:
+            before: the answers' bound until now.
+            new: the steps that were taken.
+        """
+        bound = self.max_output_tokens
+        brief = [_BRIEF] if Step.SHORTEN in new else []
+        return [*([Bound(bound)] if bound != before else []), *brief]
+
+    def afford(self, output_tokens: int) -> None:
+        """What is held pays for an answer of so many tokens; 0 for any number."""
+        self._affordable = output_tokens
+
+    def opening(
+        self, configuration: Configure, replay: list[ProviderCommand]
+    ) -> tuple[ProviderCommand, ...]:
+        """What another session is told."""
+        told = replace(configuration, max_output_tokens=self.max_output_tokens)
+        return (told, *replay, *((_BRIEF,) if Step.SHORTEN in self.taken else ()))
+
+    # ------------------------------------------------------------- the model
+
+    def go_cheaper(self, cheaper_model: str) -> None:
+        """From the next turn on. A model that has no cheaper one stays.
+
+        Args:
+            cheaper_model: the profile's; "" for the model's own small one.
+        """
+        self._next = cheaper_model or MINI.get(self.model, self.model)
+
+    @property
+    def changes_model(self) -> bool:
+        """Whether another model than that of now is to speak."""
+        return self._next != self.model
+
+    def dial(self) -> str:
+        """The model of the next session."""
+        self._dialled, self._alone = self._next, True
+        return self._dialled
+
+    def renewal(self) -> str:
+        """The model of a session that is dialled beside the one that there is."""
+        if self.changes_model:
+            self._tries += 1
+            if self._tries > _TRIES:
+                self._next = self.model
+        self._dialled, self._alone = self._next, False
+        return self._dialled
+
+    def up(self, model: str = "") -> None:
+        """A session is there.
+
+        Args:
+            model: of it; "" for the one that was dialled last.
+        """
+        self.model = model or self._dialled
+
+    def give_up_change(self) -> bool:
+        """A session is gone, or could not be had. True: it was the first one of the
+        cheaper model, and the call goes on with the model that it had."""
+        if not self._alone or self._dialled == self.model:
+            return False
+        self._next = self._dialled = self.model
+        return True

@@ -1,0 +1,171 @@
+"""Our own count of a call's tokens, beside what the provider reports.
+
+OpenAI's rules: the caller's audio is one token for 100 ms, an answer's one for 50 ms; of
+text about one for four characters; every answer is billed for the whole conversation
+before it. So what can be compared is:
+
+- of each answer its audio: tokens reported, and milliseconds that came;
+- of the whole call the caller's audio: what the input of an answer has more than the
+  input and the audio of the answer before it, and the milliseconds of speech that the
+  provider took meanwhile. Where the conversation was cut or another session began, the
+  input of the next two answers can't be compared: the cut may come to the provider
+  after the first of them began.
+
+What the provider says counts. Where it says nothing (its socket died, the caller is gone)
+the answer is billed by this count.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from reception.provider.base import Usage
+
+CALLER_MS_PER_TOKEN, ANSWER_MS_PER_TOKEN, CHARS_PER_TOKEN = 100, 50, 4
+TOLERANCE_PERCENT = 2
+_CACHE_STEP = 64
+_MAX_ANSWERS = 100  # known at a time
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """Tokens of `what` ("output_audio" of an answer, "input_audio" of the call so far) by
+    our count and by the provider's."""
+
+    response_id: str
+    what: str
+    ours: int
+    theirs: int
+
+
+def agree(ours: int, theirs: int, answers: int = 1) -> bool:
+    """Within 2 %, or a token for each answer (both round up)."""
+    apart = abs(ours - theirs)
+    return apart <= answers or 100 * apart <= TOLERANCE_PERCENT * theirs
+
+
+def _tokens(amount: int, per_token: int) -> int:
+    return -(-amount // per_token)
+
+
+class OwnCount:
+    """Plain values only: a part of the call's checkpoint.
+
+    Args:
+        head_tokens: of instructions and tools, about.
+
+    Attributes:
+        differing: answers in which the counts differ. estimated: answers that were
+            billed by this count.
+    """
+
+    def __init__(self, head_tokens: int) -> None:
+        self.differing = self.estimated = 0
+        self._head_tokens = head_tokens
+        self._audio_ms: dict[str, int] = {}
+        self._chars: dict[str, int] = {}
+        self._last: Usage | None = None
+        self._unsure = 1  # answers whose input may not be the last one's, and more
+        self._caller_tokens = 0  # since then
+        self._begun: dict[str, tuple[int, bool]] = {}  # both, as each answer began
+        self._sums = (0, 0, 0)  # compared so far: ours, theirs, answers
+        self._warned = False
+
+    def caller(self, audio_ms: int) -> None:
+        """The provider took so much of the caller's speech as one item."""
+        self._caller_tokens += _tokens(max(0, audio_ms), CALLER_MS_PER_TOKEN)
+
+    def began(self, response_id: str) -> None:
+        """An answer began: the conversation up to now is its input."""
+        self._begun[response_id] = self._caller_tokens, not self._unsure
+        self._caller_tokens, self._unsure = 0, max(0, self._unsure - 1)
+
+    def audio(self, response_id: str, audio_ms: int) -> None:
+        """So much audio of an answer came in all."""
+        self._audio_ms[response_id] = audio_ms
+
+    def words(self, response_id: str, chars: int) -> None:
+        """An answer has so many characters more."""
+        self._chars[response_id] = self._chars.get(response_id, 0) + chars
+
+    def forget(self, response_id: str) -> None:
+        """An answer came to nothing."""
+        self._begun.pop(response_id, None)
+
+    def open(self) -> list[str]:
+        """Answers that began, and of whose end nothing was heard."""
+        return list(self._begun)
+
+    def has(self, response_id: str) -> bool:
+        """Whether something of an answer came."""
+        return bool(self._audio_ms.get(response_id) or self._chars.get(response_id))
+
+    def changed(self) -> None:
+        """The conversation was cut, or is another session's."""
+        self._unsure = 2
+
+    def answered(self, response_id: str, usage: Usage, *, caller: bool) -> list[Difference]:
+        """The provider's count of an answer; where ours differs.
+
+        Args:
+            caller: all of the caller's speech that the provider took is known here.
+        """
+        found = []
+        self._chars.pop(response_id, None)
+        audio_ms = self._audio_ms.pop(response_id, None)
+        more_tokens, same = self._begun.pop(response_id, (0, False))
+        if audio_ms is not None:
+            ours = _tokens(audio_ms, ANSWER_MS_PER_TOKEN)
+            if not agree(ours, usage.output_audio):
+                found.append(Difference(response_id, "output_audio", ours, usage.output_audio))
+        if caller and same and self._last is not None:
+            new = usage.input_audio - self._last.input_audio - self._last.output_audio
+            if new >= 0:  # else the conversation was cut: that came late
+                found += self._compare_caller(response_id, more_tokens, new)
+        self._goes_on_from(usage)
+        self.differing += bool(found)
+        return found
+
+    def _compare_caller(self, response_id: str, more: int, new: int) -> list[Difference]:
+        ours, theirs, answers = self._sums
+        ours, theirs, answers = ours + more, theirs + new, answers + 1
+        self._sums = ours, theirs, answers
+        if self._warned or agree(ours, theirs, answers):
+            return []
+        self._warned = True
+        return [Difference(response_id, "input_audio", ours, theirs)]
+
+    def estimate(self, response_id: str) -> Usage:
+        """An answer of which the provider said nothing. Its input is that of the last
+        answer and what came since; it is taken for cached if that of the last one was."""
+        last = self._last or Usage(input_text=self._head_tokens)
+        more_tokens, same = self._begun.pop(response_id, (0, False))
+        known_tokens = last.input_text + last.input_audio
+        cached = 0
+        if same and last.cached_text + last.cached_audio:
+            cached = known_tokens // _CACHE_STEP * _CACHE_STEP
+        cached_text = min(cached, last.input_text)
+        usage = Usage(
+            input_text=max(last.input_text, self._head_tokens),
+            input_audio=last.input_audio + last.output_audio + more_tokens,
+            cached_text=cached_text,
+            cached_audio=cached - cached_text,
+            output_text=_tokens(self._chars.pop(response_id, 0), CHARS_PER_TOKEN),
+            output_audio=_tokens(self._audio_ms.pop(response_id, 0), ANSWER_MS_PER_TOKEN),
+        )
+        self.estimated += 1
+        self._goes_on_from(usage)
+        return usage
+
+    def _goes_on_from(self, usage: Usage) -> None:
+        self._last = usage
+        _bound(self._audio_ms)
+        _bound(self._chars)
+        _bound(self._begun)
+
+
+def _bound(known: dict[str, Any]) -> None:
+    """Forgets answers that nobody will ask for any more."""
+    while len(known) > _MAX_ANSWERS:
+        del known[next(iter(known))]

@@ -1,0 +1,172 @@
+"""The ledger and the provider's own invoice, after many calls that don't go smoothly.
+
+INVOICE_CALLS=1000 makes so many calls instead of 500; INVOICE_SEED another story.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from actors.pulse import Pulse
+from actors.settings import Settings
+from reception.call.profile import Limits
+from reception.call.record import CallRecord
+from reception.money.own_count import agree
+from reception.provider.base import Usage
+from tests.actors.stack import MODEL, Caller, Stack, exactly, seeded
+from tests.unit.call.example import PROFILE
+from voice.interfaces import CallTool, Question, Say
+
+CALLS = int(os.environ.get("INVOICE_CALLS", "500"))
+SEED = int(os.environ.get("INVOICE_SEED", "1"))
+AT_ONCE = 16
+QUICK = Limits(prompt_after_s=20, end_after_s=20, answer_s=2.0, transfer_wait_s=1.0)
+
+
+class Fickle:
+    """A brain that calls functions and fails: now and then it raises, never answers, or
+    takes its socket along in the middle of an answer."""
+
+    def __init__(self) -> None:
+        self.faults: Counter[str] = Counter()
+        self.stack: Stack | None = None
+        self._dice = seeded(SEED, "brain")
+
+    async def answer(self, question: Question) -> AsyncIterator[Say | CallTool]:
+        words = exactly(question.override)
+        if not words:
+            fault = self._dice.choices(
+                ["", "tool", "raises", "silent", "slow", "closes", "breaks"],
+                [70, 8, 5, 2, 5, 5, 5],
+            )[0]
+            self.faults[fault] += 1
+            match fault:
+                case "tool" if question.turns[-1].kind == "user":
+                    yield CallTool("get_opening_hours", "{}")
+                    return
+                case "raises":
+                    raise RuntimeError("on demand")
+                case "silent":
+                    await asyncio.Event().wait()
+                case "slow":
+                    await asyncio.sleep(0.3)
+                case "closes" | "breaks":
+                    yield Say("y" * self._dice.randrange(1, 20))
+                    await self._lose_socket(fault)
+        yield Say(words or "x" * self._dice.randrange(5, 40))
+
+    async def _lose_socket(self, how: str) -> None:
+        assert self.stack is not None
+        task = asyncio.current_task()
+        [mine] = [each for each in self.stack.engine._live if each._answering is task]
+        answer = mine._session.response
+        assert answer is not None
+        while self.stack.being_made().get(answer.id) != answer._audio_bytes:
+            await asyncio.sleep(0.01)  # until the worker has all of it
+        mine._session.handle = lambda *_: None  # type: ignore[method-assign]  # nor hears more
+        if how == "closes":
+            await mine._socket.close(1011, "on demand")
+        mine._socket.transport.abort()
+        await asyncio.sleep(1)
+
+
+def behaviour(name: str) -> Callable[[Caller], object]:
+    dice = seeded(SEED, name)
+    questions = [dice.random() < 0.4 for _ in range(dice.randrange(1, 4))]  # cuts in
+
+    async def behave(caller: Caller) -> None:
+        for cuts_in in questions:
+            if cuts_in:
+                await asyncio.sleep(dice.uniform(0.05, 0.4))
+            else:
+                await caller.until_answered(1.5)
+            caller.ask()
+        await asyncio.sleep(dice.uniform(0.0, 0.8))  # often in the middle of an answer
+        caller.hang_up()
+
+    return behave
+
+
+def deaths(name: str) -> tuple[float, ...]:
+    """Of sessions: in a fifth of the calls."""
+    dice = seeded(SEED, f"{name} deaths")
+    return tuple(dice.uniform(0.05, 1.0) for _ in range(dice.choice([0] * 8 + [1, 2])))
+
+
+@pytest.mark.timeout(60 + CALLS)
+async def test_they_are_the_same(
+    tmp_path: Path,
+    sqlite_url: str,
+    settings_for: Callable[..., Settings],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Every answer is in both once, and with the same tokens, unless the provider's socket
+    died in the middle of it: then the ledger has our own count."""
+    Pulse.configure(60.0)  # one process is everything here, and may be slow
+    for timeout in (
+        "call_run.STATS_TIMEOUT_S", "call_run.TAKE_OVER_TIMEOUT_S", "call_run.LINK_TIMEOUT_S",
+        "call_run.ACTOR_TIMEOUT_S", "media_call.TAKEOVER_S", "worker.ATTACH_TIMEOUT_S",
+        "provider_leg._CANCEL_S",
+    ):  # fmt: skip
+        monkeypatch.setattr(f"actors.{timeout}", 60.0)
+    monkeypatch.setattr("voice.server.log", SimpleNamespace(exception=lambda *_: None))
+    brain = Fickle()
+    profile = replace(PROFILE, limits=QUICK)
+    at_once = asyncio.Semaphore(AT_ONCE)
+    async with Stack(tmp_path, monkeypatch, settings_for(sqlite_url), brain, profile, 8) as stack:
+        brain.stack = stack
+
+        async def call(number: int) -> tuple[CallRecord, Caller]:
+            name = f"c{number}"
+            async with at_once:
+                return await stack.call(name, behaviour(name), deaths(name))
+
+        calls = await asyncio.gather(*(call(number) for number in range(CALLS)))
+        # A session that dies after its last word takes its record along.
+        whole = [record for record, caller in calls if not caller.summed_up or record.stats]
+        ends = Counter(record.end_reason for record in whole)
+        assert ends.keys() <= {"caller_hangup", "provider_unavailable"}, ends
+        assert len(calls) - len(whole) <= CALLS // 20
+        billed = {response: usage for response, (_, usage) in stack.billed().items()}
+        invoiced = stack.invoiced()
+        assert stack.agent.later == []
+        assert await stack.cost.check() == []
+        totals = await stack.cost.totals()
+        prices = stack.cost._prices
+        lost = {each for each in billed if billed[each] != invoiced.get(each)}
+        estimated = sum(record.stats["usage_estimated"] for record in whole)
+        differs = sum(record.stats["usage_differs"] for record in whole)
+        print(
+            f"\n{len(calls)} calls, {len(invoiced)} answers, {len(lost)} lost, "
+            f"{estimated} by our own count, {differs} differ, {dict(brain.faults)}, "
+            f"{sum(record.interruptions for record in whole)} cut"
+        )
+        assert billed.keys() == invoiced.keys()
+        assert max(len(lost), estimated) <= brain.faults["closes"] + brain.faults["breaks"]
+        ours, theirs = (
+            [book[response].output_audio for response in sorted(lost)]
+            for book in (billed, invoiced)
+        )
+        # What was on its way when a socket died was made, and never came.
+        assert all(one <= other + 1 for one, other in zip(ours, theirs, strict=True))
+        assert sum(map(agree, ours, theirs)) >= 0.9 * len(lost)
+        assert differs == 0
+
+        def sum_of(bills: dict[str, Usage]) -> int:
+            return sum(prices.cost(usage, MODEL, 2e9) for usage in bills.values())
+
+        transcribed = sum(
+            prices.transcription_cost("whisper-1", seconds, 0, 0, 2e9)
+            for invoice in stack.engine.invoices
+            for seconds in invoice.transcribed_s.values()
+        )
+        assert totals["posted_micros"] == sum_of(billed) + transcribed
+        assert totals["held_micros"] == 0

@@ -1,0 +1,103 @@
+"""What a conversation has billed, also when the provider says nothing."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from reception.call import messages as m
+from reception.money.own_count import Difference
+from reception.provider import base as p
+from tests.unit.call.example import PROFILE
+from tests.unit.call.test_conversation import LOCAL, Call, only
+
+USAGE = p.Usage(input_text=100, input_audio=9, output_audio=20)
+
+
+def asked(profile: Any = PROFILE) -> Call:
+    call = Call(profile)
+    call.greeted()
+    call.asked()
+    return call
+
+
+def bills(out: list[Any]) -> Any:
+    return only(out, m.ReportUsage)
+
+
+def test_an_answer_that_ends_after_the_call_is_billed() -> None:
+    call = asked()
+    call.tell(p.ResponseStarted("r1"))
+    assert isinstance(call.tell(m.CallerGone("caller_hangup"))[-1], m.FinishCall)
+    done = p.ResponseDone("r1", "cancelled", usage=USAGE)
+    assert call.tell(m.AnswerAudio("r1", 1_000), done, done) == [m.ReportUsage("r1", USAGE, "m")]
+    words = p.CallerTranscript("u1", "Hi", final=True, usage=p.TranscriptionUsage(1.0))
+    assert call.tell(words, words) == [m.ReportTranscription("u1", 1.0, 0, 0)]
+    assert call.tell(p.ResponseStarted("r2"), m.PlayoutDrained()) == []
+    [bill] = call.talk.write_off()  # nobody will say what that one was
+    assert isinstance(bill, m.ReportUsage)
+    assert (bill.response_id, bill.estimated) == ("r2", True)
+    assert call.talk.write_off() == []
+
+
+def test_an_answer_that_was_lost_with_its_socket_is_billed_by_our_own_count() -> None:
+    call = asked()
+    call.tell(p.ResponseStarted("r1"), p.AssistantTranscript("r1", "i1", "Good day", final=False))
+    [bill] = bills(call.tell(m.AnswerAudio("r1", 1_020, lost=True), m.ProviderDown(1006, "")))
+    assert (bill.response_id, bill.estimated) == ("r1", True)
+    assert (bill.usage.output_audio, bill.usage.output_text) == (21, 2)
+    assert bill.usage.input_audio == 9  # 900 ms of the caller
+    assert bill.usage.input_text > 100  # instructions and tools
+    assert bills(call.tell(p.ResponseDone("r1", "cancelled", usage=USAGE))) == []
+    assert call.talk.usage_counts() == {"usage_differs": 0, "usage_estimated": 1}
+
+
+def test_an_answer_that_was_lost_with_its_worker_costs_what_was_heard() -> None:
+    call = asked()
+    call.tell(p.ResponseStarted("r1"), m.PlayoutStarted("i1"))
+    [bill] = bills(call.tell(m.MediaLost(), after=2.0))
+    assert (bill.usage.output_audio, bill.estimated) == (40, True)
+    call = asked()
+    call.tell(p.ResponseStarted("r1"))
+    [bill] = bills(call.tell(m.MediaLost(), after=2.0))
+    assert bill.usage.output_audio == 0
+
+
+def test_an_end_without_usage_is_billed_if_something_was_made() -> None:
+    call = asked()
+    call.tell(p.ResponseStarted("r1"))
+    assert bills(call.tell(p.ResponseDone("r1", "failed"))) == []
+    call.tell(p.ResponseStarted("r2"), m.AnswerAudio("r2", 500))
+    [bill] = bills(call.tell(p.ResponseDone("r2", "cancelled")))
+    assert (bill.usage.output_audio, bill.estimated) == (10, True)
+
+
+def test_a_count_that_is_not_ours_is_told() -> None:
+    call = asked()
+    call.tell(p.ResponseStarted("r1"), m.AnswerAudio("r1", 2_000))
+    out = call.tell(p.ResponseDone("r1", "completed", usage=USAGE))
+    assert only(out, m.UsageDiffers) == [m.UsageDiffers(Difference("r1", "output_audio", 40, 20))]
+    assert bills(out) == [m.ReportUsage("r1", USAGE, "m")]
+    assert call.talk.usage_counts() == {"usage_differs": 1, "usage_estimated": 0}
+
+
+def test_the_callers_speech_is_compared_only_where_all_of_it_is_known() -> None:
+    for profile, told in ((PROFILE, 1), (replace(PROFILE, hearing=LOCAL), 0)):
+        call = asked(profile)
+        call.tell(p.ResponseStarted("r1"), p.ResponseDone("r1", "completed", usage=USAGE))
+        call.asked("And?", "u2")  # 900 ms
+        more = replace(USAGE, input_audio=9 + 20 + 50)
+        out = call.tell(p.ResponseStarted("r2"), p.ResponseDone("r2", "completed", usage=more))
+        assert [each.difference.what for each in only(out, m.UsageDiffers)] == (
+            ["input_audio"] * told
+        )
+
+
+def test_after_a_cut_or_another_session_the_input_is_not_compared() -> None:
+    for change in ((m.PlayoutInterrupted("i1", 50),), (m.ProviderDown(1006, ""), m.ProviderUp())):
+        call = asked()
+        call.tell(p.ResponseStarted("r1"), p.ResponseDone("r1", "completed", usage=USAGE))
+        call.tell(*change)
+        more = replace(USAGE, input_audio=900)
+        done = p.ResponseDone("r2", "completed", usage=more)
+        assert only(call.tell(p.ResponseStarted("r2"), done), m.UsageDiffers) == []
