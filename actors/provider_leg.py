@@ -67,6 +67,7 @@ class ProviderLeg:
         self._socket: ProviderSocket | None = None
         self._task: asyncio.Task[None] | None = None
         self._renewing: asyncio.Task[None] | None = None
+        self._finishing = False
         self._said = 0  # by either side, audio aside
         self._unheard: deque[bytes] = deque(maxlen=_KEPT_FRAMES)
         self._dropped_before = 0  # by sockets that are no more
@@ -155,6 +156,7 @@ class ProviderLeg:
         Args:
             abrupt: one may have begun that was not heard of yet.
         """
+        self._finishing = True
         if self._socket is None or not (self._making or abrupt):
             return
         self._cancelled.clear()
@@ -240,7 +242,8 @@ class ProviderLeg:
             self._said += 1
             event = self._codec.decode(raw)
             self._note(event)
-            self._on_event(event, raw)
+            if not (self._finishing and isinstance(event, AudioDelta)):  # nobody hears it
+                self._on_event(event, raw)
         await self._close()
         self._end_answer(lost=True)
         self._cancelled.set()

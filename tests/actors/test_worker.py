@@ -501,7 +501,7 @@ async def test_where_nothing_is_being_made_the_end_is_at_once(connect, provider)
     await send(call.connection, "response.done", response=made | {"status": "completed"})
     await call.from_worker("provider_event")
     await call.from_worker("provider_event")
-    call.session.send(lk.SessionToWorker(finish=lk.Finish(drain_ms=0)))
+    call.session.send(lk.SessionToWorker(finish=lk.Finish(drain_ms=1)))
     await call.from_worker("stats")
     told = [provider.received.get_nowait()["type"] for _ in range(provider.received.qsize())]
     assert "response.cancel" not in told
