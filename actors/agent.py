@@ -384,8 +384,9 @@ class NodeAgent:
         audio_format = self._workers.provider_format(worker_id, leg)
         socket = self._workers.socket(worker_id)
         return Assignment(
-            spec, profile, model, socket, self._provider, audio_format, self._config.agent_socket
-        )
+            spec, profile, model, socket, self._provider, audio_format,
+            self._config.agent_socket, unbilled_s=self._config.unbilled_s,
+        )  # fmt: skip
 
     async def lease(self, spec: CallSpec) -> Placement:
         """A session and a worker for a call; the session starts on it at once.

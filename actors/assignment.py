@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from math import inf
 
 from reception.call.profile import Profile
 from reception.call.record import CallSpec
@@ -31,7 +32,8 @@ class Assignment:
 
     audio_format is what the provider gets and gives (`uplink.choose`);
     progress_socket is where the node agent hears how the call gets on; session is
-    the name of the session that it is given to.
+    the name of the session that it is given to; unbilled_s how long it goes on while
+    nothing can be billed.
     """
 
     spec: CallSpec
@@ -42,6 +44,7 @@ class Assignment:
     audio_format: str
     progress_socket: str
     session: str = ""
+    unbilled_s: float = inf
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +52,7 @@ class NodeConfig:
     """What a node agent needs to know.
 
     host: where other nodes reach this one; zone: where it stands; outbox_path: a folder for
-    what can't be written yet.
+    what can't be written yet; unbilled_s: as in Assignment.
     """
 
     node_id: str
@@ -65,6 +68,7 @@ class NodeConfig:
     host: str = "127.0.0.1"
     zone: str = ""
     outbox_path: str = ""
+    unbilled_s: float = inf
 
     @property
     def agent_socket(self) -> str:

@@ -40,6 +40,7 @@ from reception.call.states import State
 from reception.errors import ReceptionError, Unavailable
 from reception.framing import Kind
 from reception.media.leg import LegConfig
+from reception.money.policy import Step
 from reception.provider import codec_for
 from reception.provider.base import DialPlan, ProviderCommand
 
@@ -90,6 +91,7 @@ class CallRun:
         self._money = m.MoneyRunsOut(())  # as told last
         self._telling: asyncio.TimerHandle | None = None
         self._keeping: asyncio.TimerHandle | None = None
+        self._owing: asyncio.TimerHandle | None = None
         self._worker_socket = assignment.worker_socket
         self._began_s = time.monotonic()
         self._moves = 0  # to other audio workers
@@ -134,7 +136,7 @@ class CallRun:
             await self._settle("internal")
             return self._record("internal")
         finally:
-            for timer in (self._telling, self._keeping):
+            for timer in (self._telling, self._keeping, self._owing):
                 if timer is not None:
                     timer.cancel()
             for task in self._tasks:
@@ -453,12 +455,23 @@ class CallRun:
                 await asyncio.sleep(0.5 * (attempt + 1))
                 continue
             self._cost_micros = charge.call_total_micros
+            if self._owing is not None:
+                self._owing.cancel()
+                self._owing = None
             money = m.MoneyRunsOut(charge.due, charge.output_tokens)
             if money != self._money:
                 self._money = money
                 self._put(money)
             return
+        if self._owing is None and self._assignment.unbilled_s < math.inf:
+            loop = asyncio.get_running_loop()
+            self._owing = loop.call_later(self._assignment.unbilled_s, self._stop_owing)
         await self._send_later(delivery)
+
+    def _stop_owing(self) -> None:
+        """Nothing could be billed for too long: nothing more is held for the call."""
+        log.warning("nothing can be billed", call_id=self._spec.call_id)
+        self._put(m.MoneyRunsOut((Step.WRAP_UP,)))
 
     async def _send_later(self, delivery: Delivery) -> None:
         try:

@@ -65,6 +65,11 @@ class Settings(BaseSettings):
         "closed", description="new calls while the cost singleton does not answer"
     )
 
+    unbilled_s: float = Field(
+        60.0, ge=1.0, le=86_400.0,
+        description="a live call goes on while nothing can be billed; with cost_failure=closed",
+    )  # fmt: skip
+
     # security
     security_failure: Literal["closed", "known", "open"] = Field(
         "closed", description="likewise; known: whoever was admitted within the last hour"

@@ -380,6 +380,7 @@ def _spawn_agent(deployment: Deployment) -> None:
         host=_node_ip(),
         zone=settings.zone,
         outbox_path=str(settings.outbox_path),
+        unbilled_s=settings.unbilled_s if settings.cost_failure == "closed" else math.inf,
     )
     deployment._handles["agent"] = spawn(
         "actors.agent:NodeAgent", config, name=f"agent:{deployment.node_id}"

@@ -10,10 +10,12 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
+from math import inf
 from pathlib import Path
 from typing import Any
 
 import pytest
+from ray.exceptions import RayActorError
 
 import actors.session
 from actors import checkpoint
@@ -81,12 +83,13 @@ class House:
             transcription=lambda *_: Charge(1, 6, False),
             close_call=lambda *_: CallCost(total_micros=6),
         )
-        self.is_ours = True
+        self.is_ours, self.unbilled_s = True, inf
         self.states: list[bytes] = []
         self.agent = FakeActor(
             save_message=lambda *_: None,
             another_worker=self._another,
             keep_state=lambda _, state: self.states.append(state),
+            send_later=lambda _: None,
             owns=lambda _: self.is_ours,
         )
         self.progress_path = str(folder / "agent.sock")
@@ -112,7 +115,10 @@ class House:
         provider = ProviderConfig("embedded", self.provider.url, "m")
         spec = replace(SPEC, node_id="n")
         profile = replace(PROFILE, cheaper_model="mini")
-        return Assignment(spec, profile, "m", self.sockets[0], provider, "pcmu", self.progress_path)
+        return Assignment(
+            spec, profile, "m", self.sockets[0], provider, "pcmu", self.progress_path,
+            unbilled_s=self.unbilled_s,
+        )  # fmt: skip
 
     async def door(self, number: int = 0) -> Link:
         """The front door's link to a worker."""
@@ -517,3 +523,49 @@ def test_a_session_imports_only_what_control_needs() -> None:
         [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True
     )
     assert NOT_IN_A_SESSION & set(done.stdout.split()) == set()
+
+
+async def owing(house: House, unbilled_s: float) -> tuple[asyncio.Task[CallRecord], Any, Link]:
+    """A call whose greeting can't be billed."""
+
+    def gone(*_: Any) -> Charge:
+        raise RayActorError
+
+    house.cost._methods["usage"] = gone
+    house.unbilled_s = unbilled_s
+    call, door, connection = await house.answered()
+    await house.told("response.create")
+    await say(connection, "r0", "i0", "Good day.", audio_ms=100)
+    done = {"id": "r0", "status": "completed", "usage": {"total_tokens": 1}}
+    await send(connection, "response.done", response=done)
+    async with asyncio.timeout(5):
+        while not [name for name, _ in house.agent.calls if name == "send_later"]:
+            await asyncio.sleep(0.01)
+    return call, connection, door
+
+
+async def test_a_call_that_nobody_can_bill_ends_politely_after_a_while(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("actors.call_run.BILL_TRIES", 1)
+    call, connection, _ = await owing(house, 0.2)
+    goodbye = await house.told("response.create")
+    assert PROFILE.phrases.goodbye in json.dumps(goodbye)
+    await say(connection, "r1", "i1", "Goodbye.", audio_ms=100)
+    await send(connection, "response.done", response={"id": "r1", "status": "completed"})
+    assert (await call).end_reason == "budget"
+
+
+async def test_a_call_that_is_billed_again_goes_on(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("actors.call_run.BILL_TRIES", 1)
+    call, connection, door = await owing(house, 0.5)
+    house.cost._methods["usage"] = lambda *_: Charge(5, 5, False)
+    await say(connection, "r1", "i1", "Yes.", audio_ms=100)
+    done = {"id": "r1", "status": "completed", "usage": {"total_tokens": 1}}
+    await send(connection, "response.done", response=done)
+    await asyncio.sleep(1.0)
+    assert not call.done()
+    hang_up(door)
+    assert (await call).end_reason == "caller_hangup"
