@@ -114,10 +114,9 @@ def _tally(broken: "list[Violation]") -> str:
 
 
 def _show(report: "Report", out: Path) -> None:
-    from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
-    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+    table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False)  # lines would take a column
     table.add_column("fault", no_wrap=True)
     for name in _SHOWN.values():
         table.add_column(name, justify="right", no_wrap=True)
