@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import sqlite3
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +22,7 @@ HEAD = "0004"
 """The newest migration; a test compares it with migrations/versions."""
 
 BUSY_TIMEOUT_MS = 10_000
+CLOSE_TIMEOUT_S = 5.0
 
 _LOCK_STEP_S = 0.0005
 
@@ -43,6 +45,8 @@ class Store:
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
+        self._in_use = 0  # connections
+        self._returned = threading.Condition()
 
     @classmethod
     def open(cls, url: str) -> Self:
@@ -66,24 +70,38 @@ class Store:
             return store
 
     def close(self) -> None:
-        """Gives all connections back. Idempotent."""
+        """Gives all connections back, those too that other threads are about to.
+        Idempotent."""
+        with self._returned:
+            self._returned.wait_for(lambda: self._in_use == 0, CLOSE_TIMEOUT_S)
         self.engine.dispose()
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[Connection]:
         """One writing transaction, durable when the block is left; SQLite's
         write lock is taken at its beginning."""
-        with faults(), self.engine.begin() as connection:
+        with faults(), self._counted(), self.engine.begin() as connection:
             yield connection
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[Connection]:
         """One consistent view; writes nothing."""
-        with faults(), self.engine.connect() as connection:
+        with faults(), self._counted(), self.engine.connect() as connection:
             connection.execution_options(reading=True)
             with connection.begin() as view:
                 yield connection
                 view.rollback()
+
+    @contextlib.contextmanager
+    def _counted(self) -> Iterator[None]:
+        with self._returned:
+            self._in_use += 1
+        try:
+            yield
+        finally:
+            with self._returned:
+                self._in_use -= 1
+                self._returned.notify_all()
 
     def take_epoch(self, singleton: str) -> int:
         """The next epoch of a singleton: from now on, older ones are refused."""

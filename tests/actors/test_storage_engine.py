@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -131,6 +132,30 @@ def test_a_transaction_that_fails_leaves_nothing(store: Store) -> None:
 
 
 # ------------------------------------------------------------------ epochs
+
+
+def test_it_is_closed_once_nobody_reads_any_more(store: Store) -> None:
+    reads, may_end, order = threading.Event(), threading.Event(), []
+
+    def look() -> None:
+        with store.reading():
+            reads.set()
+            may_end.wait(5)
+        order.append("read")
+
+    def close() -> None:
+        store.close()
+        order.append("closed")
+
+    threads = [threading.Thread(target=each) for each in (look, close)]
+    threads[0].start()
+    assert reads.wait(5)
+    threads[1].start()
+    threads[1].join(0.05)
+    may_end.set()
+    for thread in threads:
+        thread.join(5)
+    assert order == ["read", "closed"]
 
 
 def test_an_epoch_is_taken_once(store: Store) -> None:
