@@ -44,6 +44,7 @@ from reception.errors import (
     Unavailable,
 )
 from reception.media.codecs import AudioFormat
+from reception.money.savings.levels import Level
 from reception.placement.admission.admission import Admission
 from reception.placement.admission.answer import Refused
 from reception.placement.admission.concurrency import NodeLoad
@@ -366,9 +367,10 @@ class NodeAgent:
 
     # ------------------------------------------------------------- leasing
 
-    async def profiles(self) -> tuple[ProfileBook, str]:
-        """Who answers which call, and the model of those that name none."""
-        return self._book(), self._provider.model
+    async def profiles(self) -> tuple[ProfileBook, str, Level]:
+        """Who answers which call; the model and the level of saving of those that name
+        none."""
+        return self._book(), self._provider.model, self._provider.savings
 
     def _profile(self, name: str, to_uri: str) -> Profile:
         return self._book().choose(name, to_uri)
@@ -379,14 +381,22 @@ class NodeAgent:
         return self._profiles
 
     def _assignment(self, spec: CallSpec, profile: Profile, worker_id: str) -> Assignment:
-        model = profile.model or self._provider.model
+        level = profile.savings or self._provider.savings
+        model = profile.speaks(self._provider.model, level)
         leg = AudioFormat(spec.codec, spec.rate_hz)
         audio_format = self._workers.provider_format(worker_id, leg)
         socket = self._workers.socket(worker_id)
         return Assignment(
-            spec, profile, model, socket, self._provider, audio_format,
-            self._config.agent_socket, unbilled_s=self._config.unbilled_s,
-        )  # fmt: skip
+            spec,
+            profile,
+            model,
+            socket,
+            self._provider,
+            audio_format,
+            self._config.agent_socket,
+            unbilled_s=self._config.unbilled_s,
+            level=level,
+        )
 
     async def lease(self, spec: CallSpec) -> Placement:
         """A session and a worker for a call; the session starts on it at once.

@@ -8,6 +8,7 @@ from math import inf
 from reception.call.profile import Profile
 from reception.call.record import CallSpec
 from reception.media.adaptation import Targets
+from reception.money.savings.levels import Level
 from reception.placement.admission.admission import AdmissionRules
 from reception.placement.admission.concurrency import LimitRules
 from reception.placement.pool import PoolRules
@@ -18,12 +19,14 @@ CALL_MB = 3.0  # what a live call adds to its session, its worker and its door
 
 @dataclass(frozen=True, slots=True)
 class ProviderConfig:
-    """Which provider answers; base_url "" is the provider's own."""
+    """Which provider answers; base_url "" is the provider's own. savings: how its bill is
+    kept low, where the profile says nothing."""
 
     provider: str
     base_url: str
     model: str
     voice: str = ""
+    savings: Level = Level.OFF
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +36,7 @@ class Assignment:
     audio_format is what the provider gets and gives (`uplink.choose`);
     progress_socket is where the node agent hears how the call gets on; session is
     the name of the session that it is given to; unbilled_s how long it goes on while
-    nothing can be billed.
+    nothing can be billed; level is how the call saves.
     """
 
     spec: CallSpec
@@ -45,6 +48,7 @@ class Assignment:
     progress_socket: str
     session: str = ""
     unbilled_s: float = inf
+    level: Level = Level.OFF
 
 
 @dataclass(frozen=True, slots=True)

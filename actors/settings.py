@@ -105,6 +105,9 @@ class Settings(BaseSettings):
     provider_base_url: str = Field("", pattern=r"^(https?://\S+)?$")
     model: str = Field("", max_length=128)
     voice: str = Field("", max_length=64)
+    savings: Literal["off", "quality", "balanced", "thrifty"] = Field(
+        "quality", description="how the provider's bill is kept low; see docs/money.md"
+    )
     # the account's limits, as far as they are known; what the provider says of them counts too
     provider_requests_per_minute: int | None = Field(None, ge=1, le=10**9)
     provider_tokens_per_minute: int | None = Field(None, ge=1, le=10**12)
