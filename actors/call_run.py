@@ -41,6 +41,7 @@ from reception.errors import ReceptionError, Unavailable
 from reception.framing import Kind
 from reception.media.leg import LegConfig
 from reception.money.policy import Step
+from reception.money.savings.levels import LEVELS
 from reception.provider import codec_for
 from reception.provider.base import DialPlan, ProviderCommand
 
@@ -76,6 +77,7 @@ class CallRun:
             assignment.audio_format,
             voice=assignment.provider.voice,
             rng=random.Random(spec.session_id),  # noqa: S311  # nosec B311 - jitter, no secret
+            decisions=LEVELS[assignment.level],
         )
         self._told = self._conversation.record()
         # Events with the number of the worker's message that brought them; 0: of our own.

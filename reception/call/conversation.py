@@ -23,6 +23,7 @@ from reception.call.transcript import Transcript
 from reception.call.turns import Turns
 from reception.money.own_count import OwnCount
 from reception.money.policy import Step
+from reception.money.savings.levels import LEVELS, Decisions, Level
 from reception.provider import base as p
 
 DIAL_S = 15.0
@@ -54,6 +55,7 @@ class Conversation:
         audio_format: the provider's audio format (`reception.provider.base`).
         voice: the deployment's voice, where the profile has none.
         rng: for the jitter of back-off.
+        decisions: how the call saves.
     """
 
     def __init__(
@@ -65,10 +67,11 @@ class Conversation:
         *,
         voice: str = "",
         rng: random.Random,
+        decisions: Decisions = LEVELS[Level.OFF],
     ) -> None:
         self.state = State.CONNECTING
         self._spec, self._profile = spec, profile
-        self._configuration = configuration(profile, audio_format, voice)
+        self._configuration = configuration(profile, audio_format, voice, decisions)
         self._rng = rng
         self._now_s = 0.0
         self._out: list[m.ConversationCommand] = []
@@ -77,7 +80,7 @@ class Conversation:
         self._transcript = Transcript()
         self._turns = Turns(0.0)
         self._tools = ToolUses()
-        self._thrift = Thrift(model)
+        self._thrift = Thrift(model, decisions.answer_tokens)
         self._count = OwnCount(head_tokens(self._configuration))
         self._speech: tuple[str, int] | None = None  # the caller's item, and where it began
         self._wrapping = False  # the money is gone: nothing new is begun
@@ -209,8 +212,9 @@ class Conversation:
     def _respond(self, exactly: str = "") -> None:
         """Asks the provider for an answer."""
         self._await_answer()
-        words = p.Respond(say_exactly(exactly), words_tokens(exactly)) if exactly else p.Respond()
-        self._provider(words)
+        if exactly:
+            self._provider(say_exactly(exactly))
+        self._provider(p.Respond(words_tokens(exactly) if exactly else None))
 
     def _await_answer(self) -> None:
         """An answer is owed until it begins."""

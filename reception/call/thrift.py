@@ -28,16 +28,21 @@ def words_tokens(text: str) -> int:
 class Thrift:
     """Plain values only: a part of the call's checkpoint.
 
+    Args:
+        model: that speaks first.
+        answer_tokens: of an answer at most, while there is money; 0 for any number.
+
     Attributes:
         taken: the steps so far, in order.
         model: of the provider's session that there is, or was last.
     """
 
-    def __init__(self, model: str) -> None:
+    def __init__(self, model: str, answer_tokens: int = 0) -> None:
         self.taken: list[Step] = []
         self.model = self._next = self._dialled = model
         self._alone, self._tries = True, 0
         self._affordable = 0
+        self._longest = answer_tokens or _MOST_TOKENS
 
     def take(self, due: tuple[Step, ...]) -> list[Step]:
         """Those steps that are further than any taken so far; taken now."""
@@ -50,7 +55,7 @@ class Thrift:
     def max_output_tokens(self) -> int | None:
         """Of an answer; None for any number."""
         short = SHORT_ANSWER_TOKENS if Step.SHORTEN in self.taken else _MOST_TOKENS
-        bound = min(short, self._affordable or _MOST_TOKENS)
+        bound = min(short, self._longest, self._affordable or _MOST_TOKENS)
         return bound if bound < _MOST_TOKENS else None
 
     def told(self, before: int | None, new: list[Step]) -> list[ProviderCommand]:

@@ -267,13 +267,8 @@ def _usage(raw: dict[str, Any]) -> Usage:
     )  # fmt: skip
 
 
-def exactly(override: str) -> str:
-    """The words of a `Say exactly`, or ""."""
-    return override.partition('"')[2].rpartition('"')[0]
-
-
 def seeded(seed: int, name: str) -> random.Random:
     return random.Random(f"{seed} {name}")
 
 
-__all__ = ["MODEL", "MS_PER_CHAR", "Caller", "Say", "Stack", "exactly", "seeded"]
+__all__ = ["MODEL", "MS_PER_CHAR", "Caller", "Say", "Stack", "seeded"]

@@ -10,7 +10,7 @@ import pytest
 
 from actors.settings import Settings
 from protos.reception.v1 import reception_pb2 as rv
-from tests.actors.stack import MS_PER_CHAR, Caller, Stack, exactly, seeded
+from tests.actors.stack import MS_PER_CHAR, Caller, Stack, seeded
 from tests.unit.call.example import PHRASES
 from voice.interfaces import CallTool, Question, Say
 
@@ -25,7 +25,7 @@ class Talker:
         self._dice = seeded(seed, "talker")
 
     async def answer(self, question: Question) -> AsyncIterator[Say | CallTool]:
-        yield Say(exactly(question.override) or "x" * self._dice.randrange(20, 80))
+        yield Say(question.exactly or "x" * self._dice.randrange(20, 80))
 
 
 async def talks_on(caller: Caller) -> None:
