@@ -41,6 +41,7 @@ from reception.errors import ReceptionError, Unavailable
 from reception.framing import Kind
 from reception.media.leg import LegConfig
 from reception.money.policy import Step
+from reception.media.silence import sent_around
 from reception.money.savings.levels import LEVELS
 from reception.provider import codec_for
 from reception.provider.base import DialPlan, ProviderCommand
@@ -207,6 +208,9 @@ class CallRun:
             listening=self._listening,
             hearing=self._assignment.profile.hearing,
             recording=self._assignment.profile.recording,
+            silence_ms=sent_around(
+                self._assignment.profile.turn_detection, LEVELS[self._assignment.level]
+            ),
         )
         return lk.SessionAttach(
             call_id=spec.call_id,

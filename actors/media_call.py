@@ -127,6 +127,7 @@ class MediaCall:
         self._farewell: asyncio.Future[None] | None = None  # to a door before
         self._up_us = 0
         self._turn_up_us = 0
+        self._withheld_ms: float = 0  # of the caller's silence, from the provider
 
     def begin(self) -> None:
         """Tells both sides that the call is up and starts to serve them."""
@@ -261,10 +262,15 @@ class MediaCall:
             pressed = rv.CallerMessage(dtmf=rv.Dtmf(digits=heard.keys))
             self._tell(from_caller=pressed.SerializeToString())
         for audio in heard.audio:
-            self._stats.caller_audio_ms += self._leg_format.duration_ms(len(audio))
+            duration_ms = self._leg_format.duration_ms(len(audio))
+            self._stats.caller_audio_ms += duration_ms
+            if self._listening:
+                self._withheld_ms += duration_ms
             if self._recording is not None:
                 self._recording.said(now_s, audio)
-            if self._listening:
+        if self._listening:
+            for audio in heard.sent:
+                self._withheld_ms -= self._leg_format.duration_ms(len(audio))
                 self._provider.hear(audio)
 
     def _refuse(self, field: str, message: str) -> None:
@@ -379,6 +385,7 @@ class MediaCall:
         stats.frames_in, stats.frames_lost = counts.received, counts.lost
         stats.frames_late, stats.frames_duplicate = counts.late, counts.duplicate
         stats.frames_reordered = counts.reordered
+        stats.silence_ms = max(0, round(self._withheld_ms))
         stats.caller_mos_milli = round(self._caller.mos * 1000)
         stats.frames_out = self._playout.frames_out
         stats.frames_dropped += self._door.dropped_audio + self._provider.dropped_audio
@@ -392,6 +399,7 @@ class MediaCall:
     # ------------------------------------------------------------- the provider
 
     def _on_provider_state(self, state: lk.ProviderState) -> None:
+        self._caller.provider_hears(False)
         self._tell(provider_state=state)
 
     def _on_provider(self, event: ProviderEvent, raw: bytes) -> None:
@@ -408,11 +416,13 @@ class MediaCall:
                 self._meter.heard(event)
                 return
             case SpeechStarted():
+                self._caller.provider_hears(True)
                 if not self._interrupts():
                     self._held_event = raw
                     return
                 self._cut()
             case SpeechStopped():
+                self._caller.provider_hears(False)
                 self._turn_up_us = self._up_us
                 if self._caller.barge_in and not self._caller.barge_in.provider_stopped():
                     self._held_event = b""  # a cough, from beginning to end

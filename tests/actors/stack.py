@@ -28,6 +28,7 @@ from protos.reception.v1 import reception_pb2 as rv
 from reception.call.profile import Profile
 from reception.call.record import CallRecord, CallSpec
 from reception.framing import Kind, split_audio
+from reception.money.savings.levels import Level
 from reception.money.scopes import Owner
 from reception.provider.base import Usage
 from tests.fakes.voice import FakeRecognizer, silence, speech
@@ -204,8 +205,9 @@ class Stack:
         assert hold.admitted, hold
         provider = ProviderConfig("embedded", self._url, MODEL)
         assignment = Assignment(
-            spec, self.profile, MODEL, self._socket, provider, "pcmu", self._progress
-        )
+            spec, self.profile, MODEL, self._socket, provider, "pcmu", self._progress,
+            level=Level.QUALITY,
+        )  # fmt: skip
         running = asyncio.create_task(CallSession(name, "n").run_call(assignment))
         link = await Link.connect(self._socket, 5)
         attach = lk.DoorAttach(call_id=spec.call_id, lease_id=spec.lease_id)

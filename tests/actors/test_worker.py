@@ -164,6 +164,37 @@ async def test_caller_audio_reaches_the_provider_untouched(connect, provider):
     assert bytes(provider.audio) == FRAME * 10
 
 
+async def test_silence_is_not_sent_but_while_the_provider_hears_speech(connect, provider):
+    call = await connect(silence_ms=(60, 100))
+    said = 0
+
+    async def hear(frames, sent_in_all):
+        nonlocal said
+        for frame in frames:
+            said += 1
+            call.say(audio=rv.Audio(payload=frame, sequence=said))
+        call.say(event=rv.CallEvent(kind=rv.CallEvent.KIND_HOLD))  # all before it is done with
+        await call.from_worker("from_caller")
+        async with asyncio.timeout(5):
+            while len(provider.audio) < 160 * sent_in_all:
+                await asyncio.sleep(0.001)
+        assert len(provider.audio) == 160 * sent_in_all
+
+    quiet = b"\xff" * 160
+    await hear([quiet] * 100, 5)
+    where = {"item_id": "u1"}
+    await send(call.connection, "input_audio_buffer.speech_started", audio_start_ms=0, **where)
+    await call.from_worker("provider_event")
+    await hear([quiet] * 20, 5 + 3 + 20)
+    await send(call.connection, "input_audio_buffer.speech_stopped", audio_end_ms=9, **where)
+    await call.from_worker("provider_event")
+    await hear([quiet] * 20, 28 + 5)
+    call.session.send(lk.SessionToWorker(listen=lk.Listen(on=False)))
+    call.session.send(lk.SessionToWorker(finish=lk.Finish(drain_ms=0)))
+    stats = await call.from_worker("stats")
+    assert (stats.caller_audio_ms, stats.silence_ms) == (20 * 140, 20 * (140 - 33))
+
+
 async def test_linear_audio_is_resampled_for_the_provider(connect, provider):
     call = await connect(codec="l16", rate=16_000)
     for _ in range(50):

@@ -246,7 +246,7 @@ class Playout(_message.Message):
     def __init__(self, kind: _Optional[_Union[Playout.Kind, str]] = ..., item_id: _Optional[str] = ..., heard_ms: _Optional[int] = ..., gateway_us: _Optional[int] = ..., at_ns: _Optional[int] = ...) -> None: ...
 
 class LegStats(_message.Message):
-    __slots__ = ("frames_in", "frames_out", "frames_lost", "frames_dropped", "caller_audio_ms", "reception_audio_ms", "recording", "frames_late", "frames_duplicate", "frames_reordered", "caller_mos_milli")
+    __slots__ = ("frames_in", "frames_out", "frames_lost", "frames_dropped", "caller_audio_ms", "reception_audio_ms", "recording", "frames_late", "frames_duplicate", "frames_reordered", "caller_mos_milli", "silence_ms")
     FRAMES_IN_FIELD_NUMBER: _ClassVar[int]
     FRAMES_OUT_FIELD_NUMBER: _ClassVar[int]
     FRAMES_LOST_FIELD_NUMBER: _ClassVar[int]
@@ -258,6 +258,7 @@ class LegStats(_message.Message):
     FRAMES_DUPLICATE_FIELD_NUMBER: _ClassVar[int]
     FRAMES_REORDERED_FIELD_NUMBER: _ClassVar[int]
     CALLER_MOS_MILLI_FIELD_NUMBER: _ClassVar[int]
+    SILENCE_MS_FIELD_NUMBER: _ClassVar[int]
     frames_in: int
     frames_out: int
     frames_lost: int
@@ -269,4 +270,5 @@ class LegStats(_message.Message):
     frames_duplicate: int
     frames_reordered: int
     caller_mos_milli: int
-    def __init__(self, frames_in: _Optional[int] = ..., frames_out: _Optional[int] = ..., frames_lost: _Optional[int] = ..., frames_dropped: _Optional[int] = ..., caller_audio_ms: _Optional[int] = ..., reception_audio_ms: _Optional[int] = ..., recording: _Optional[str] = ..., frames_late: _Optional[int] = ..., frames_duplicate: _Optional[int] = ..., frames_reordered: _Optional[int] = ..., caller_mos_milli: _Optional[int] = ...) -> None: ...
+    silence_ms: int
+    def __init__(self, frames_in: _Optional[int] = ..., frames_out: _Optional[int] = ..., frames_lost: _Optional[int] = ..., frames_dropped: _Optional[int] = ..., caller_audio_ms: _Optional[int] = ..., reception_audio_ms: _Optional[int] = ..., recording: _Optional[str] = ..., frames_late: _Optional[int] = ..., frames_duplicate: _Optional[int] = ..., frames_reordered: _Optional[int] = ..., caller_mos_milli: _Optional[int] = ..., silence_ms: _Optional[int] = ...) -> None: ...

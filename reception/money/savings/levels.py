@@ -25,11 +25,11 @@ class Decisions:
     """What is done for a call.
 
     Attributes:
-        local_activity: only what the local voice activity detection takes for
-            speech is sent, and it ends the caller's turn (the provider, which
-            hears no silence, can't).
+        local_activity: silence, by the local voice activity detection, is not
+            sent; the provider's own still says where turns end.
         pre_roll_ms: sent from before the speech was noticed, so that no word is
-            clipped; the rest of a word's end is `hangover_ms`.
+            clipped. hangover_ms: sent after it, besides the silence that the
+            provider needs to find its end.
         stable_prompt: instructions and tools are the same bytes for every call
             of a profile, so that the provider has them in its cache.
         premade_phrases: greeting and goodbye are files, made once in the
@@ -48,8 +48,8 @@ class Decisions:
     """
 
     local_activity: bool = False
-    pre_roll_ms: int = 200
-    hangover_ms: int = 200
+    pre_roll_ms: int = 300
+    hangover_ms: int = 300
     stable_prompt: bool = False
     premade_phrases: bool = False
     answer_percent: int = 100
