@@ -49,6 +49,7 @@ from reception.provider.base import DialPlan, ProviderCommand
 LINK_TIMEOUT_S = 5.0
 ACTOR_TIMEOUT_S = 5.0
 STATS_TIMEOUT_S = 3.0
+SAVED_TIMEOUT_S = 1.0
 TAKE_OVER_TIMEOUT_S = 6.0  # more than a worker waits for a door
 TELL_S = 0.1
 MOVE_TIMEOUT_S = 10.0
@@ -79,6 +80,7 @@ class CallRun:
             voice=assignment.provider.voice,
             rng=random.Random(spec.session_id),  # noqa: S311  # nosec B311 - jitter, no secret
             decisions=LEVELS[assignment.level],
+            asked_model=assignment.profile.model or assignment.provider.model,
         )
         self._told = self._conversation.record()
         # Events with the number of the worker's message that brought them; 0: of our own.
@@ -574,7 +576,8 @@ class CallRun:
                 if field.name != "recording"
             }
             | {"moves": self._moves}
-            | self._conversation.usage_counts(),
+            | self._conversation.usage_counts()
+            | await self._saved(),
             recording=stats.recording,
         )
         if finish.hangup:
@@ -610,6 +613,16 @@ class CallRun:
             self._cost_micros = total.total_micros
         except (RayError, TimeoutError):
             await self._send_later(closing(self._spec.session_id))
+
+    async def _saved(self) -> dict[str, int]:
+        """Micro-dollars that were saved, and by what; nothing if nobody can say."""
+        try:
+            async with asyncio.timeout(SAVED_TIMEOUT_S):
+                found = await self._cost.would_have_cost(*self._conversation.answered())
+        except (RayError, ReceptionError, TimeoutError):
+            return {}
+        by = {f"saved_{each.name.lower()}_micros": micros for each, micros in found.saved.items()}
+        return {"saved_micros": sum(by.values())} | {name: by[name] for name in by if by[name]}
 
     async def _is_ours(self) -> bool:
         try:

@@ -23,6 +23,7 @@ from reception.call.transcript import Transcript
 from reception.call.turns import Turns
 from reception.money.own_count import OwnCount
 from reception.money.policy import Step
+from reception.money.savings.comparison import Answered
 from reception.money.savings.levels import LEVELS, Decisions, Level
 from reception.provider import base as p
 
@@ -56,6 +57,7 @@ class Conversation:
         voice: the deployment's voice, where the profile has none.
         rng: for the jitter of back-off.
         decisions: how the call saves.
+        asked_model: that would speak first if nothing was saved; "" for the same.
     """
 
     def __init__(
@@ -68,6 +70,7 @@ class Conversation:
         voice: str = "",
         rng: random.Random,
         decisions: Decisions = LEVELS[Level.OFF],
+        asked_model: str = "",
     ) -> None:
         self.state = State.CONNECTING
         self._spec, self._profile = spec, profile
@@ -80,7 +83,7 @@ class Conversation:
         self._transcript = Transcript()
         self._turns = Turns(0.0)
         self._tools = ToolUses()
-        self._thrift = Thrift(model, decisions.answer_tokens)
+        self._thrift = Thrift(model, decisions.answer_tokens, asked_model)
         self._count = OwnCount(head_tokens(self._configuration))
         self._speech: tuple[str, int] | None = None  # the caller's item, and where it began
         self._wrapping = False  # the money is gone: nothing new is begun
@@ -179,6 +182,11 @@ class Conversation:
             "usage_differs": self._count.differing,
             "usage_estimated": self._count.estimated,
         }
+
+    def answered(self) -> tuple[tuple[Answered, ...], int]:
+        """What was billed and what would have been, for `compare`; the tokens of
+        instructions and tools."""
+        return tuple(self._thrift.answered), head_tokens(self._configuration)
 
     def record(self) -> CallRecord:
         """The call record as it is now; costs and times of day are the shell's."""
@@ -459,11 +467,13 @@ class Conversation:
         known = not self._profile.hearing.decides  # of the caller's speech
         for difference in self._count.answered(event.response_id, usage, caller=known):
             self._tell(m.UsageDiffers(difference))
+        self._thrift.note(usage)
         self._tell(m.ReportUsage(event.response_id, usage, self._thrift.model))
 
     def _bill_by_own_count(self, response_id: str) -> None:
         if self._bill_once(response_id):
             usage = self._count.estimate(response_id)
+            self._thrift.note(usage)
             self._tell(m.ReportUsage(response_id, usage, self._thrift.model, estimated=True))
 
     def _on_late_answer(self, event: p.ResponseStarted) -> None:

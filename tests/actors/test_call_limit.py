@@ -56,6 +56,7 @@ async def test_the_last_words_are_whole_and_the_limit_holds(
             assert (cost.held_micros, cost.closed) == (0, True)
             assert record.end_reason == "budget"
             assert record.budget_steps[-1] == "wrap_up"
+            assert record.stats["saved_micros"] == 0  # the engine's cache knows no other call
             assert caller.steps[-1] == rv.BudgetStep.KIND_WRAP_UP
             goodbye, text = list(caller.said.items())[-1]
             assert text == PHRASES.goodbye

@@ -13,6 +13,7 @@ from reception.call.profile import Profile
 from reception.call.record import CallSpec
 from reception.call.thrift import SHORT_ANSWER_TOKENS
 from reception.money.policy import Step
+from reception.money.savings.comparison import Answered
 from reception.money.savings.levels import LEVELS, Level
 from reception.provider import base as p
 from reception.provider.realtime import RealtimeCodec
@@ -97,3 +98,27 @@ def test_the_levels_bound_is_the_highest_and_money_makes_it_lower() -> None:
     assert redial.opening[0] == replace(
         configured(Level.BALANCED), max_output_tokens=SHORT_ANSWER_TOKENS
     )
+
+
+def test_each_bill_is_kept_with_the_model_that_was_asked_for() -> None:
+    rng = random.Random(1)
+    full, small = "gpt-realtime-2.1", "gpt-realtime-2.1-mini"
+    cheap = replace(PROFILE, cheaper_model="other")
+    call = Conversation(
+        SPEC, cheap, small, "pcmu", rng=rng, decisions=LEVELS[Level.THRIFTY], asked_model=full
+    )
+    call.start(100.0)
+    call.handle(m.ProviderUp(small), 101.0)
+    first, second = p.Usage(10, 20), p.Usage(30, 40)
+    for usage in (first, first):  # told twice, billed once
+        call.handle(m.FromProvider(p.ResponseDone("r0", "completed", usage=usage)), 102.0)
+    call.handle(m.MoneyRunsOut((Step.CHEAPER,)), 103.0)
+    call.handle(m.ProviderUp("other"), 104.0)
+    call.handle(m.FromProvider(p.ResponseDone("r1", "completed", usage=second)), 105.0)
+    answered, head_tokens = call.answered()
+    assert answered == (Answered(small, full, first), Answered("other", "other", second))
+    assert 300 < head_tokens < 3_000
+    for number in range(600):
+        done = p.ResponseDone(f"x{number}", "completed", usage=first)
+        call.handle(m.FromProvider(done), 106.0)
+    assert len(call.answered()[0]) == 500
