@@ -24,6 +24,7 @@ from actors.keeper import CallKeeper
 from actors.membership import Cluster, Membership
 from actors.memory import node_memory
 from actors.outbox import Outbox
+from actors.phrase_files import recordings
 from actors.profiles import load_profiles
 from actors.reaper import Reaper
 from actors.spawn import Remote, find
@@ -33,6 +34,7 @@ from actors.worker_pool import WorkerPool
 from reception.call import messages as m
 from reception.call import progress
 from reception.call.journal import FENCED, TAKEOVER_S, lost_session
+from reception.call.phrases import Recorded
 from reception.call.profile import Profile, ProfileBook
 from reception.call.record import CallRecord, CallSpec, TakenMessage
 from reception.errors import (
@@ -44,7 +46,7 @@ from reception.errors import (
     Unavailable,
 )
 from reception.media.codecs import AudioFormat
-from reception.money.savings.levels import Level
+from reception.money.savings.levels import LEVELS, Level
 from reception.placement.admission.admission import Admission
 from reception.placement.admission.answer import Refused
 from reception.placement.admission.concurrency import NodeLoad
@@ -396,7 +398,13 @@ class NodeAgent:
             self._config.agent_socket,
             unbilled_s=self._config.unbilled_s,
             level=level,
+            phrases=self._recorded(profile) if LEVELS[level].premade_phrases else {},
         )
+
+    def _recorded(self, profile: Profile) -> dict[str, Recorded]:
+        """Read for each call: whoever makes recordings need not restart anything."""
+        provider = self._provider
+        return recordings(self._config.phrases_path, provider.provider, provider.voice, profile)
 
     async def lease(self, spec: CallSpec) -> Placement:
         """A session and a worker for a call; the session starts on it at once.

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import inf
 
+from reception.call.phrases import Recorded
 from reception.call.profile import Profile
 from reception.call.record import CallSpec
 from reception.media.adaptation import Targets
@@ -37,6 +39,8 @@ class Assignment:
     progress_socket is where the node agent hears how the call gets on; session is
     the name of the session that it is given to; unbilled_s how long it goes on while
     nothing can be billed; level is how the call saves.
+    the name of the session that it is given to; level is how the call saves;
+    phrases are recordings of what the profile says word for word.
     """
 
     spec: CallSpec
@@ -49,6 +53,7 @@ class Assignment:
     session: str = ""
     unbilled_s: float = inf
     level: Level = Level.OFF
+    phrases: Mapping[str, Recorded] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +62,7 @@ class NodeConfig:
 
     host: where other nodes reach this one; zone: where it stands; outbox_path: a folder for
     what can't be written yet; unbilled_s: as in Assignment.
+    what can't be written yet; phrases_path: one with recordings of fixed phrases.
     """
 
     node_id: str
@@ -73,6 +79,7 @@ class NodeConfig:
     zone: str = ""
     outbox_path: str = ""
     unbilled_s: float = inf
+    phrases_path: str = ""
 
     @property
     def agent_socket(self) -> str:

@@ -80,6 +80,7 @@ class CallRun:
             voice=assignment.provider.voice,
             rng=random.Random(spec.session_id),  # noqa: S311  # nosec B311 - jitter, no secret
             decisions=LEVELS[assignment.level],
+            recorded={text: each.duration_ms for text, each in assignment.phrases.items()},
             asked_model=assignment.profile.model or assignment.provider.model,
         )
         self._told = self._conversation.record()
@@ -319,6 +320,9 @@ class CallRun:
                     step.messages.add(provider_event=self._codec.encode(event).encode())
                 case m.StopPlayout():
                     step.messages.add(stop_playout=lk.StopPlayout())
+                case m.PlayPhrase(item_id, text):
+                    path = self._assignment.phrases[text].path
+                    step.messages.add(play=lk.Play(item_id=item_id, path=path))
                 case m.Listen(on):
                     self._listening = on
                     step.messages.add(listen=lk.Listen(on=on))

@@ -7,6 +7,7 @@ import contextlib
 import json
 import math
 import time
+import wave
 from collections.abc import Callable
 from typing import Any
 
@@ -18,6 +19,7 @@ from actors.caller_leg import CallerLeg, Heard
 from actors.effort import Effort
 from actors.gossip import tell
 from actors.link import Link
+from actors.phrases import sound
 from actors.provider_leg import ProviderLeg
 from actors.provider_meter import ProviderMeter
 from actors.recording import Recorder, Recording
@@ -25,6 +27,7 @@ from protos.link.v1 import link_pb2 as lk
 from protos.reception.v1 import reception_pb2 as rv
 from reception.backlog import Backlog
 from reception.call.journal import TAKEOVER_S, Journal, session_lost
+from reception.call.phrases import PREFIX
 from reception.call.validation import LegGuard
 from reception.errors import ReceptionError
 from reception.framing import AUDIO_TAG, Kind, split_audio
@@ -332,6 +335,8 @@ class MediaCall:
                 self._to_caller(message.to_caller)
             case "stop_playout":
                 self._cut()
+            case "play":
+                self._play(message.play)
             case "listen":
                 self._listening = message.listen.on
             case "finish":
@@ -448,6 +453,19 @@ class MediaCall:
         self._playout.add(delta.item_id, delta.content_index, audio)
         self.tick(time.monotonic())
 
+    def _play(self, play: lk.Play) -> None:
+        """A recording, as if the provider had made it."""
+        try:
+            audio = sound(play.path, self._leg_format)
+        except (OSError, EOFError, wave.Error) as error:
+            log.warning("phrase not played", call_id=self.call_id, error=str(error))
+            self._tell_playout(lk.Playout.INTERRUPTED, item_id=play.item_id)
+            return
+        self._stats.reception_audio_ms += self._leg_format.duration_ms(len(audio))
+        self._playout.add(play.item_id, 0, audio)
+        self._playout.complete(play.item_id)
+        self.tick(time.monotonic())
+
     # ------------------------------------------------------------- playout
 
     @property
@@ -509,7 +527,8 @@ class MediaCall:
         clear = rv.ClearAudio(item_id=cut[0].item_id, heard_ms=cut[0].heard_ms)
         self._to_caller(rv.ReceptionMessage(clear_audio=clear))
         for item in cut:
-            self._provider.tell(_forget_unheard(item))
+            if item.heard_ms == 0 or not item.item_id.startswith(PREFIX):  # text can't be cut
+                self._provider.tell(_forget_unheard(item))
         first = cut[0]
         self._tell_playout(lk.Playout.INTERRUPTED, item_id=first.item_id, heard_ms=first.heard_ms)
 

@@ -87,6 +87,9 @@ class Settings(BaseSettings):
     # storage
     database_url: str = Field("sqlite:///var/reception.db", repr=False)
     recordings_path: Path = Path("var/recordings")
+    phrases_path: Path = Field(
+        Path("var/phrases"), description="recordings of fixed phrases: `reception phrases make`"
+    )
     outbox_path: Path = Field(
         Path("var/outbox"), description="for what the database can't take yet; on a disk"
     )
@@ -135,7 +138,9 @@ class Settings(BaseSettings):
         description="what the pod or unit has from SIGTERM to SIGKILL; 0: not known",
     )  # fmt: skip
 
-    @field_validator("prices_path", "receptionist_path", "recordings_path", "outbox_path")
+    @field_validator(
+        "prices_path", "receptionist_path", "recordings_path", "outbox_path", "phrases_path"
+    )
     @classmethod
     def _absolute(cls, path: Path) -> Path:
         return path.expanduser().absolute()

@@ -382,6 +382,7 @@ def _spawn_agent(deployment: Deployment) -> None:
         zone=settings.zone,
         outbox_path=str(settings.outbox_path),
         unbilled_s=settings.unbilled_s if settings.cost_failure == "closed" else math.inf,
+        phrases_path=str(settings.phrases_path),
     )
     deployment._handles["agent"] = spawn(
         "actors.agent:NodeAgent", config, name=f"agent:{deployment.node_id}"

@@ -56,6 +56,14 @@ class Thrift:
             asked = self._asked.get(self.model, self.model)
             self.answered.append(Answered(self.model, asked, usage))
 
+    def note_phrase(self, duration_ms: int, chars: int) -> None:
+        """A recording was played instead of an answer."""
+        if len(self.answered) < _MOST_ANSWERS:
+            asked = self._asked.get(self.model, self.model)
+            self.answered.append(
+                Answered(self.model, asked, phrase_ms=duration_ms, phrase_chars=chars)
+            )
+
     def take(self, due: tuple[Step, ...]) -> list[Step]:
         """Those steps that are further than any taken so far; taken now."""
         last = _ORDER.index(self.taken[-1]) if self.taken else 0

@@ -25,6 +25,7 @@ from actors.storage import schema
 from actors.worker import AudioWorker
 from protos.link.v1 import link_pb2 as lk
 from protos.reception.v1 import reception_pb2 as rv
+from reception.call.phrases import Recorded
 from reception.call.profile import Profile
 from reception.call.record import CallRecord, CallSpec
 from reception.framing import Kind, split_audio
@@ -170,6 +171,7 @@ class Stack:
         self.agent = Agent([self._socket])
         self._progress = str(folder / "agent.sock")
         self._url = ""
+        self.phrases: dict[str, Recorded] = {}
         monkeypatch.setattr(
             actors.session, "find", lambda name: self.cost if name == "cost" else self.agent
         )
@@ -206,7 +208,7 @@ class Stack:
         provider = ProviderConfig("embedded", self._url, MODEL)
         assignment = Assignment(
             spec, self.profile, MODEL, self._socket, provider, "pcmu", self._progress,
-            level=Level.QUALITY,
+            level=Level.QUALITY, phrases=self.phrases,
         )  # fmt: skip
         running = asyncio.create_task(CallSession(name, "n").run_call(assignment))
         link = await Link.connect(self._socket, 5)

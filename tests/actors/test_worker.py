@@ -14,6 +14,7 @@ import pytest
 from actors.audio import from_linear
 from actors.gossip import Listener
 from actors.link import SESSION_SUFFIX, Link
+from actors.phrase_files import write
 from actors.provider import ProviderSocket, warm_up
 from actors.worker import AudioWorker
 from protos.link.v1 import link_pb2 as lk
@@ -278,6 +279,30 @@ async def test_an_answer_is_paced_measured_and_drained(connect):
     )
     drained = await call.playout(lk.Playout.DRAINED)
     assert drained.at_ns - started.at_ns >= 190_000_000
+
+
+async def test_a_recording_is_played_and_cut_without_the_providers_help(
+    connect, provider, tmp_path
+):
+    path = tmp_path / "p.wav"
+    write(path, speech(1_000))
+    call = await connect()
+    await provider.received.get()
+    play = lk.Play(item_id="phrase_1", path=str(path))
+    call.session.send(lk.SessionToWorker(play=play))
+    _, first = await call.to_caller("audio")
+    assert (first.item_id, len(first.payload)) == ("phrase_1", 160)
+    assert (await call.playout(lk.Playout.STARTED)).item_id == "phrase_1"
+    for _ in range(14):
+        await call.to_caller("audio")
+    await send(call.connection, "input_audio_buffer.speech_started", item_id="u1", audio_start_ms=5)
+    cut = await call.playout(lk.Playout.INTERRUPTED)
+    assert (cut.item_id, 0 < cut.heard_ms < 900) == ("phrase_1", True)
+    assert provider.received.empty()  # text can't be truncated
+
+    call.session.send(lk.SessionToWorker(play=lk.Play(item_id="phrase_2", path=str(path) + "x")))
+    cut = await call.playout(lk.Playout.INTERRUPTED)
+    assert (cut.item_id, cut.heard_ms) == ("phrase_2", 0)
 
 
 async def test_speech_cuts_the_answer_where_it_was_heard(connect, provider):
