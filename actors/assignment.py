@@ -38,9 +38,8 @@ class Assignment:
     audio_format is what the provider gets and gives (`uplink.choose`);
     progress_socket is where the node agent hears how the call gets on; session is
     the name of the session that it is given to; unbilled_s how long it goes on while
-    nothing can be billed; level is how the call saves.
-    the name of the session that it is given to; level is how the call saves;
-    phrases are recordings of what the profile says word for word.
+    nothing can be billed; level is how the call saves; phrases are recordings of what
+    the profile says word for word.
     """
 
     spec: CallSpec
@@ -61,8 +60,8 @@ class NodeConfig:
     """What a node agent needs to know.
 
     host: where other nodes reach this one; zone: where it stands; outbox_path: a folder for
-    what can't be written yet; unbilled_s: as in Assignment.
-    what can't be written yet; phrases_path: one with recordings of fixed phrases.
+    what can't be written yet; phrases_path: one with recordings of fixed phrases;
+    unbilled_s: as in Assignment.
     """
 
     node_id: str

@@ -40,8 +40,8 @@ from reception.call.states import State
 from reception.errors import ReceptionError, Unavailable
 from reception.framing import Kind
 from reception.media.leg import LegConfig
-from reception.money.policy import Step
 from reception.media.silence import sent_around
+from reception.money.policy import Step
 from reception.money.savings.levels import LEVELS
 from reception.provider import codec_for
 from reception.provider.base import DialPlan, ProviderCommand

@@ -555,7 +555,7 @@ async def test_a_call_that_nobody_can_bill_ends_politely_after_a_while(
 ) -> None:
     monkeypatch.setattr("actors.call_run.BILL_TRIES", 1)
     call, connection, _ = await owing(house, 0.2)
-    goodbye = await house.told("response.create")
+    goodbye = await house.told("conversation.item.create")
     assert PROFILE.phrases.goodbye in json.dumps(goodbye)
     await say(connection, "r1", "i1", "Goodbye.", audio_ms=100)
     await send(connection, "response.done", response={"id": "r1", "status": "completed"})
