@@ -24,6 +24,7 @@ from actors.keeper import CallKeeper
 from actors.membership import Cluster, Membership
 from actors.memory import node_memory
 from actors.outbox import Outbox
+from actors.phrase_files import recordings
 from actors.profiles import load_profiles
 from actors.reaper import Reaper
 from actors.spawn import Remote, find
@@ -33,6 +34,7 @@ from actors.worker_pool import WorkerPool
 from reception.call import messages as m
 from reception.call import progress
 from reception.call.journal import FENCED, TAKEOVER_S, lost_session
+from reception.call.phrases import Recorded
 from reception.call.profile import Profile, ProfileBook
 from reception.call.record import CallRecord, CallSpec, TakenMessage
 from reception.errors import (
@@ -44,6 +46,7 @@ from reception.errors import (
     Unavailable,
 )
 from reception.media.codecs import AudioFormat
+from reception.money.savings.levels import LEVELS, Level
 from reception.placement.admission.admission import Admission
 from reception.placement.admission.answer import Refused
 from reception.placement.admission.concurrency import NodeLoad
@@ -366,9 +369,10 @@ class NodeAgent:
 
     # ------------------------------------------------------------- leasing
 
-    async def profiles(self) -> tuple[ProfileBook, str]:
-        """Who answers which call, and the model of those that name none."""
-        return self._book(), self._provider.model
+    async def profiles(self) -> tuple[ProfileBook, str, Level]:
+        """Who answers which call; the model and the level of saving of those that name
+        none."""
+        return self._book(), self._provider.model, self._provider.savings
 
     def _profile(self, name: str, to_uri: str) -> Profile:
         return self._book().choose(name, to_uri)
@@ -379,14 +383,28 @@ class NodeAgent:
         return self._profiles
 
     def _assignment(self, spec: CallSpec, profile: Profile, worker_id: str) -> Assignment:
-        model = profile.model or self._provider.model
+        level = profile.savings or self._provider.savings
+        model = profile.speaks(self._provider.model, level)
         leg = AudioFormat(spec.codec, spec.rate_hz)
         audio_format = self._workers.provider_format(worker_id, leg)
         socket = self._workers.socket(worker_id)
         return Assignment(
-            spec, profile, model, socket, self._provider, audio_format,
-            self._config.agent_socket, unbilled_s=self._config.unbilled_s,
-        )  # fmt: skip
+            spec,
+            profile,
+            model,
+            socket,
+            self._provider,
+            audio_format,
+            self._config.agent_socket,
+            unbilled_s=self._config.unbilled_s,
+            level=level,
+            phrases=self._recorded(profile) if LEVELS[level].premade_phrases else {},
+        )
+
+    def _recorded(self, profile: Profile) -> dict[str, Recorded]:
+        """Read for each call: whoever makes recordings need not restart anything."""
+        provider = self._provider
+        return recordings(self._config.phrases_path, provider.provider, provider.voice, profile)
 
     async def lease(self, spec: CallSpec) -> Placement:
         """A session and a worker for a call; the session starts on it at once.

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import inf
 
+from reception.call.phrases import Recorded
 from reception.call.profile import Profile
 from reception.call.record import CallSpec
 from reception.media.adaptation import Targets
+from reception.money.savings.levels import Level
 from reception.placement.admission.admission import AdmissionRules
 from reception.placement.admission.concurrency import LimitRules
 from reception.placement.pool import PoolRules
@@ -18,12 +21,14 @@ CALL_MB = 3.0  # what a live call adds to its session, its worker and its door
 
 @dataclass(frozen=True, slots=True)
 class ProviderConfig:
-    """Which provider answers; base_url "" is the provider's own."""
+    """Which provider answers; base_url "" is the provider's own. savings: how its bill is
+    kept low, where the profile says nothing."""
 
     provider: str
     base_url: str
     model: str
     voice: str = ""
+    savings: Level = Level.OFF
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +38,8 @@ class Assignment:
     audio_format is what the provider gets and gives (`uplink.choose`);
     progress_socket is where the node agent hears how the call gets on; session is
     the name of the session that it is given to; unbilled_s how long it goes on while
-    nothing can be billed.
+    nothing can be billed; level is how the call saves; phrases are recordings of what
+    the profile says word for word.
     """
 
     spec: CallSpec
@@ -45,6 +51,8 @@ class Assignment:
     progress_socket: str
     session: str = ""
     unbilled_s: float = inf
+    level: Level = Level.OFF
+    phrases: Mapping[str, Recorded] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +60,8 @@ class NodeConfig:
     """What a node agent needs to know.
 
     host: where other nodes reach this one; zone: where it stands; outbox_path: a folder for
-    what can't be written yet; unbilled_s: as in Assignment.
+    what can't be written yet; phrases_path: one with recordings of fixed phrases;
+    unbilled_s: as in Assignment.
     """
 
     node_id: str
@@ -69,6 +78,7 @@ class NodeConfig:
     zone: str = ""
     outbox_path: str = ""
     unbilled_s: float = inf
+    phrases_path: str = ""
 
     @property
     def agent_socket(self) -> str:

@@ -40,13 +40,16 @@ from reception.call.states import State
 from reception.errors import ReceptionError, Unavailable
 from reception.framing import Kind
 from reception.media.leg import LegConfig
+from reception.media.silence import sent_around
 from reception.money.policy import Step
+from reception.money.savings.levels import LEVELS
 from reception.provider import codec_for
 from reception.provider.base import DialPlan, ProviderCommand
 
 LINK_TIMEOUT_S = 5.0
 ACTOR_TIMEOUT_S = 5.0
 STATS_TIMEOUT_S = 3.0
+SAVED_TIMEOUT_S = 1.0
 TAKE_OVER_TIMEOUT_S = 6.0  # more than a worker waits for a door
 TELL_S = 0.1
 MOVE_TIMEOUT_S = 10.0
@@ -76,6 +79,9 @@ class CallRun:
             assignment.audio_format,
             voice=assignment.provider.voice,
             rng=random.Random(spec.session_id),  # noqa: S311  # nosec B311 - jitter, no secret
+            decisions=LEVELS[assignment.level],
+            recorded={text: each.duration_ms for text, each in assignment.phrases.items()},
+            asked_model=assignment.profile.model or assignment.provider.model,
         )
         self._told = self._conversation.record()
         # Events with the number of the worker's message that brought them; 0: of our own.
@@ -205,6 +211,9 @@ class CallRun:
             listening=self._listening,
             hearing=self._assignment.profile.hearing,
             recording=self._assignment.profile.recording,
+            silence_ms=sent_around(
+                self._assignment.profile.turn_detection, LEVELS[self._assignment.level]
+            ),
         )
         return lk.SessionAttach(
             call_id=spec.call_id,
@@ -311,6 +320,9 @@ class CallRun:
                     step.messages.add(provider_event=self._codec.encode(event).encode())
                 case m.StopPlayout():
                     step.messages.add(stop_playout=lk.StopPlayout())
+                case m.PlayPhrase(item_id, text):
+                    path = self._assignment.phrases[text].path
+                    step.messages.add(play=lk.Play(item_id=item_id, path=path))
                 case m.Listen(on):
                     self._listening = on
                     step.messages.add(listen=lk.Listen(on=on))
@@ -568,7 +580,8 @@ class CallRun:
                 if field.name != "recording"
             }
             | {"moves": self._moves}
-            | self._conversation.usage_counts(),
+            | self._conversation.usage_counts()
+            | await self._saved(),
             recording=stats.recording,
         )
         if finish.hangup:
@@ -604,6 +617,16 @@ class CallRun:
             self._cost_micros = total.total_micros
         except (RayError, TimeoutError):
             await self._send_later(closing(self._spec.session_id))
+
+    async def _saved(self) -> dict[str, int]:
+        """Micro-dollars that were saved, and by what; nothing if nobody can say."""
+        try:
+            async with asyncio.timeout(SAVED_TIMEOUT_S):
+                found = await self._cost.would_have_cost(*self._conversation.answered())
+        except (RayError, ReceptionError, TimeoutError):
+            return {}
+        by = {f"saved_{each.name.lower()}_micros": micros for each, micros in found.saved.items()}
+        return {"saved_micros": sum(by.values())} | {name: by[name] for name in by if by[name]}
 
     async def _is_ours(self) -> bool:
         try:

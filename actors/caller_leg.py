@@ -1,8 +1,8 @@
 """The caller's side of a leg: what is done to each frame before the provider hears it.
 
 In this order: put in order, gaps filled (`actors.signal.caller`) or, for Opus,
-decoded; looked at for voice and barge-in; suppressed and levelled. What the
-profile does not ask for is not there and costs nothing; what the worker has no time
+decoded; looked at for voice and barge-in; suppressed and levelled; silence is kept
+back. What the profile does not ask for is not there and costs nothing; what the worker has no time
 for (`adapt`) is left out.
 """
 
@@ -21,16 +21,19 @@ from reception.media.codecs import AudioFormat
 from reception.media.jitter import JitterBuffer, JitterCounts, Lost
 from reception.media.leg import LegConfig
 from reception.media.playout import FrameOut
+from reception.media.silence import SilenceGate
 
 _WINDOW_FRAMES, _WINDOW_S = 3, 0.06
 
 
 @dataclass(slots=True)
 class Heard:
-    """What came of a frame: audio in the leg's inner format, in order; whether
-    the caller interrupts; keys heard in the audio."""
+    """What came of a frame: audio in the leg's inner format, in order, and what of it
+    (and of before) is to be sent; whether the caller interrupts; keys heard in the
+    audio."""
 
     audio: list[bytes] = field(default_factory=list)
+    sent: list[bytes] = field(default_factory=list)
     interrupts: bool = False
     keys: str = ""
 
@@ -50,7 +53,9 @@ class CallerLeg:
             if isinstance(decoder, PassThrough)
             else _Packets(decoder, config.ptime_ms)
         )
-        self._activity = Activity(self.format) if hearing.watches else None
+        self._gate = SilenceGate(*around) if any(around := config.silence_ms) else None
+        watches = hearing.watches or self._gate is not None
+        self._activity = Activity(self.format) if watches else None
         self._enhancer = (
             Enhancer(self.format, hearing.noise_suppression, gain=hearing.gain)
             if hearing.enhances
@@ -65,6 +70,8 @@ class CallerLeg:
         self._enhancing = self._enhancer is not None and plan.way is Way.FULL
         if self.barge_in is not None:
             self.barge_in.blind = not self._watching
+        if self._gate is not None:
+            self._gate.blind = not self._watching
         if self._enhancer is not None:
             self._enhancer.suppress(self._suppression if plan.suppression else "off")
         if isinstance(self._frames, CallerAudio):
@@ -92,25 +99,41 @@ class CallerLeg:
             return None
         return self._hear(self._frames.handle_timer(now_s), now_s, speaking)
 
+    def provider_hears(self, speech: bool) -> None:
+        """The provider takes the caller to be speaking, or not."""
+        if self._gate is not None:
+            self._gate.provider_hears = speech
+
     def _hear(self, frames: list[bytes], now_s: float, speaking: bool) -> Heard:
-        heard = Heard(frames)
-        if self._watching:
-            heard.audio = [self._watch(audio, now_s, speaking, heard) for audio in frames]
-        elif self._enhancing:
-            heard.audio = [self._enhance(audio, False) for audio in frames]
+        heard = Heard()
+        for frame in frames:
+            perhaps = False
+            if self._watching:
+                audio, perhaps = self._watch(frame, now_s, speaking, heard)
+            else:
+                audio = self._enhance(frame, False)
+            heard.audio.append(audio)
+            if self._gate is None:
+                heard.sent.append(audio)
+            else:
+                duration_ms = self.format.duration_ms(len(audio))
+                heard.sent += self._gate.feed(audio, duration_ms, voice=perhaps)
         if isinstance(self._frames, CallerAudio):
             ups = [each for each in self._frames.take_keys() if isinstance(each, KeyUp)]
             heard.keys = "".join(each.key for each in ups)
         return heard
 
-    def _watch(self, audio: bytes, now_s: float, speaking: bool, heard: Heard) -> bytes:
+    def _watch(
+        self, audio: bytes, now_s: float, speaking: bool, heard: Heard
+    ) -> tuple[bytes, bool]:
+        """The frame as it is passed on, and whether there may be voice in it."""
         assert self._activity is not None
         found = self._activity.feed(audio)
         if self.barge_in is not None and self.barge_in.heard(
             found.voiced, found.level_dbov, found.duration_ms, now_s, speaking=speaking
         ):
             heard.interrupts = True
-        return self._enhance(audio, found.voiced)
+        return self._enhance(audio, found.voiced), found.perhaps
 
     def _enhance(self, audio: bytes, voiced: bool) -> bytes:
         if self._enhancer is None or not self._enhancing:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -17,6 +17,8 @@ from actors.storage.engine import Store
 from actors.storage.reader import Reader
 from reception.errors import InvalidRequest
 from reception.money.account import CallCost
+from reception.money.savings.comparison import Answered, Comparison
+from reception.money.savings.comparison import compare as undone
 from reception.money.scopes import GLOBAL, each_of_kind, parse_scope
 from reception.money.usage_export import Export, compare
 
@@ -137,6 +139,17 @@ class MoneyViews:
         return await self._reader.run(work)
 
     # ------------------------------------------------------------- what was
+
+    async def would_have_cost(self, answered: Sequence[Answered], head_tokens: int) -> Comparison:
+        """What a call's answers cost, and would have cost with nothing saved.
+
+        Args:
+            head_tokens: of instructions and tools.
+
+        Raises:
+            InvalidRequest: a model has no price.
+        """
+        return undone(answered, head_tokens, self._books.terms.prices, self._clock())
 
     async def report(
         self,

@@ -7,6 +7,7 @@ import contextlib
 import json
 import math
 import time
+import wave
 from collections.abc import Callable
 from typing import Any
 
@@ -18,6 +19,7 @@ from actors.caller_leg import CallerLeg, Heard
 from actors.effort import Effort
 from actors.gossip import tell
 from actors.link import Link
+from actors.phrases import sound
 from actors.provider_leg import ProviderLeg
 from actors.provider_meter import ProviderMeter
 from actors.recording import Recorder, Recording
@@ -25,6 +27,7 @@ from protos.link.v1 import link_pb2 as lk
 from protos.reception.v1 import reception_pb2 as rv
 from reception.backlog import Backlog
 from reception.call.journal import TAKEOVER_S, Journal, session_lost
+from reception.call.phrases import PREFIX
 from reception.call.validation import LegGuard
 from reception.errors import ReceptionError
 from reception.framing import AUDIO_TAG, Kind, split_audio
@@ -127,6 +130,7 @@ class MediaCall:
         self._farewell: asyncio.Future[None] | None = None  # to a door before
         self._up_us = 0
         self._turn_up_us = 0
+        self._withheld_ms: float = 0  # of the caller's silence, from the provider
 
     def begin(self) -> None:
         """Tells both sides that the call is up and starts to serve them."""
@@ -261,10 +265,15 @@ class MediaCall:
             pressed = rv.CallerMessage(dtmf=rv.Dtmf(digits=heard.keys))
             self._tell(from_caller=pressed.SerializeToString())
         for audio in heard.audio:
-            self._stats.caller_audio_ms += self._leg_format.duration_ms(len(audio))
+            duration_ms = self._leg_format.duration_ms(len(audio))
+            self._stats.caller_audio_ms += duration_ms
+            if self._listening:
+                self._withheld_ms += duration_ms
             if self._recording is not None:
                 self._recording.said(now_s, audio)
-            if self._listening:
+        if self._listening:
+            for audio in heard.sent:
+                self._withheld_ms -= self._leg_format.duration_ms(len(audio))
                 self._provider.hear(audio)
 
     def _refuse(self, field: str, message: str) -> None:
@@ -326,6 +335,8 @@ class MediaCall:
                 self._to_caller(message.to_caller)
             case "stop_playout":
                 self._cut()
+            case "play":
+                self._play(message.play)
             case "listen":
                 self._listening = message.listen.on
             case "finish":
@@ -379,6 +390,7 @@ class MediaCall:
         stats.frames_in, stats.frames_lost = counts.received, counts.lost
         stats.frames_late, stats.frames_duplicate = counts.late, counts.duplicate
         stats.frames_reordered = counts.reordered
+        stats.silence_ms = max(0, round(self._withheld_ms))
         stats.caller_mos_milli = round(self._caller.mos * 1000)
         stats.frames_out = self._playout.frames_out
         stats.frames_dropped += self._door.dropped_audio + self._provider.dropped_audio
@@ -392,6 +404,7 @@ class MediaCall:
     # ------------------------------------------------------------- the provider
 
     def _on_provider_state(self, state: lk.ProviderState) -> None:
+        self._caller.provider_hears(False)
         self._tell(provider_state=state)
 
     def _on_provider(self, event: ProviderEvent, raw: bytes) -> None:
@@ -408,11 +421,13 @@ class MediaCall:
                 self._meter.heard(event)
                 return
             case SpeechStarted():
+                self._caller.provider_hears(True)
                 if not self._interrupts():
                     self._held_event = raw
                     return
                 self._cut()
             case SpeechStopped():
+                self._caller.provider_hears(False)
                 self._turn_up_us = self._up_us
                 if self._caller.barge_in and not self._caller.barge_in.provider_stopped():
                     self._held_event = b""  # a cough, from beginning to end
@@ -436,6 +451,19 @@ class MediaCall:
         audio = self._provider.answer(delta)
         self._stats.reception_audio_ms += self._leg_format.duration_ms(len(audio))
         self._playout.add(delta.item_id, delta.content_index, audio)
+        self.tick(time.monotonic())
+
+    def _play(self, play: lk.Play) -> None:
+        """A recording, as if the provider had made it."""
+        try:
+            audio = sound(play.path, self._leg_format)
+        except (OSError, EOFError, wave.Error) as error:
+            log.warning("phrase not played", call_id=self.call_id, error=str(error))
+            self._tell_playout(lk.Playout.INTERRUPTED, item_id=play.item_id)
+            return
+        self._stats.reception_audio_ms += self._leg_format.duration_ms(len(audio))
+        self._playout.add(play.item_id, 0, audio)
+        self._playout.complete(play.item_id)
         self.tick(time.monotonic())
 
     # ------------------------------------------------------------- playout
@@ -499,7 +527,8 @@ class MediaCall:
         clear = rv.ClearAudio(item_id=cut[0].item_id, heard_ms=cut[0].heard_ms)
         self._to_caller(rv.ReceptionMessage(clear_audio=clear))
         for item in cut:
-            self._provider.tell(_forget_unheard(item))
+            if item.heard_ms == 0 or not item.item_id.startswith(PREFIX):  # text can't be cut
+                self._provider.tell(_forget_unheard(item))
         first = cut[0]
         self._tell_playout(lk.Playout.INTERRUPTED, item_id=first.item_id, heard_ms=first.heard_ms)
 

@@ -22,6 +22,7 @@ from reception.call.hours import DAYS, OpeningHours, Span, SpecialDay
 from reception.call.profile import ALL_TOOLS, Entry, Limits, Phrases, Profile, ProfileBook
 from reception.errors import InvalidRequest
 from reception.media.hearing import MAX_MIN_SPEECH_MS, BargeInBy, Hearing, Suppression
+from reception.money.savings.levels import Level
 from reception.provider.base import TurnDetection
 
 
@@ -57,6 +58,10 @@ def _spans(texts: tuple[str, ...]) -> tuple[str, ...]:
 Spans = Annotated[tuple[str, ...], AfterValidator(_spans)]
 Zone = Annotated[str, AfterValidator(_a_zone)]
 Phrase = Annotated[str, Field(min_length=1, max_length=500)]
+
+
+def _off_is_no_boolean(value: object) -> object:
+    return "off" if value is False else value  # YAML reads a bare off as false
 
 
 class _Special(_Strict):
@@ -144,8 +149,8 @@ class _Hearing(_Strict):
 
     @field_validator("noise_suppression", mode="before")
     @classmethod
-    def _off_is_no_boolean(cls, value: object) -> object:
-        return "off" if value is False else value  # YAML reads a bare off as false
+    def _off(cls, value: object) -> object:
+        return _off_is_no_boolean(value)
 
 
 class _Profile(_Strict):
@@ -166,6 +171,13 @@ class _Profile(_Strict):
     recording: Literal["off", "wav", "flac", "opus"] = "off"
     cheaper_model: Annotated[str, Field(max_length=128)] = ""
     transfer_to: str = ""
+    savings: Literal["off", "quality", "balanced", "thrifty"] | None = None
+    full_model: bool = False
+
+    @field_validator("savings", mode="before")
+    @classmethod
+    def _off(cls, value: object) -> object:
+        return _off_is_no_boolean(value)
 
     @field_validator("tools")
     @classmethod
@@ -205,6 +217,8 @@ class _Profile(_Strict):
             recording=self.recording,
             cheaper_model=self.cheaper_model,
             transfer_to=self.transfer_to,
+            savings=Level(self.savings) if self.savings else None,
+            full_model=self.full_model,
         )
 
 

@@ -87,6 +87,9 @@ class Settings(BaseSettings):
     # storage
     database_url: str = Field("sqlite:///var/reception.db", repr=False)
     recordings_path: Path = Path("var/recordings")
+    phrases_path: Path = Field(
+        Path("var/phrases"), description="recordings of fixed phrases: `reception phrases make`"
+    )
     outbox_path: Path = Field(
         Path("var/outbox"), description="for what the database can't take yet; on a disk"
     )
@@ -105,6 +108,9 @@ class Settings(BaseSettings):
     provider_base_url: str = Field("", pattern=r"^(https?://\S+)?$")
     model: str = Field("", max_length=128)
     voice: str = Field("", max_length=64)
+    savings: Literal["off", "quality", "balanced", "thrifty"] = Field(
+        "quality", description="how the provider's bill is kept low; see docs/money.md"
+    )
     # the account's limits, as far as they are known; what the provider says of them counts too
     provider_requests_per_minute: int | None = Field(None, ge=1, le=10**9)
     provider_tokens_per_minute: int | None = Field(None, ge=1, le=10**12)
@@ -132,7 +138,9 @@ class Settings(BaseSettings):
         description="what the pod or unit has from SIGTERM to SIGKILL; 0: not known",
     )  # fmt: skip
 
-    @field_validator("prices_path", "receptionist_path", "recordings_path", "outbox_path")
+    @field_validator(
+        "prices_path", "receptionist_path", "recordings_path", "outbox_path", "phrases_path"
+    )
     @classmethod
     def _absolute(cls, path: Path) -> Path:
         return path.expanduser().absolute()

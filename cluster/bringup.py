@@ -35,6 +35,7 @@ from actors.spawn import NAMESPACE, SOON, Remote, spawn
 from cluster.door_config import DoorConfig
 from reception.call.record import CallRecord, TakenMessage
 from reception.errors import Unavailable
+from reception.money.savings.levels import Level
 
 SINGLETONS = {
     "cost": "actors.cost:CostController",
@@ -381,6 +382,7 @@ def _spawn_agent(deployment: Deployment) -> None:
         zone=settings.zone,
         outbox_path=str(settings.outbox_path),
         unbilled_s=settings.unbilled_s if settings.cost_failure == "closed" else math.inf,
+        phrases_path=str(settings.phrases_path),
     )
     deployment._handles["agent"] = spawn(
         "actors.agent:NodeAgent", config, name=f"agent:{deployment.node_id}"
@@ -390,7 +392,9 @@ def _spawn_agent(deployment: Deployment) -> None:
 def _serve_provider(deployment: Deployment, base_url: str) -> None:
     settings = deployment.settings
     deployment.provider_url = base_url
-    provider = ProviderConfig(settings.provider, base_url, settings.model, settings.voice)
+    provider = ProviderConfig(
+        settings.provider, base_url, settings.model, settings.voice, Level(settings.savings)
+    )
     deployment._call("agent", "serve", provider, timeout_s=START_TIMEOUT_S)
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 ENGINE_RATE_HZ = 24_000
+_EXACTLY = re.compile(r'Say exactly: "((?:[^"\\]|\\.)*)"')
 
 
 class Recognizer(Protocol):
@@ -66,8 +68,7 @@ class Question:
 
     `instructions` are the session's; `override` those of this one response
     (response.create), "" when it has none. `tools` are the session's tool
-    objects as the client sent them. Say exactly: "..." in `override` is obeyed
-    to the letter.
+    objects as the client sent them.
     """
 
     instructions: str
@@ -75,6 +76,14 @@ class Question:
     turns: Sequence[Turn]
     tools: Sequence[dict[str, Any]] = field(default_factory=tuple)
     language: str = "en"
+
+    @property
+    def exactly(self) -> str:
+        """The very words that are asked for, by Say exactly: "..." in `override` or in a
+        system item at the end; "" when the brain is to find its own."""
+        last = self.turns[-1] if self.turns else Turn("user")
+        asked = _EXACTLY.search(self.override or (last.text if last.kind == "system" else ""))
+        return re.sub(r"\\(.)", r"\1", asked.group(1)) if asked else ""
 
 
 class Brain(Protocol):

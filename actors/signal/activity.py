@@ -31,13 +31,14 @@ _BEGINS_MS = 40
 
 class Heard(NamedTuple):
     """One frame: is there voice in it, its level, its length; speech that begins or
-    ends with it."""
+    ends with it. perhaps: voice can't be ruled out."""
 
     voiced: bool
     level_dbov: float
     duration_ms: int
     began: bool = False
     ended: bool = False
+    perhaps: bool = False
 
 
 def level_dbov(samples: Samples) -> float:
@@ -86,10 +87,11 @@ class Activity:
             means = samples.reshape(-1, self._mean_of).mean(axis=1, dtype=np.float32)
             samples = means.astype(np.int16)
         level = level_dbov(samples)
-        voiced = self._is_voiced(samples.tobytes(), duration_ms)
-        voiced = self._stands_out(level, duration_ms, voiced) and voiced
+        like_voice = self._is_voiced(samples.tobytes(), duration_ms)
+        loud = self._stands_out(level, duration_ms, like_voice)
+        voiced = like_voice and loud
         began, ended = self._step(voiced, duration_ms)
-        return Heard(voiced, level, duration_ms, began, ended)
+        return Heard(voiced, level, duration_ms, began, ended, like_voice or loud)
 
     def _is_voiced(self, pcm16: bytes, duration_ms: int) -> bool:
         """The detector takes 10, 20 or 30 ms; of longer frames half must be voice."""

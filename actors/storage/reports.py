@@ -32,6 +32,9 @@ def _sum(value: Any, where: Any = None) -> Any:
 
 
 _ENDED_MS = (calls.c.ended_at_s - calls.c.accepted_at_s) * 1_000
+# SQLite reads JSON from text as it is, and has no type of that name to cast to
+_RECORD = sa.cast(calls.c.record, sa.Text().with_variant(sa.JSON(), "postgresql"))
+_SAVED = sa.type_coerce(_RECORD, sa.JSON)["stats", "saved_micros"].as_integer()
 _MONEY = (
     sa.func.count().label("calls"),
     sa.func.count().filter(_OVER).label("ended"),
@@ -39,6 +42,7 @@ _MONEY = (
     _sum(_ENDED_MS, _OVER).label("talk_ms"),
     _sum(accounts.c.total_micros).label("cost_micros"),
     _sum(accounts.c.total_micros, _OVER).label("ended_micros"),
+    _sum(_SAVED, _OVER).label("saved_micros"),
 )
 _USED = (
     sa.func.count().filter(usage.c.kind == RESPONSE).label("responses"),

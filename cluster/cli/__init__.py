@@ -10,6 +10,7 @@ from cluster.cli import (  # noqa: F401 - each adds its commands
     doctor,
     keys,
     load,
+    phrases,
     serve,
 )
 from cluster.cli.app import app

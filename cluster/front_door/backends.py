@@ -21,6 +21,7 @@ from reception.call.profile import ProfileBook
 from reception.call.record import CallRecord, CallSpec
 from reception.errors import NodeLost, NotFound, Unavailable
 from reception.money.account import Hold
+from reception.money.savings.levels import Level
 from reception.money.scopes import Owner
 from reception.placement.admission.answer import Admitted, Answer
 from reception.placement.admission.priority import Priority
@@ -105,7 +106,7 @@ class RayBackends:
         self._nodes = Nodes(config.node_id, config.balancing, config.zone, timeout_s)
         self._following: asyncio.Task[None] | None = None
         self._standby = Standby(config.security_failure, config.cost_failure)
-        self._profiles: tuple[ProfileBook, str] | None = None
+        self._profiles: tuple[ProfileBook, str, Level] | None = None
         self._grpc_address = ""
 
     async def start(self) -> None:
@@ -181,9 +182,9 @@ class RayBackends:
         """The name of the profile that answers, and its model."""
         if self._profiles is None:
             raise Unavailable("this node is still starting", retry_after_s=1.0)
-        book, model = self._profiles
+        book, model, level = self._profiles
         chosen = book.choose(profile, to_uri)
-        return chosen.name, chosen.model or model
+        return chosen.name, chosen.speaks(model, chosen.savings or level)
 
     def locate(self) -> tuple[str, str]:
         """The node that the next call is best brought to, and its front door's address."""

@@ -9,9 +9,11 @@ from __future__ import annotations
 import random
 from collections import deque
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from reception.call import messages as m
+from reception.call.phrases import PREFIX
 from reception.call.profile import Profile
 from reception.call.prompt import configuration, head_tokens, say_exactly
 from reception.call.record import CallRecord, CallSpec, TakenMessage
@@ -23,6 +25,8 @@ from reception.call.transcript import Transcript
 from reception.call.turns import Turns
 from reception.money.own_count import OwnCount
 from reception.money.policy import Step
+from reception.money.savings.comparison import Answered
+from reception.money.savings.levels import LEVELS, Decisions, Level
 from reception.provider import base as p
 
 DIAL_S = 15.0
@@ -37,7 +41,7 @@ CHANGE_AGAIN_S = 2.0  # when the other model's session was not taken up
 BUDGET = "budget"
 _REFUSED = frozenset({401, 402, 403, 404})
 _BUSY = "conversation_already_has_active_response"
-_GIVEN = ("_spec", "_profile", "_configuration", "_rng")  # to the next one as well
+_GIVEN = ("_spec", "_profile", "_configuration", "_rng", "_recorded")  # to the next one as well
 _TALKING = frozenset(
     {State.GREETING, State.LISTENING, State.CALLER_SPEAKING, State.THINKING, State.SPEAKING}
     | {State.TOOL_RUNNING}
@@ -54,6 +58,9 @@ class Conversation:
         audio_format: the provider's audio format (`reception.provider.base`).
         voice: the deployment's voice, where the profile has none.
         rng: for the jitter of back-off.
+        decisions: how the call saves.
+        recorded: texts that there are recordings of, and their length in ms.
+        asked_model: that would speak first if nothing was saved; "" for the same.
     """
 
     def __init__(
@@ -65,11 +72,14 @@ class Conversation:
         *,
         voice: str = "",
         rng: random.Random,
+        decisions: Decisions = LEVELS[Level.OFF],
+        recorded: Mapping[str, int] = MappingProxyType({}),
+        asked_model: str = "",
     ) -> None:
         self.state = State.CONNECTING
         self._spec, self._profile = spec, profile
-        self._configuration = configuration(profile, audio_format, voice)
-        self._rng = rng
+        self._configuration = configuration(profile, audio_format, voice, decisions)
+        self._rng, self._recorded = rng, recorded
         self._now_s = 0.0
         self._out: list[m.ConversationCommand] = []
         self._story: deque[str] = deque(maxlen=30)
@@ -77,8 +87,11 @@ class Conversation:
         self._transcript = Transcript()
         self._turns = Turns(0.0)
         self._tools = ToolUses()
-        self._thrift = Thrift(model)
+        self._thrift = Thrift(model, decisions.answer_tokens, asked_model)
         self._count = OwnCount(head_tokens(self._configuration))
+        self._phrases = 0  # played from recordings
+        self._unstarted = ""  # the item of one that is not heard yet
+        self._stopping = ""  # a response that was cancelled, and may still say something
         self._speech: tuple[str, int] | None = None  # the caller's item, and where it began
         self._wrapping = False  # the money is gone: nothing new is begun
         self._taken_over = False  # by a person, or that was tried
@@ -177,6 +190,11 @@ class Conversation:
             "usage_estimated": self._count.estimated,
         }
 
+    def answered(self) -> tuple[tuple[Answered, ...], int]:
+        """What was billed and what would have been, for `compare`; the tokens of
+        instructions and tools."""
+        return tuple(self._thrift.answered), head_tokens(self._configuration)
+
     def record(self) -> CallRecord:
         """The call record as it is now; costs and times of day are the shell's."""
         return recorded(self._spec, vars(self))
@@ -207,10 +225,26 @@ class Conversation:
         self._tell(m.ToProvider(command))
 
     def _respond(self, exactly: str = "") -> None:
-        """Asks the provider for an answer."""
+        """Asks the provider for an answer, or plays the recording of these words."""
+        if exactly in self._recorded and not (self._stopping or self._owed):
+            self._play(exactly)
+            return
         self._await_answer()
-        words = p.Respond(say_exactly(exactly), words_tokens(exactly)) if exactly else p.Respond()
-        self._provider(words)
+        if exactly:
+            self._provider(say_exactly(exactly))
+        self._provider(p.Respond(words_tokens(exactly) if exactly else None))
+
+    def _play(self, text: str) -> None:
+        """The model is told what the caller hears."""
+        self._phrases += 1
+        item_id = self._unstarted = f"{PREFIX}{self._phrases}"
+        self._provider(p.AddText("assistant", text, item_id))
+        self._tell(m.PlayPhrase(item_id, text))
+        self._transcript.add("reception", item_id, text, True, self._turns.at_ms(self._now_s))
+        self._tell(m.TellTranscript(m.Who.RECEPTION, text, True, item_id))
+        self._thrift.note_phrase(self._recorded[text], len(text))
+        self._playing, self._spoke = (item_id, self._now_s), True
+        self._no("answer", "silence")
 
     def _await_answer(self) -> None:
         """An answer is owed until it begins."""
@@ -221,9 +255,9 @@ class Conversation:
         """Stops what is being said and made."""
         if self._response is not None:
             self._provider(p.CancelResponse(self._response))
-            self._response = None
+            self._stopping, self._response = self._response, None
         if self._playing is not None:
-            self._playing = None
+            self._playing, self._unstarted = None, ""
             self._tell(m.StopPlayout())
 
     def _listen(self) -> None:
@@ -294,7 +328,7 @@ class Conversation:
             self._listen()
 
     def _on_down(self, event: m.ProviderDown) -> None:
-        self._connected = False
+        self._connected, self._stopping = False, ""
         # An answer that was being made, or awaited, is owed by the next session.
         self._owed = self._owed or self._response is not None
         self._response = None
@@ -315,7 +349,7 @@ class Conversation:
         if self._playing is not None:
             item_id, since_s = self._playing
             heard_ms = round((self._now_s - since_s) * 1000)
-            self._playing = None
+            self._playing, self._unstarted = None, ""
             self._transcript.cut(item_id, heard_ms)
             self._owed = True
         if self._response is not None:
@@ -426,6 +460,8 @@ class Conversation:
 
     def _on_response_done(self, event: p.ResponseDone) -> None:
         self._bill(event)
+        if event.response_id == self._stopping:
+            self._stopping = ""
         if self._unsaid:
             self._unsaid = False
             self._respond(self._last_words)
@@ -455,11 +491,13 @@ class Conversation:
         known = not self._profile.hearing.decides  # of the caller's speech
         for difference in self._count.answered(event.response_id, usage, caller=known):
             self._tell(m.UsageDiffers(difference))
+        self._thrift.note(usage)
         self._tell(m.ReportUsage(event.response_id, usage, self._thrift.model))
 
     def _bill_by_own_count(self, response_id: str) -> None:
         if self._bill_once(response_id):
             usage = self._count.estimate(response_id)
+            self._thrift.note(usage)
             self._tell(m.ReportUsage(response_id, usage, self._thrift.model, estimated=True))
 
     def _on_late_answer(self, event: p.ResponseStarted) -> None:
@@ -489,17 +527,21 @@ class Conversation:
         self._on_failure()
 
     def _on_playout_started(self, event: m.PlayoutStarted) -> None:
-        self._playing = (event.item_id, self._now_s)
+        if self._unstarted and event.item_id != self._unstarted:
+            return  # of before it
+        self._playing, self._unstarted = (event.item_id, self._now_s), ""
         self._no("silence")
         if self.state in (State.LISTENING, State.THINKING, State.TOOL_RUNNING):
             self._go(State.SPEAKING)
         self._tell(self._turns.first_audio(self._now_s))
 
     def _on_playout_drained(self, _: m.PlayoutDrained) -> None:
-        self._playing = None
+        if not self._unstarted:
+            self._playing = None
 
     def _on_interrupted(self, event: m.PlayoutInterrupted) -> None:
-        self._playing = None
+        if self._unstarted in ("", event.item_id):
+            self._playing, self._unstarted = None, ""
         if self._profile.hearing.decides:
             self._hush()
         self._count.changed()

@@ -231,6 +231,14 @@ class StopPlayout:
 
 
 @dataclass(frozen=True, slots=True)
+class PlayPhrase:
+    """Play the recording of these words."""
+
+    item_id: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Listen:
     """Caller audio goes to the provider (on) or is dropped (off)."""
 
@@ -314,6 +322,7 @@ ConversationCommand = (
     | TellBudget
     | TellDtmf
     | StopPlayout
+    | PlayPhrase
     | Listen
     | RunTool
     | ReportUsage

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from reception.call.hours import OpeningHours
 from reception.errors import InvalidRequest
 from reception.media.hearing import Hearing
+from reception.money.savings.levels import LEVELS, Level, route
 from reception.provider.base import TurnDetection
 
 ALL_TOOLS = ("transfer_call", "take_message", "get_opening_hours", "find_person", "end_call")
@@ -65,6 +66,8 @@ class Profile:
     cheaper_model: speaks as the money runs out; "" for the model's own small one.
     transfer_to: name of the directory's entry that takes a call whose money is gone;
     "" for the first person in it.
+    savings: how the bill is kept low; None for the deployment's level. full_model: its
+    model answers at every level.
     """
 
     name: str
@@ -85,6 +88,17 @@ class Profile:
     recording: str = "off"
     cheaper_model: str = ""
     transfer_to: str = ""
+    savings: Level | None = None
+    full_model: bool = False
+
+    def speaks(self, model: str, level: Level) -> str:
+        """The model that speaks first in a call.
+
+        Args:
+            model: the deployment's.
+            level: how the call saves.
+        """
+        return route(self.model or model, LEVELS[level], full_asked=self.full_model)
 
     def person(self) -> Entry | None:
         """Who takes a call whose money is gone."""

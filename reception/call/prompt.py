@@ -1,7 +1,8 @@
 """The model's instructions, made from a profile.
 
-They are the same, byte for byte, for every call of a profile: whatever changes
-(date, caller) comes from tools, so that the provider's prompt cache hits.
+They are the same, byte for byte, for every call of a profile at a level of saving:
+whatever changes (date, caller) comes from tools, and what is to be said at a moment is
+an item at the conversation's end, so that the provider's prompt cache hits.
 """
 
 from __future__ import annotations
@@ -12,14 +13,15 @@ from dataclasses import asdict, replace
 from reception.call.profile import Profile
 from reception.call.tools import specs
 from reception.money.own_count import CHARS_PER_TOKEN
-from reception.provider.base import Configure
+from reception.money.savings.levels import LEVELS, Decisions, Level
+from reception.provider.base import AddText, Configure, Truncation
 
 _MANNER = """\
 You are the receptionist of {company}, answering the telephone. Speak {language}.
 Be warm, brief and competent: one or two short sentences, then listen. Never
 invent facts: what you don't know you look up with a tool or you offer to take a
 message. Say numbers digit by digit. If asked, say that you are an automated
-receptionist. When told to say something exactly, say precisely that.
+receptionist. When told to say something exactly, say precisely that.{manner}
 
 To put a caller through, say so in one short sentence and call transfer_call.
 To take a message, ask for the caller's name, telephone number and message, one
@@ -32,15 +34,22 @@ Directory:
 _LANGUAGES = {"en": "English", "de": "German", "fr": "French", "es": "Spanish", "ja": "Japanese"}
 
 
-def instructions(profile: Profile) -> str:
-    """The session's instructions."""
+def instructions(profile: Profile, manner: str = "") -> str:
+    """The session's instructions.
+
+    Args:
+        manner: of answering, besides what all receptionists are told.
+    """
     lines = [
         f"- {entry.name}" + (f" ({entry.role})" if entry.role else "")
         for entry in profile.directory
     ]
     language = _LANGUAGES.get(profile.language, profile.language)
     text = _MANNER.format(
-        company=profile.company, language=language, directory="\n".join(lines) or "- nobody"
+        company=profile.company,
+        language=language,
+        manner=f"\n{manner}" if manner else "",
+        directory="\n".join(lines) or "- nobody",
     )
     return f"{text}\n{profile.instructions}\n" if profile.instructions else text
 
@@ -65,10 +74,10 @@ def expected_words(profile: Profile) -> str:
     return " ".join(said)
 
 
-def say_exactly(text: str) -> str:
-    """Instructions for one response that is to be these very words."""
+def say_exactly(text: str) -> AddText:
+    """Before a response that is to be these very words."""
     escaped = text.replace("\\", "\\\\").replace('"', '\\"')
-    return f'Say exactly: "{escaped}"'
+    return AddText("system", f'Say exactly: "{escaped}"')
 
 
 def head_tokens(configure: Configure) -> int:
@@ -77,10 +86,13 @@ def head_tokens(configure: Configure) -> int:
     return (len(configure.instructions) + len(json.dumps(tools))) // CHARS_PER_TOKEN
 
 
-def configuration(profile: Profile, audio_format: str, voice: str) -> Configure:
-    """The provider session's configuration for a profile."""
+def configuration(
+    profile: Profile, audio_format: str, voice: str, decisions: Decisions = LEVELS[Level.OFF]
+) -> Configure:
+    """The provider session's configuration for a profile and a level of saving."""
+    cut_at = decisions.truncate_at_tokens
     return Configure(
-        instructions=instructions(profile),
+        instructions=instructions(profile, decisions.manner),
         voice=profile.voice or voice,
         audio_format=audio_format,
         tools=specs(profile),
@@ -89,4 +101,6 @@ def configuration(profile: Profile, audio_format: str, voice: str) -> Configure:
         transcription_model=profile.transcription_model,
         transcription_prompt=expected_words(profile),
         language=profile.language,
+        max_output_tokens=decisions.answer_tokens or None,
+        truncation=Truncation(cut_at, decisions.retain_percent) if cut_at else None,
     )

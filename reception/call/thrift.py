@@ -1,12 +1,13 @@
-"""How a call saves as its money runs out: the steps taken, the model, the answers' length."""
+"""How a call saves: its model, the answers' length, the steps taken as its money runs out."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
 from reception.money.policy import Step
+from reception.money.savings.comparison import Answered
 from reception.money.savings.levels import MINI
-from reception.provider.base import AddText, Bound, Configure, ProviderCommand
+from reception.provider.base import AddText, Bound, Configure, ProviderCommand, Usage
 
 SHORT_ANSWER_TOKENS = 400
 """About 15 s of speech with its words, or a function call."""
@@ -17,6 +18,7 @@ _BRIEF = AddText(
 _ORDER = tuple(Step)
 _TRIES = 10  # to have the cheaper model: who speaks meanwhile puts it off
 _MOST_TOKENS = 4_096  # the provider's own bound
+_MOST_ANSWERS = 500  # of which is said what they would have cost
 
 
 def words_tokens(text: str) -> int:
@@ -28,16 +30,39 @@ def words_tokens(text: str) -> int:
 class Thrift:
     """Plain values only: a part of the call's checkpoint.
 
+    Args:
+        model: that speaks first.
+        answer_tokens: of an answer at most, while there is money; 0 for any number.
+        asked_model: that would speak first if nothing was saved; "" for the same.
+
     Attributes:
         taken: the steps so far, in order.
         model: of the provider's session that there is, or was last.
+        answered: each answer, and what would have made it.
     """
 
-    def __init__(self, model: str) -> None:
+    def __init__(self, model: str, answer_tokens: int = 0, asked_model: str = "") -> None:
         self.taken: list[Step] = []
         self.model = self._next = self._dialled = model
         self._alone, self._tries = True, 0
         self._affordable = 0
+        self.answered: list[Answered] = []
+        self._asked = {model: asked_model or model}
+        self._longest = answer_tokens or _MOST_TOKENS
+
+    def note(self, usage: Usage) -> None:
+        """An answer of this model was billed."""
+        if len(self.answered) < _MOST_ANSWERS:
+            asked = self._asked.get(self.model, self.model)
+            self.answered.append(Answered(self.model, asked, usage))
+
+    def note_phrase(self, duration_ms: int, chars: int) -> None:
+        """A recording was played instead of an answer."""
+        if len(self.answered) < _MOST_ANSWERS:
+            asked = self._asked.get(self.model, self.model)
+            self.answered.append(
+                Answered(self.model, asked, phrase_ms=duration_ms, phrase_chars=chars)
+            )
 
     def take(self, due: tuple[Step, ...]) -> list[Step]:
         """Those steps that are further than any taken so far; taken now."""
@@ -50,7 +75,7 @@ class Thrift:
     def max_output_tokens(self) -> int | None:
         """Of an answer; None for any number."""
         short = SHORT_ANSWER_TOKENS if Step.SHORTEN in self.taken else _MOST_TOKENS
-        bound = min(short, self._affordable or _MOST_TOKENS)
+        bound = min(short, self._longest, self._affordable or _MOST_TOKENS)
         return bound if bound < _MOST_TOKENS else None
 
     def told(self, before: int | None, new: list[Step]) -> list[ProviderCommand]:

@@ -18,6 +18,8 @@ class LegConfig:
     numbered already, and generation keeps its marks apart from earlier ones.
     listening False: the caller's audio is not for the provider just now.
     recording is "off", "wav", "flac" or "opus".
+    silence_ms: how much silence before and after what may be speech the provider is
+    sent; 0, 0 for all of it.
     """
 
     codec: str
@@ -30,8 +32,10 @@ class LegConfig:
     listening: bool = True
     hearing: Hearing = field(default_factory=Hearing)
     recording: str = "off"
+    silence_ms: tuple[int, int] = (0, 0)
 
     @classmethod
     def of(cls, fields: Mapping[str, Any]) -> LegConfig:
         """From what `dataclasses.asdict` made of one."""
-        return cls(**{**fields, "hearing": Hearing(**fields["hearing"])})
+        hearing, silence_ms = Hearing(**fields["hearing"]), tuple(fields["silence_ms"])
+        return cls(**{**fields, "hearing": hearing, "silence_ms": silence_ms})

@@ -44,6 +44,7 @@ class Line:
             they cost.
         completed: those of them that came to their own end (COMPLETED).
         transcribed_ms: the caller's audio that was transcribed apart.
+        saved_micros: what calls that are over would have cost besides, with nothing saved.
     """
 
     calls: int = 0
@@ -60,6 +61,7 @@ class Line:
     output_text: int = 0
     output_audio: int = 0
     transcribed_ms: int = 0
+    saved_micros: int = 0
 
     @property
     def cache_percent(self) -> float | None:

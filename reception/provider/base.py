@@ -216,11 +216,21 @@ class TurnDetection:
 
 
 @dataclass(frozen=True, slots=True)
+class Truncation:
+    """The conversation, without instructions and tools, is cut back from its beginning to
+    `retain_percent` of `token_limit` when it has more tokens than that."""
+
+    token_limit: int
+    retain_percent: int
+
+
+@dataclass(frozen=True, slots=True)
 class Configure:
     """How the session is to behave.
 
     audio_format is "pcmu", "pcma" or "pcm24k", the same both ways.
     transcription_prompt tells the recogniser what words to expect.
+    truncation None: only at the end of the model's memory.
     """
 
     instructions: str
@@ -234,6 +244,7 @@ class Configure:
     noise_reduction: str = ""
     max_output_tokens: int | None = None
     speed: float = 1.0
+    truncation: Truncation | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,10 +263,9 @@ class Bound:
 
 @dataclass(frozen=True, slots=True)
 class Respond:
-    """Make an answer now; `instructions` and `max_output_tokens`, where given,
-    override the session's for it."""
+    """Make an answer now; `max_output_tokens`, where given, overrides the session's for
+    it. Instructions can't be: what the provider has in its cache begins with them."""
 
-    instructions: str = ""
     max_output_tokens: int | None = None
 
 

@@ -232,10 +232,8 @@ def _client_event(command: b.ProviderCommand) -> b.JsonObject:
         case b.Bound(most):
             session = {"type": "realtime", "max_output_tokens": most or "inf"}
             return {"type": "session.update", "session": session}
-        case b.Respond(instructions, most):
-            response: b.JsonObject = {"instructions": instructions} if instructions else {}
-            if most is not None:
-                response["max_output_tokens"] = most
+        case b.Respond(most):
+            response = {} if most is None else {"max_output_tokens": most}
             return {"type": "response.create", "response": response}
         case b.CancelResponse(response_id):
             cancel: b.JsonObject = {"type": "response.cancel"}
@@ -306,6 +304,12 @@ def _session(command: b.Configure) -> b.JsonObject:
     }
     if command.max_output_tokens is not None:
         session["max_output_tokens"] = command.max_output_tokens
+    if command.truncation is not None:
+        session["truncation"] = {
+            "type": "retention_ratio",
+            "retention_ratio": command.truncation.retain_percent / 100,
+            "token_limits": {"post_instructions": command.truncation.token_limit},
+        }
     return session
 
 

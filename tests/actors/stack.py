@@ -25,9 +25,11 @@ from actors.storage import schema
 from actors.worker import AudioWorker
 from protos.link.v1 import link_pb2 as lk
 from protos.reception.v1 import reception_pb2 as rv
+from reception.call.phrases import Recorded
 from reception.call.profile import Profile
 from reception.call.record import CallRecord, CallSpec
 from reception.framing import Kind, split_audio
+from reception.money.savings.levels import Level
 from reception.money.scopes import Owner
 from reception.provider.base import Usage
 from tests.fakes.voice import FakeRecognizer, silence, speech
@@ -169,6 +171,7 @@ class Stack:
         self.agent = Agent([self._socket])
         self._progress = str(folder / "agent.sock")
         self._url = ""
+        self.phrases: dict[str, Recorded] = {}
         monkeypatch.setattr(
             actors.session, "find", lambda name: self.cost if name == "cost" else self.agent
         )
@@ -204,8 +207,9 @@ class Stack:
         assert hold.admitted, hold
         provider = ProviderConfig("embedded", self._url, MODEL)
         assignment = Assignment(
-            spec, self.profile, MODEL, self._socket, provider, "pcmu", self._progress
-        )
+            spec, self.profile, MODEL, self._socket, provider, "pcmu", self._progress,
+            level=Level.QUALITY, phrases=self.phrases,
+        )  # fmt: skip
         running = asyncio.create_task(CallSession(name, "n").run_call(assignment))
         link = await Link.connect(self._socket, 5)
         attach = lk.DoorAttach(call_id=spec.call_id, lease_id=spec.lease_id)
@@ -267,13 +271,8 @@ def _usage(raw: dict[str, Any]) -> Usage:
     )  # fmt: skip
 
 
-def exactly(override: str) -> str:
-    """The words of a `Say exactly`, or ""."""
-    return override.partition('"')[2].rpartition('"')[0]
-
-
 def seeded(seed: int, name: str) -> random.Random:
     return random.Random(f"{seed} {name}")
 
 
-__all__ = ["MODEL", "MS_PER_CHAR", "Caller", "Say", "Stack", "exactly", "seeded"]
+__all__ = ["MODEL", "MS_PER_CHAR", "Caller", "Say", "Stack", "seeded"]

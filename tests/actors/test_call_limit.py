@@ -10,7 +10,7 @@ import pytest
 
 from actors.settings import Settings
 from protos.reception.v1 import reception_pb2 as rv
-from tests.actors.stack import MS_PER_CHAR, Caller, Stack, exactly, seeded
+from tests.actors.stack import MS_PER_CHAR, Caller, Stack, seeded
 from tests.unit.call.example import PHRASES
 from voice.interfaces import CallTool, Question, Say
 
@@ -25,7 +25,7 @@ class Talker:
         self._dice = seeded(seed, "talker")
 
     async def answer(self, question: Question) -> AsyncIterator[Say | CallTool]:
-        yield Say(exactly(question.override) or "x" * self._dice.randrange(20, 80))
+        yield Say(question.exactly or "x" * self._dice.randrange(20, 80))
 
 
 async def talks_on(caller: Caller) -> None:
@@ -56,6 +56,7 @@ async def test_the_last_words_are_whole_and_the_limit_holds(
             assert (cost.held_micros, cost.closed) == (0, True)
             assert record.end_reason == "budget"
             assert record.budget_steps[-1] == "wrap_up"
+            assert record.stats["saved_micros"] == 0  # the engine's cache knows no other call
             assert caller.steps[-1] == rv.BudgetStep.KIND_WRAP_UP
             goodbye, text = list(caller.said.items())[-1]
             assert text == PHRASES.goodbye

@@ -68,6 +68,7 @@ async def talk(
     turns: int = 1,
     lasted_s: float | None = 60.0,
     why: str = "caller_hangup",
+    stats: dict[str, int] | None = None,
     **owner: Any,
 ) -> int:
     """One call from its hold to its record; what it cost. lasted_s None: it goes on."""
@@ -80,8 +81,25 @@ async def talk(
         total = (await cost.usage(f"s{nth}", f"r{turn}", MODEL, TURN)).call_total_micros
     if lasted_s is not None:
         total = (await cost.close_call(f"s{nth}")).total_micros
-        CallStore(cost._store).save_call(record(caller, at_s, lasted_s, total, why))
+        over = replace(record(caller, at_s, lasted_s, total, why), stats=stats or {})
+        CallStore(cost._store).save_call(over)
     return total
+
+
+async def test_what_was_saved_is_in_the_records_of_calls_that_are_over(
+    cost: CostController, clock: Clock
+) -> None:
+    for nth, stats in enumerate([{}, {"saved_micros": 300}, {"saved_micros": 4_000}]):
+        await talk(cost, clock, nth, at_s=NOON_S - 100 + nth, stats=stats)
+    live = await talk(cost, clock, 9, at_s=NOON_S - 80, lasted_s=None)
+    clock.now_s = NOON_S
+    assert live > 0
+    found = await cost.report("call")
+    assert [row["saved_micros"] for row in found["rows"]] == [0, 300, 4_000, 0]
+    assert found["total"]["saved_micros"] == 4_300
+    [day] = (await cost.report("day"))["rows"]
+    [tenant] = (await cost.report("tenant"))["rows"]
+    assert (day["saved_micros"], tenant["saved_micros"]) == (4_300, 4_300)
 
 
 async def test_by_tenant_number_and_profile(cost: CostController, clock: Clock) -> None:

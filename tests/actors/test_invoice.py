@@ -21,7 +21,7 @@ from reception.call.profile import Limits
 from reception.call.record import CallRecord
 from reception.money.own_count import agree
 from reception.provider.base import Usage
-from tests.actors.stack import MODEL, Caller, Stack, exactly, seeded
+from tests.actors.stack import MODEL, Caller, Stack, seeded
 from tests.unit.call.example import PROFILE
 from voice.interfaces import CallTool, Question, Say
 
@@ -41,7 +41,7 @@ class Fickle:
         self._dice = seeded(SEED, "brain")
 
     async def answer(self, question: Question) -> AsyncIterator[Say | CallTool]:
-        words = exactly(question.override)
+        words = question.exactly
         if not words:
             fault = self._dice.choices(
                 ["", "tool", "raises", "silent", "slow", "closes", "breaks"],

@@ -35,6 +35,7 @@ from reception.errors import ProtocolViolation, Unavailable
 from reception.framing import Kind, split_audio
 from reception.money.account import CallCost, Charge
 from reception.money.policy import Step
+from reception.money.savings.comparison import Comparison, Measure
 from tests.fakes.provider import FakeProvider, send, speak
 from tests.unit.call.example import PROFILE, SPEC
 
@@ -82,6 +83,7 @@ class House:
             usage=lambda *_: Charge(5, 5, False),
             transcription=lambda *_: Charge(1, 6, False),
             close_call=lambda *_: CallCost(total_micros=6),
+            would_have_cost=lambda *_: Comparison(5, 12, {Measure.ROUTING: 7, Measure.TEXT: 0}),
         )
         self.is_ours, self.unbilled_s = True, inf
         self.states: list[bytes] = []
@@ -197,6 +199,8 @@ async def test_a_call_from_ring_to_record(house: House) -> None:
     assert record.end_reason == "caller_hangup"
     assert record.cost_micros == 6
     assert record.stats["frames_out"] >= 1
+    saved = {name: n for name, n in record.stats.items() if name.startswith("saved_")}
+    assert saved == {"saved_micros": 7, "saved_routing_micros": 7}
     assert [said.text for said in record.transcript] == ["Good day."]
 
 
@@ -216,8 +220,10 @@ async def test_an_answer_that_is_being_made_when_the_caller_hangs_up_is_billed(
     await send(connection, "response.done", response=done)
     await call
     methods = [method for method, _ in house.cost.calls]
-    assert methods[-2:] == ["usage", "close_call"]
-    assert house.cost.calls[-2][1][1] == "r0"
+    assert methods[-3:] == ["usage", "close_call", "would_have_cost"]
+    assert house.cost.calls[-3][1][1] == "r0"
+    [answered], _ = house.cost.calls[-1][1]
+    assert (answered.model, answered.asked_model, answered.usage.output_audio) == ("m", "m", 8)
 
 
 async def messages(door: Link, kind: str) -> AsyncIterator[Any]:
@@ -549,7 +555,7 @@ async def test_a_call_that_nobody_can_bill_ends_politely_after_a_while(
 ) -> None:
     monkeypatch.setattr("actors.call_run.BILL_TRIES", 1)
     call, connection, _ = await owing(house, 0.2)
-    goodbye = await house.told("response.create")
+    goodbye = await house.told("conversation.item.create")
     assert PROFILE.phrases.goodbye in json.dumps(goodbye)
     await say(connection, "r1", "i1", "Goodbye.", audio_ms=100)
     await send(connection, "response.done", response={"id": "r1", "status": "completed"})

@@ -14,6 +14,7 @@ import pytest
 from actors.audio import from_linear
 from actors.gossip import Listener
 from actors.link import SESSION_SUFFIX, Link
+from actors.phrase_files import write
 from actors.provider import ProviderSocket, warm_up
 from actors.worker import AudioWorker
 from protos.link.v1 import link_pb2 as lk
@@ -164,6 +165,37 @@ async def test_caller_audio_reaches_the_provider_untouched(connect, provider):
     assert bytes(provider.audio) == FRAME * 10
 
 
+async def test_silence_is_not_sent_but_while_the_provider_hears_speech(connect, provider):
+    call = await connect(silence_ms=(60, 100))
+    said = 0
+
+    async def hear(frames, sent_in_all):
+        nonlocal said
+        for frame in frames:
+            said += 1
+            call.say(audio=rv.Audio(payload=frame, sequence=said))
+        call.say(event=rv.CallEvent(kind=rv.CallEvent.KIND_HOLD))  # all before it is done with
+        await call.from_worker("from_caller")
+        async with asyncio.timeout(5):
+            while len(provider.audio) < 160 * sent_in_all:
+                await asyncio.sleep(0.001)
+        assert len(provider.audio) == 160 * sent_in_all
+
+    quiet = b"\xff" * 160
+    await hear([quiet] * 100, 5)
+    where = {"item_id": "u1"}
+    await send(call.connection, "input_audio_buffer.speech_started", audio_start_ms=0, **where)
+    await call.from_worker("provider_event")
+    await hear([quiet] * 20, 5 + 3 + 20)
+    await send(call.connection, "input_audio_buffer.speech_stopped", audio_end_ms=9, **where)
+    await call.from_worker("provider_event")
+    await hear([quiet] * 20, 28 + 5)
+    call.session.send(lk.SessionToWorker(listen=lk.Listen(on=False)))
+    call.session.send(lk.SessionToWorker(finish=lk.Finish(drain_ms=0)))
+    stats = await call.from_worker("stats")
+    assert (stats.caller_audio_ms, stats.silence_ms) == (20 * 140, 20 * (140 - 33))
+
+
 async def test_linear_audio_is_resampled_for_the_provider(connect, provider):
     call = await connect(codec="l16", rate=16_000)
     for _ in range(50):
@@ -247,6 +279,30 @@ async def test_an_answer_is_paced_measured_and_drained(connect):
     )
     drained = await call.playout(lk.Playout.DRAINED)
     assert drained.at_ns - started.at_ns >= 190_000_000
+
+
+async def test_a_recording_is_played_and_cut_without_the_providers_help(
+    connect, provider, tmp_path
+):
+    path = tmp_path / "p.wav"
+    write(path, speech(1_000))
+    call = await connect()
+    await provider.received.get()
+    play = lk.Play(item_id="phrase_1", path=str(path))
+    call.session.send(lk.SessionToWorker(play=play))
+    _, first = await call.to_caller("audio")
+    assert (first.item_id, len(first.payload)) == ("phrase_1", 160)
+    assert (await call.playout(lk.Playout.STARTED)).item_id == "phrase_1"
+    for _ in range(14):
+        await call.to_caller("audio")
+    await send(call.connection, "input_audio_buffer.speech_started", item_id="u1", audio_start_ms=5)
+    cut = await call.playout(lk.Playout.INTERRUPTED)
+    assert (cut.item_id, 0 < cut.heard_ms < 900) == ("phrase_1", True)
+    assert provider.received.empty()  # text can't be truncated
+
+    call.session.send(lk.SessionToWorker(play=lk.Play(item_id="phrase_2", path=str(path) + "x")))
+    cut = await call.playout(lk.Playout.INTERRUPTED)
+    assert (cut.item_id, cut.heard_ms) == ("phrase_2", 0)
 
 
 async def test_speech_cuts_the_answer_where_it_was_heard(connect, provider):

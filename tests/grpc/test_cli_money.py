@@ -176,7 +176,7 @@ def test_a_report_by_tenant(url: str) -> None:
     assert shown.exit_code == 0, shown.output
     assert fits(shown.output)
     row = next(line.split() for line in shown.output.splitlines() if "globex" in line)
-    assert row == ["globex", "2", "2", "3.0", f"{spent / 2e6:.4f}", f"{spent / 6e6:.4f}",
+    assert row == ["globex", "2", "2", "3.0", f"{spent / 2e6:.4f}", "0.0000", f"{spent / 6e6:.4f}",
                    f"{spent / 4e6:.4f}", "48%", "2k/2k"]  # fmt: skip
     found = told(url, "report", "--by", "tenant", "--since", "1d")
     assert found["total"]["cost_micros"] == spent

@@ -507,6 +507,55 @@ async def test_changed_instructions_break_the_cache(engine):
     assert usage["input_token_details"]["cached_tokens"] == 0
 
 
+async def test_words_that_are_to_be_said_exactly_leave_the_cache_as_it_is(engine):
+    """As an item; as instructions of a response they break it."""
+    say = 'Say exactly: "Are you \\"there\\"?"'
+    e = await engine()
+    client = await e.client()
+    await client.configure(instructions="x" * 4 * 100)
+
+    async def cached(**response):
+        await client.send("response.create", response=response)
+        usage = (await client.until("response.done"))["response"]["usage"]
+        return usage["input_token_details"]["cached_tokens"]
+
+    assert await cached() == 0
+    item = user_text(say) | {"role": "system"}
+    await client.send("conversation.item.create", item=item)
+    assert await cached() == 64
+    assert e.brain.asked[-1].exactly == 'Are you "there"?'
+    assert await cached(instructions=say) == 0
+    assert e.brain.asked[-1].exactly == 'Are you "there"?'
+    await client.send("conversation.item.create", item=user_text("Yes"))
+    await cached()
+    assert e.brain.asked[-1].exactly == ""
+
+
+async def test_a_long_conversation_is_cut_back_from_its_beginning(engine):
+    e = await engine()
+    client = await e.client()
+    truncation = {
+        "type": "retention_ratio",
+        "retention_ratio": 0.5,
+        "token_limits": {"post_instructions": 100},
+    }
+    await client.configure(instructions="x" * 4 * 100, truncation=truncation)
+    for text in ("a" * 160, "b" * 160):
+        await client.send("conversation.item.create", item=user_text(text))
+    await client.send("response.create", response={"output_modalities": ["text"]})
+    usage = (await client.until("response.done"))["response"]["usage"]
+    assert 180 <= usage["input_tokens"] < 190  # 80 of 100
+    assert len(e.brain.asked[-1].turns) == 2
+    await client.send("conversation.item.create", item=user_text("c" * 160))
+    await client.send("response.create", response={"output_modalities": ["text"]})
+    usage = (await client.until("response.done"))["response"]["usage"]
+    assert [turn.text[0] for turn in e.brain.asked[-1].turns] == ["o", "c"]  # "ok" and the last
+    assert 140 <= usage["input_tokens"] < 150  # 120 were too many: at most 50 stay
+    first = next(each for each in client.events if each["type"] == "conversation.item.added")
+    await client.send("conversation.item.retrieve", item_id=first["item"]["id"])
+    await client.until("conversation.item.retrieved")  # it is there, only not read
+
+
 async def test_caller_audio_costs_a_token_for_each_100_ms(engine):
     e = await engine()
     client = await e.client()
@@ -571,6 +620,17 @@ async def test_what_is_no_event_is_refused(engine, raw):
         {"tools": [3]},
         {"tool_choice": "perhaps"},
         {"instructions": 5},
+        {"truncation": "sometimes"},
+        {"truncation": {"type": "retention_ratio"}},
+        {"truncation": {"type": "retention_ratio", "retention_ratio": 1.2}},
+        {"truncation": {"type": "retention_ratio", "retention_ratio": 0.5, "what": 1}},
+        {
+            "truncation": {
+                "type": "retention_ratio",
+                "retention_ratio": 0.5,
+                "token_limits": {"post_instructions": 0},
+            }
+        },
         {"audio": 5},
         {"audio": {"input": 5}},
         {"audio": {"input": {"format": {"type": "audio/mp3"}}}},

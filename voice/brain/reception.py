@@ -16,7 +16,6 @@ from voice.interfaces import CallTool, Question, Say, Turn
 
 Piece = Say | CallTool
 
-_EXACTLY = re.compile(r'Say exactly: "((?:[^"\\]|\\.)*)"')
 _COMPANY = re.compile(r"receptionist of ([^,.\n]+)")
 ANYTHING_ELSE = "Is there anything else I can help you with?"
 ASK_NAME = "May I have your name, please?"
@@ -40,9 +39,8 @@ class ReceptionBrain:
 
 def decide(question: Question) -> list[Piece]:
     """The answer to a conversation. Never raises; calls only tools on offer."""
-    exactly = _EXACTLY.search(question.override)
-    if exactly:
-        return [Say(re.sub(r"\\(.)", r"\1", exactly.group(1)))]
+    if question.exactly:
+        return [Say(question.exactly)]
     turns = [turn for turn in question.turns if turn.kind != "system"]
     last = turns[-1] if turns else Turn("user")
     if last.kind == "tool_result":

@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+from reception.money.savings.billing import MEMORY_TOKENS
 from voice.realtime.errors import Refused
 
 FORMATS = {"audio/pcmu": "pcmu", "audio/pcma": "pcma", "audio/pcm": "pcm24k"}
@@ -94,6 +95,21 @@ def _are_tools(value: Any) -> bool:
     )
 
 
+def _is_truncation(value: Any) -> bool:
+    if not isinstance(value, dict):
+        return value in ("auto", "disabled")
+    limits = value.get("token_limits") or {}
+    return (
+        set(value) <= {"type", "retention_ratio", "token_limits"}
+        and value.get("type") == "retention_ratio"
+        and isinstance(value.get("retention_ratio"), int | float)
+        and 0 <= value["retention_ratio"] <= 1
+        and isinstance(limits, dict)
+        and set(limits) <= {"post_instructions"}
+        and all(type(limit) is int and limit > 0 for limit in limits.values())
+    )
+
+
 _CHECKS: dict[str, Callable[[Any], bool]] = {
     "type": lambda value: value == "realtime",
     "output_modalities": lambda value: value in (["audio"], ["text"]),
@@ -101,6 +117,7 @@ _CHECKS: dict[str, Callable[[Any], bool]] = {
     "tools": _are_tools,
     "tool_choice": lambda value: isinstance(value, dict) or value in ("auto", "none", "required"),
     "instructions": lambda value: isinstance(value, str),
+    "truncation": _is_truncation,
 }
 
 
@@ -189,6 +206,16 @@ def _turn_detection(raw: Any) -> dict[str, Any] | None:
         if not isinstance(value, int | float) or not low <= value <= high:
             raise _invalid(f"{param}.{name}", value)
     return merged
+
+
+def cut_back(config: dict[str, Any]) -> tuple[int, int]:
+    """The tokens beyond which the conversation is cut back, and how many are kept."""
+    truncation = config["truncation"]
+    if not isinstance(truncation, dict):
+        return MEMORY_TOKENS, MEMORY_TOKENS
+    limits = truncation.get("token_limits") or {}
+    limit = limits.get("post_instructions", MEMORY_TOKENS)
+    return limit, int(limit * truncation["retention_ratio"])
 
 
 def silence_ms(turns: dict[str, Any]) -> int:

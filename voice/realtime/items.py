@@ -30,7 +30,8 @@ def audio_tokens(ms: int, ms_per_token: int) -> int:
 @dataclass(slots=True)
 class Item:
     """One item. kind: message, function_call or function_call_output; audio_ms
-    is its sound's length (of an answer: what was generated or kept)."""
+    is its sound's length (of an answer: what was generated or kept); forgotten: the
+    model reads it no more."""
 
     id: str
     kind: str
@@ -43,6 +44,7 @@ class Item:
     status: str = "completed"
     content_type: str = ""
     pcm: bytes = field(default=b"", repr=False)
+    forgotten: bool = False
 
     def tokens(self) -> tuple[int, int]:
         """(text tokens, audio tokens) as input of a response."""
@@ -171,11 +173,28 @@ class Conversation:
             f"Item with id {json.dumps(item_id)} not found.", code="item_not_found", param=param
         )
 
+    def remembered(self) -> list[Item]:
+        """What the model reads."""
+        return [item for item in self.items if not item.forgotten]
+
+    def cut_back(self, limit_tokens: int, keep_tokens: int) -> None:
+        """Forgets the oldest items until `keep_tokens` are left, when there are more than
+        `limit_tokens`."""
+        items = self.remembered()
+        tokens = sum(sum(item.tokens()) for item in items)
+        if tokens <= limit_tokens:
+            return
+        for item in items:
+            if tokens <= keep_tokens:
+                return
+            item.forgotten = True
+            tokens -= sum(item.tokens())
+
     def input_usage(self, prefix: str) -> dict[str, Any]:
         """The input part of a response's usage: the whole conversation, of which
         the part that the last response also had is cached, in steps of 64."""
         blocks = [(prefix, text_tokens(prefix), 0)]
-        blocks += [(item.id, *item.tokens()) for item in self.items]
+        blocks += [(item.id, *item.tokens()) for item in self.remembered()]
         text, audio = sum(block[1] for block in blocks), sum(block[2] for block in blocks)
         same_text = same_audio = 0
         for block, known in zip(blocks, self._cached, strict=False):

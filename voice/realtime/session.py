@@ -405,6 +405,7 @@ class Session:
         override = str(asked.get("instructions") or "")
         prefix = (override or config["instructions"]) + json.dumps(tools)
         turns_of = self._turns_for(asked, out_of_band)
+        self._conversation.cut_back(*cfg.cut_back(config))
         self.response = Response(
             self._emit,
             self._new_id,
@@ -435,7 +436,7 @@ class Session:
             items = [item_from_client(raw, f"input_{at}") for at, raw in enumerate(given)]
             return lambda: tuple(item.turn() for item in items)
         conversation = self._conversation
-        return lambda: tuple(item.turn() for item in conversation.items)
+        return lambda: tuple(item.turn() for item in conversation.remembered())
 
     def _rate_limits(self) -> None:
         limits = [

@@ -81,8 +81,8 @@ def _show(found: dict[str, Any], at_most: int) -> None:
         return
     many = by != "call"
     counts = ("calls", "done") if many else ("done",)
-    shown = table(by, *counts, "min", "cost $", "$/min", *(("$/done",) if many else ()), "cache",
-                  "tokens")  # fmt: skip
+    shown = table(by, *counts, "min", "cost $", "saved $", "$/min", *(("$/done",) if many else ()),
+                  "cache", "tokens")  # fmt: skip
     for row in rows[:at_most]:
         shown.add_row(*_row(_name(by, row), row, many=many))
     if many or len(rows) > 1:
@@ -118,6 +118,7 @@ def _row(name: str, row: dict[str, Any], *, many: bool) -> "tuple[Text | str, ..
         done,
         f"{row['talk_ms'] / 60_000:,.1f}",
         usd(row["cost_micros"], 4),
+        usd(row["saved_micros"], 4),
         usd(row["micros_per_minute"], 4),
         *((usd(row["micros_per_completed"], 4),) if many else ()),
         "" if cached is None else f"{cached:.0f}%",

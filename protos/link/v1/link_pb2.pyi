@@ -78,7 +78,7 @@ class Finished(_message.Message):
     def __init__(self) -> None: ...
 
 class SessionToWorker(_message.Message):
-    __slots__ = ("attach", "provider_event", "to_caller", "stop_playout", "finish", "listen", "step", "over", "renew")
+    __slots__ = ("attach", "provider_event", "to_caller", "stop_playout", "finish", "listen", "step", "over", "renew", "play")
     ATTACH_FIELD_NUMBER: _ClassVar[int]
     PROVIDER_EVENT_FIELD_NUMBER: _ClassVar[int]
     TO_CALLER_FIELD_NUMBER: _ClassVar[int]
@@ -88,6 +88,7 @@ class SessionToWorker(_message.Message):
     STEP_FIELD_NUMBER: _ClassVar[int]
     OVER_FIELD_NUMBER: _ClassVar[int]
     RENEW_FIELD_NUMBER: _ClassVar[int]
+    PLAY_FIELD_NUMBER: _ClassVar[int]
     attach: SessionAttach
     provider_event: bytes
     to_caller: bytes
@@ -97,7 +98,8 @@ class SessionToWorker(_message.Message):
     step: Step
     over: Over
     renew: Renew
-    def __init__(self, attach: _Optional[_Union[SessionAttach, _Mapping]] = ..., provider_event: _Optional[bytes] = ..., to_caller: _Optional[bytes] = ..., stop_playout: _Optional[_Union[StopPlayout, _Mapping]] = ..., finish: _Optional[_Union[Finish, _Mapping]] = ..., listen: _Optional[_Union[Listen, _Mapping]] = ..., step: _Optional[_Union[Step, _Mapping]] = ..., over: _Optional[_Union[Over, _Mapping]] = ..., renew: _Optional[_Union[Renew, _Mapping]] = ...) -> None: ...
+    play: Play
+    def __init__(self, attach: _Optional[_Union[SessionAttach, _Mapping]] = ..., provider_event: _Optional[bytes] = ..., to_caller: _Optional[bytes] = ..., stop_playout: _Optional[_Union[StopPlayout, _Mapping]] = ..., finish: _Optional[_Union[Finish, _Mapping]] = ..., listen: _Optional[_Union[Listen, _Mapping]] = ..., step: _Optional[_Union[Step, _Mapping]] = ..., over: _Optional[_Union[Over, _Mapping]] = ..., renew: _Optional[_Union[Renew, _Mapping]] = ..., play: _Optional[_Union[Play, _Mapping]] = ...) -> None: ...
 
 class Step(_message.Message):
     __slots__ = ("messages", "checkpoint", "events")
@@ -142,6 +144,14 @@ class Renew(_message.Message):
 class StopPlayout(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
+
+class Play(_message.Message):
+    __slots__ = ("item_id", "path")
+    ITEM_ID_FIELD_NUMBER: _ClassVar[int]
+    PATH_FIELD_NUMBER: _ClassVar[int]
+    item_id: str
+    path: str
+    def __init__(self, item_id: _Optional[str] = ..., path: _Optional[str] = ...) -> None: ...
 
 class Listen(_message.Message):
     __slots__ = ("on",)
@@ -246,7 +256,7 @@ class Playout(_message.Message):
     def __init__(self, kind: _Optional[_Union[Playout.Kind, str]] = ..., item_id: _Optional[str] = ..., heard_ms: _Optional[int] = ..., gateway_us: _Optional[int] = ..., at_ns: _Optional[int] = ...) -> None: ...
 
 class LegStats(_message.Message):
-    __slots__ = ("frames_in", "frames_out", "frames_lost", "frames_dropped", "caller_audio_ms", "reception_audio_ms", "recording", "frames_late", "frames_duplicate", "frames_reordered", "caller_mos_milli")
+    __slots__ = ("frames_in", "frames_out", "frames_lost", "frames_dropped", "caller_audio_ms", "reception_audio_ms", "recording", "frames_late", "frames_duplicate", "frames_reordered", "caller_mos_milli", "silence_ms")
     FRAMES_IN_FIELD_NUMBER: _ClassVar[int]
     FRAMES_OUT_FIELD_NUMBER: _ClassVar[int]
     FRAMES_LOST_FIELD_NUMBER: _ClassVar[int]
@@ -258,6 +268,7 @@ class LegStats(_message.Message):
     FRAMES_DUPLICATE_FIELD_NUMBER: _ClassVar[int]
     FRAMES_REORDERED_FIELD_NUMBER: _ClassVar[int]
     CALLER_MOS_MILLI_FIELD_NUMBER: _ClassVar[int]
+    SILENCE_MS_FIELD_NUMBER: _ClassVar[int]
     frames_in: int
     frames_out: int
     frames_lost: int
@@ -269,4 +280,5 @@ class LegStats(_message.Message):
     frames_duplicate: int
     frames_reordered: int
     caller_mos_milli: int
-    def __init__(self, frames_in: _Optional[int] = ..., frames_out: _Optional[int] = ..., frames_lost: _Optional[int] = ..., frames_dropped: _Optional[int] = ..., caller_audio_ms: _Optional[int] = ..., reception_audio_ms: _Optional[int] = ..., recording: _Optional[str] = ..., frames_late: _Optional[int] = ..., frames_duplicate: _Optional[int] = ..., frames_reordered: _Optional[int] = ..., caller_mos_milli: _Optional[int] = ...) -> None: ...
+    silence_ms: int
+    def __init__(self, frames_in: _Optional[int] = ..., frames_out: _Optional[int] = ..., frames_lost: _Optional[int] = ..., frames_dropped: _Optional[int] = ..., caller_audio_ms: _Optional[int] = ..., reception_audio_ms: _Optional[int] = ..., recording: _Optional[str] = ..., frames_late: _Optional[int] = ..., frames_duplicate: _Optional[int] = ..., frames_reordered: _Optional[int] = ..., caller_mos_milli: _Optional[int] = ..., silence_ms: _Optional[int] = ...) -> None: ...

@@ -25,11 +25,11 @@ class Decisions:
     """What is done for a call.
 
     Attributes:
-        local_activity: only what the local voice activity detection takes for
-            speech is sent, and it ends the caller's turn (the provider, which
-            hears no silence, can't).
+        local_activity: silence, by the local voice activity detection, is not
+            sent; the provider's own still says where turns end.
         pre_roll_ms: sent from before the speech was noticed, so that no word is
-            clipped; the rest of a word's end is `hangover_ms`.
+            clipped. hangover_ms: sent after it, besides the silence that the
+            provider needs to find its end.
         stable_prompt: instructions and tools are the same bytes for every call
             of a profile, so that the provider has them in its cache.
         premade_phrases: greeting and goodbye are files, made once in the
@@ -37,6 +37,8 @@ class Decisions:
         answer_percent: how long answers are, of what the model would say. What
             `manner` in the instructions brings is an assumption until it is
             measured on live calls.
+        answer_tokens: an answer that has so many ends there; 0 for any number. It
+            stops what runs away, and is no measure of how long answers are.
         truncate_at_tokens: the conversation (without instructions) is cut back
             to `retain_percent` of this by the provider when it is longer: an
             insurance against long calls and a cache that fails. 0: only at the
@@ -46,12 +48,13 @@ class Decisions:
     """
 
     local_activity: bool = False
-    pre_roll_ms: int = 200
-    hangover_ms: int = 200
+    pre_roll_ms: int = 300
+    hangover_ms: int = 300
     stable_prompt: bool = False
     premade_phrases: bool = False
     answer_percent: int = 100
     manner: str = ""
+    answer_tokens: int = 0
     truncate_at_tokens: int = 0
     retain_percent: int = 100
     mini_first: bool = False
@@ -69,6 +72,7 @@ _BALANCED = replace(
     _QUALITY,
     answer_percent=75,
     manner="Answer in one short sentence unless asked for more.",
+    answer_tokens=800,  # half a minute
     truncate_at_tokens=4_000,  # about six
 )
 _THRIFTY = replace(_BALANCED, mini_first=True)

@@ -174,13 +174,13 @@ class _Run:
     def _listen(self, turn: Turn) -> None:
         """The caller's words go to the provider, with some silence around."""
         does = self._does
-        plain_ms = turn.caller_ms + turn.pause_ms + VAD_BEFORE_MS + VAD_AFTER_MS
-        around_ms = does.pre_roll_ms + does.hangover_ms
-        short_ms = turn.caller_ms + around_ms + min(turn.pause_ms, around_ms)
-        kept_ms = short_ms if does.local_activity else plain_ms
-        self._silence_ms = plain_ms - kept_ms
+        around_ms = does.pre_roll_ms + VAD_AFTER_MS + does.hangover_ms
+        cut_ms = max(0, turn.pause_ms - around_ms) if does.local_activity else 0
+        spoken_ms = turn.caller_ms + turn.pause_ms - cut_ms
+        kept_ms = spoken_ms + VAD_BEFORE_MS + VAD_AFTER_MS
+        self._silence_ms = cut_ms
         # what isn't billed is sent all the same, when all is sent
-        self._sent_ms += kept_ms if does.local_activity else plain_ms + turn.wait_ms
+        self._sent_ms += spoken_ms + around_ms if does.local_activity else kept_ms + turn.wait_ms
         self._context.add(audio=caller_tokens(kept_ms))
         self._said.append(text_tokens(turn.caller_chars))
         provider = self._provider

@@ -2,6 +2,7 @@
 
 import pickle
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -109,12 +110,14 @@ def commands(out):
 
 
 def asked_for(out):
-    """What the provider was asked to say ("" for an answer of its own)."""
-    responds = [
-        command.command for command in only(out, m.ToProvider)
-        if isinstance(command.command, p.Respond)
-    ]  # fmt: skip
-    return [respond.instructions for respond in responds]
+    """What the provider was asked to say: the item right before, or "" for an answer of
+    its own."""
+    told = [None, *commands(out)]
+    return [
+        before if isinstance(before, p.AddText) and "Say exactly" in before.text else ""
+        for before, command in pairwise(told)
+        if isinstance(command, p.Respond)
+    ]
 
 
 def tool_call(name="get_opening_hours", response="r1", call_id="t1", arguments="{}"):
@@ -270,7 +273,7 @@ def test_two_tools_are_answered_together():
     assert asked_for(call.tell(m.ToolFinished("t2", "b"))) == []
     out = call.tell(m.ToolFinished("t1", "a"))
     results = [command.command for command in only(out, m.ToProvider)]
-    assert results == [p.ToolResult("t1", "a"), p.ToolResult("t2", "b"), p.Respond("")]
+    assert results == [p.ToolResult("t1", "a"), p.ToolResult("t2", "b"), p.Respond()]
 
 
 def test_a_tool_that_takes_too_long_gives_an_error_and_the_call_goes_on():
@@ -597,7 +600,7 @@ def test_a_tool_that_ran_while_the_provider_was_away_is_told_to_the_next_one():
     assert [command.command for command in only(out, m.ToProvider)] == [
         p.AddToolCall("t1", "get_opening_hours", "{}"),
         p.ToolResult("t1", "out"),
-        p.Respond(""),
+        p.Respond(),
     ]
 
 

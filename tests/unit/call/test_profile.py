@@ -8,6 +8,7 @@ import pytest
 
 from reception.call.profile import ProfileBook
 from reception.errors import InvalidRequest
+from reception.money.savings.levels import Level
 from tests.unit.call.example import PROFILE
 
 OTHER = replace(PROFILE, name="other")
@@ -23,3 +24,18 @@ def test_the_profile_asked_for_comes_before_the_called_number_and_that_before_th
 def test_an_unknown_profile_is_refused_by_name():
     with pytest.raises(InvalidRequest, match="profile 'nobody' is not one of example, other"):
         BOOK.choose("nobody", "")
+
+
+@pytest.mark.parametrize(
+    ("level", "full_model", "model"),
+    [
+        (Level.BALANCED, False, "gpt-realtime-2.1"),
+        (Level.THRIFTY, False, "gpt-realtime-2.1-mini"),
+        (Level.THRIFTY, True, "gpt-realtime-2.1"),
+    ],
+)
+def test_a_small_model_speaks_unless_the_profile_insists(level, full_model, model):
+    profile = replace(PROFILE, full_model=full_model)
+    assert profile.speaks("gpt-realtime-2.1", level) == model
+    named = replace(profile, model="gpt-realtime-2.1")
+    assert named.speaks("other", level) == model

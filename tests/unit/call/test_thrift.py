@@ -94,8 +94,9 @@ def test_without_a_session_only_the_next_one_is_told_to_be_brief() -> None:
 def test_fixed_words_have_room_enough_however_short_answers_are() -> None:
     call = greeted()
     call.tell(SHORTEN)
-    [respond] = [each for each in commands(call.wait()) if isinstance(each, p.Respond)]
-    assert respond == p.Respond(say_exactly(PHRASES.still_there), words_tokens(PHRASES.still_there))
+    words, respond = commands(call.wait())
+    assert words == say_exactly(PHRASES.still_there)
+    assert respond == p.Respond(words_tokens(PHRASES.still_there))
     text = "Thank you for calling. " * 20  # half a minute: 600 tokens of audio, 115 of text
     assert words_tokens(text) > 2 * (len(text) / 15 * 20 + len(text) / 4)
     assert words_tokens("x" * 5_000) == 4_096

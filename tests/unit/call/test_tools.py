@@ -132,7 +132,7 @@ def test_the_recogniser_is_told_what_callers_say_and_whom_they_ask_for():
 
 
 def test_exact_words_are_quoted():
-    assert say_exactly('a "b" \\c') == 'Say exactly: "a \\"b\\" \\\\c"'
+    assert say_exactly('a "b" \\c').text == 'Say exactly: "a \\"b\\" \\\\c"'
 
 
 def test_the_profiles_voice_comes_first():

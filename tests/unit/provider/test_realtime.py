@@ -28,13 +28,12 @@ def decode(event_type, **fields):
         b.Configure("Be kind.", "marin"),
         b.Configure(
             "Be kind.", "cedar", "pcma", (TOOL,), b.TurnDetection("semantic_vad", eagerness="low"),
-            noise_reduction="near_field", max_output_tokens=200,
+            noise_reduction="near_field", max_output_tokens=200, truncation=b.Truncation(8_000, 50),
         ),
         b.Configure("x", "cedar", "pcm24k", turn_detection=None),
         b.AppendAudio(b"\xff" * 160),
         b.Respond(),
-        b.Respond("Say hello."),
-        b.Respond("Say hello.", 200),
+        b.Respond(200),
         b.Bound(400),
         b.Bound(None),
         b.CancelResponse(),
@@ -58,8 +57,8 @@ def test_a_bound_changes_nothing_else_of_the_session():
     assert json.loads(CODEC.encode(b.Bound(400))) == {"type": "session.update", "session": session}
     none = json.loads(CODEC.encode(b.Bound(None)))
     assert none["session"] == {"type": "realtime", "max_output_tokens": "inf"}
-    response = json.loads(CODEC.encode(b.Respond("Hi", 200)))["response"]
-    assert response == {"instructions": "Hi", "max_output_tokens": 200}
+    assert json.loads(CODEC.encode(b.Respond(200)))["response"] == {"max_output_tokens": 200}
+    assert json.loads(CODEC.encode(b.Respond()))["response"] == {}
 
 
 def test_caller_audio_is_base64():
@@ -74,6 +73,16 @@ def test_a_session_is_configured_as_the_ga_protocol_has_it():
     assert session["audio"]["input"]["turn_detection"]["silence_duration_ms"] == 500
     assert session["audio"]["output"]["voice"] == "marin"
     assert session["tools"][0]["name"] == "f"
+    assert "truncation" not in session
+
+
+def test_the_conversation_is_cut_back_as_the_provider_is_told():
+    configure = b.Configure("I", "marin", truncation=b.Truncation(8_000, 50))
+    assert json.loads(CODEC.encode(configure))["session"]["truncation"] == {
+        "type": "retention_ratio",
+        "retention_ratio": 0.5,
+        "token_limits": {"post_instructions": 8_000},
+    }
 
 
 def test_speech_stops_and_makes_responses_unless_it_is_not_to():
