@@ -244,7 +244,7 @@ def test_a_call_of_a_lost_node_whose_caller_stays_away_ends(cluster: LocalCluste
 
 
 def test_a_node_that_leaves_hands_its_calls_over(cluster: LocalCluster) -> None:
-    door, leaving, _ = cluster.nodes
+    door, leaving, *_ = cluster.nodes
     _until(lambda: _sees_all(cluster))
 
     async def scene() -> None:

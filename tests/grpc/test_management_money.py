@@ -52,7 +52,8 @@ class Actors:
         if role == "agent":
             pool = {"ready": 1}
             admission = {"refused": [], "limit": 5}
-            return {"live": 0, "ended": 0, "pool": pool, "admission": admission}
+            usage = {"usage_differs": 0, "usage_estimated": 0}
+            return {"live": 0, "ended": 0, "pool": pool, "admission": admission} | usage
         return {"accepted": 0, "refused": {}, "setup_p50_ms": 0, "setup_p95_ms": 0,
                 "dropped_audio": 0}  # fmt: skip
 
