@@ -172,9 +172,9 @@ class ChaosCaller:
 
     def _opening(self) -> bytes:
         if self._comes_back_by:
-            return _message(start=rv.CallStart(resume_token=self._comes_back_by))
+            return wire.message(start=rv.CallStart(resume_token=self._comes_back_by))
         leg = rv.LegFormat(codec=rv.CODEC_PCMU)
-        return _message(
+        return wire.message(
             start=rv.CallStart(call_id=self.call_id, to="+15550123", format=leg, sends_marks=True)
         )
 
@@ -238,7 +238,7 @@ class ChaosCaller:
         """20 ms have passed: a frame is played, and one goes out."""
         frame, reached = self._playback.next(now_s)
         for name in reached:
-            self._put(_message(mark=rv.Mark(name=name)))
+            self._put(wire.message(mark=rv.Mark(name=name)))
         self._hear(frame, now_s)
         self._ear.quiet_s = self._playback.quiet_for_s(now_s)
         self._frame += 1
@@ -288,7 +288,7 @@ class ChaosCaller:
     def _say_goodbye(self) -> None:
         while self._outbox.qsize() > _OUTBOX - 2:
             self._outbox.get_nowait()
-        self._outbox.put_nowait(_message(end=rv.CallEnd(reason="normal_clearing")))
+        self._outbox.put_nowait(wire.message(end=rv.CallEnd(reason="normal_clearing")))
         self._outbox.put_nowait(None)
 
     def cut(self) -> None:
@@ -303,7 +303,3 @@ class ChaosCaller:
         self._ticker.remove(self)
         self._cable.freeze()
         self._note(h.Gone(self.call_id, "vanished", time.monotonic()))
-
-
-def _message(**one: object) -> bytes:
-    return rv.CallerMessage(**one).SerializeToString()  # type: ignore[arg-type]

@@ -118,7 +118,7 @@ class LoadCaller:
         self._desk.ticker.remove(self)
         while self._outbox.qsize() > OUTBOX - 2:
             self._outbox.get_nowait()
-        self._outbox.put_nowait(_message(end=rv.CallEnd(reason=reason)))
+        self._outbox.put_nowait(wire.message(end=rv.CallEnd(reason=reason)))
         self._outbox.put_nowait(None)
         self._allow(self._plan.patience_s)
 
@@ -156,7 +156,7 @@ class LoadCaller:
             metadata={"load": self._call.cast.name},
         )
         setattr(start, "from", f"+1555{self._call.number % 10_000_000:07}")
-        return _message(start=start)
+        return wire.message(start=start)
 
     async def _write(self, stream: Stream) -> None:
         with suppress(grpc.aio.AioRpcError, asyncio.InvalidStateError):
@@ -185,7 +185,7 @@ class LoadCaller:
                 self._on_turn(message.turn, now_s)
             case "transfer":
                 event = rv.CallEvent(kind=rv.CallEvent.KIND_TRANSFER_SUCCEEDED)
-                self._put(_message(event=event))
+                self._put(wire.message(event=event))
             case "hangup":
                 self._released = True
 
@@ -220,7 +220,7 @@ class LoadCaller:
         """20 ms have passed: a frame is played, and one goes out."""
         heard, reached = self._playback.next(now_s)
         for name in reached:
-            self._put(_message(mark=rv.Mark(name=name)))
+            self._put(wire.message(mark=rv.Mark(name=name)))
         ear, script = self._ear, self._script
         ear.quiet_s = self._playback.quiet_for_s(now_s)
         ear.frames += heard is not SILENCE
@@ -246,7 +246,7 @@ class LoadCaller:
     def _do(self, deed: Deed) -> None:
         match deed:
             case Press(digits):
-                self._put(_message(dtmf=rv.Dtmf(digits=digits)))
+                self._put(wire.message(dtmf=rv.Dtmf(digits=digits)))
             case Garbage(kind):
                 self._put(wire.garbage(kind, self._sequence))
                 self._hung_up_s = time.monotonic()  # the server's turn; a real peer is broken
@@ -305,10 +305,6 @@ class LoadCaller:
         self._measures.ended(
             self._call.cast.name, status, self._script.fault or fault, expected=expected
         )
-
-
-def _message(**one: object) -> bytes:
-    return rv.CallerMessage(**one).SerializeToString()  # type: ignore[arg-type]
 
 
 def _says_when(error: grpc.aio.AioRpcError) -> bool:
