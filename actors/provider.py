@@ -142,6 +142,7 @@ class ProviderSocket:
     async def receive(self) -> bytes | None:
         """The next server message, or None when the socket is closed."""
         try:
+            # the SDK's connection has no types
             return await self._socket.recv(decode=False)  # type: ignore[no-any-return]
         except websockets.ConnectionClosed:
             return None

@@ -106,6 +106,7 @@ class Caller:
         async with grpc.aio.insecure_channel(self._address) as channel:
             try:
                 await connected(channel, self._address)
+                # generated code has none
                 await self._converse(rpc.ReceptionStub(channel))  # type: ignore[no-untyped-call]
                 self.outcome.status = "OK"
             except Unavailable as error:
@@ -155,6 +156,7 @@ class Caller:
     def _put(self, **one: object) -> None:
         """Sends a message; when the server takes none for 10 s, it is lost."""
         if not self._ended and not self._outbox.full():
+            # the stub knows only the fields one by one
             self._outbox.put_nowait(rv.CallerMessage(**one))  # type: ignore[arg-type]
 
     # ------------------------------------------------------------- what comes

@@ -90,6 +90,7 @@ class Client:
 
     async def __aenter__(self) -> Self:
         self._channel = grpc.aio.insecure_channel(self._address)
+        # generated code has none
         self._stub = rpc.ReceptionStub(self._channel)  # type: ignore[no-untyped-call]
         try:
             await connected(self._channel, self._address)

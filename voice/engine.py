@@ -120,4 +120,5 @@ def _actor(cls: type[Any], *args: Any, name: str, threads: int = 1) -> ActorHand
         "runtime_env": {"env_vars": env},
         "scheduling_strategy": NodeAffinitySchedulingStrategy(here, soft=False),
     }  # fmt: skip
+    # Ray's handles have no types
     return ray.remote(cls).options(**options).remote(*args)  # type: ignore[no-any-return]

@@ -270,6 +270,7 @@ class Connection:
                 return
             if self._hearing:  # the brain needs the words
                 await asyncio.wait(list(self._hearing.values()))
+            # it is an async generator
             async with aclosing(self._brain.answer(work.question())) as pieces:  # type: ignore[type-var]
                 async for piece in pieces:
                     await self._piece(work, piece)

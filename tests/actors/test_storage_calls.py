@@ -44,6 +44,7 @@ def call(number: int, **changes: object) -> CallRecord:
     spec = replace(
         SPEC, call_id=f"call-{number}", session_id=f"s-{number}", accepted_at_s=1_000.0 + number
     )
+    # fields of several types
     return replace(RECORD, spec=spec, messages=(), **changes)  # type: ignore[arg-type]
 
 

@@ -187,6 +187,7 @@ async def test_bearer_tokens_are_credentials_too(house: House) -> None:
         (caller(audio=rv.Audio(payload=FRAME)), "start", "must be CallStart, not audio"),
         (caller(), "start", "an empty one"),
         (start(format=rv.LegFormat()), "start.format.codec", "not one of PCMU, PCMA, L16, OPUS"),
+        # a value that the types forbid
         (start(format=rv.LegFormat(codec=99)), "start.format.codec", "'99'"),  # type: ignore[arg-type]
         (
             start(format=rv.LegFormat(codec=rv.CODEC_PCMU, rate_hz=44_100)),
@@ -633,6 +634,7 @@ async def test_calls_are_watched(house: House) -> None:
             grpc.StatusCode.INVALID_ARGUMENT,
             "page_size",
         ),
+        # a value that the types forbid
         ("ListCalls", rv.ListCallsRequest(state=9), grpc.StatusCode.INVALID_ARGUMENT, "state"),  # type: ignore[arg-type]
         ("EndCall", rv.EndCallRequest(call_id="x"), grpc.StatusCode.NOT_FOUND, "call_id"),
         (

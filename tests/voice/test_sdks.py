@@ -72,6 +72,7 @@ async def test_the_openai_package_holds_a_conversation(url: str) -> None:
         client.realtime.connect(model="gpt-realtime-2.1-mini") as connection,
     ):
         talk = _Talk(connection)
+        # as a program without types has it
         await connection.session.update(session=session)  # type: ignore[arg-type]
         await talk.say("What are your opening hours?")
         calls = [event for event in await talk.turn() if event.type.endswith("arguments.done")]
@@ -80,6 +81,7 @@ async def test_the_openai_package_holds_a_conversation(url: str) -> None:
             "type": "function_call_output", "call_id": calls[0].call_id,
             "output": json.dumps({"ok": True, "spoken": HOURS}),
         }  # fmt: skip
+        # as a program without types has it
         await connection.conversation.item.create(item=result)  # type: ignore[arg-type]
         await connection.response.create()
         answer = await talk.turn()
@@ -150,6 +152,7 @@ async def test_the_agents_package_holds_a_conversation(url: str) -> None:
     }  # fmt: skip
     heard, sound, ends = "", 0, 0
     async with asyncio.timeout(60):
+        # as a program without types has it
         async with await RealtimeRunner(agent).run(model_config=config) as session:  # type: ignore[arg-type]
             await session.send_audio(spoken("What are your opening hours?"))
             async for event in session:

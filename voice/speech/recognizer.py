@@ -112,6 +112,7 @@ class RemoteRecognizer:
         path = self._paths[self._next % len(self._paths)]
         self._next += 1
         head = {"rate_hz": rate_hz, "language": language, "prompt": prompt}
+        # it is an async generator
         async with aclosing(wire.request(path, head, pcm16)) as answers:  # type: ignore[type-var]
             async for answer, _ in answers:
                 return str(answer["text"])

@@ -131,6 +131,7 @@ class RemoteSynthesizer:
     ) -> AsyncIterator[bytes]:
         """Raises Unavailable or LimitReached (`wire.request`)."""
         head = {"text": text, "voice": voice, "speed": speed, "language": language}
+        # it is an async generator
         async with aclosing(wire.request(self._path, head)) as answers:  # type: ignore[type-var]
             async for _, sound in answers:
                 if sound:

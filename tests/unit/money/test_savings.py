@@ -29,6 +29,7 @@ NOTHING = LEVELS[Level.OFF]
 
 
 def provider(**given: object) -> Provider:
+    # fields of several types
     return replace(Provider(PRICES, NOW_S), **given)  # type: ignore[arg-type]
 
 
@@ -117,6 +118,7 @@ def test_shares_saved_of_the_model_call() -> None:
 
 
 def context(head: int = 128, *, warm: bool = False, **given: int) -> Context:
+    # fields of several types
     return Context(head, warm=warm, **given)  # type: ignore[arg-type]
 
 

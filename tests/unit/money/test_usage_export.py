@@ -126,6 +126,7 @@ def test_hours_are_summed_to_days_and_other_results_are_left_out() -> None:
         ),
         (page(bucket(length_s=0)), "row 1: end_time"),
         (page(bucket() | {"results": 5}), "row 1: it is 5: must be an object"),
+        # a value that the types forbid
         (page(bucket(result()), bucket(5)), "row 2: it is 5"),  # type: ignore[arg-type]
         (page(bucket() | {"end_time": None}), "row 1: end_time is None"),
     ],
