@@ -24,6 +24,7 @@ from reception.money.account import CallCost
 from reception.money.policy import Step
 from reception.money.scopes import Owner
 from reception.provider.base import Usage
+from tests.fakes.clock import Clock
 
 MODEL = "gpt-realtime-2.1-mini"
 NOON_S = datetime(2026, 11, 24, 12, 0, tzinfo=UTC).timestamp()
@@ -35,19 +36,9 @@ TURN_COST = 600 + 500 + 48 + 2_000
 SettingsFor = Callable[..., Settings]
 
 
-class Clock:
-    """UNIX seconds that a test sets."""
-
-    def __init__(self) -> None:
-        self.now_s = NOON_S
-
-    def __call__(self) -> float:
-        return self.now_s
-
-
 @pytest.fixture
 def clock() -> Clock:
-    return Clock()
+    return Clock(NOON_S)
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ from reception.errors import InvalidRequest
 from reception.money.forecast.forecaster import Forecaster
 from reception.money.forecast.model import Method
 from reception.money.windows import Budget, windows_at
+from tests.fakes.clock import Clock
 
 HOUR_S, DAY_S, WEEK_S = 3_600, 86_400, 604_800
 MONDAY_S = int(datetime(2026, 3, 2, tzinfo=UTC).timestamp())
@@ -24,17 +25,9 @@ NOW_S = MONDAY_S + 16 * WEEK_S + 2 * DAY_S + 10 * HOUR_S + 900.0
 LIMITS = {"hour": 50_000_000, "day": 500_000_000, "week": 2_500_000_000, "month": 6_000_000_000}
 
 
-class Clock:
-    def __init__(self) -> None:
-        self.now_s = NOW_S
-
-    def __call__(self) -> float:
-        return self.now_s
-
-
 @pytest.fixture
 def clock() -> Clock:
-    return Clock()
+    return Clock(NOW_S)
 
 
 @pytest.fixture

@@ -18,6 +18,7 @@ from reception.call.record import CallRecord, CallSpec
 from reception.errors import InvalidRequest
 from reception.money.scopes import Owner
 from reception.provider.base import Usage
+from tests.fakes.clock import Clock
 
 MODEL = "gpt-realtime-2.1-mini"
 NOON_S = datetime(2026, 11, 24, 12, tzinfo=UTC).timestamp()
@@ -27,17 +28,9 @@ TURN = Usage(
 )  # fmt: skip
 
 
-class Clock:
-    def __init__(self) -> None:
-        self.now_s = NOON_S
-
-    def __call__(self) -> float:
-        return self.now_s
-
-
 @pytest.fixture
 def clock() -> Clock:
-    return Clock()
+    return Clock(NOON_S)
 
 
 @pytest.fixture

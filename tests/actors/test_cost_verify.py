@@ -15,6 +15,7 @@ from actors.storage import records_check, schema
 from reception.money.scopes import Owner
 from reception.money.usage_export import parse_rows
 from reception.provider.base import Usage
+from tests.fakes.clock import Clock
 
 MODEL = "gpt-realtime-2.1-mini"
 MIDNIGHT_S = datetime(2026, 11, 24, tzinfo=UTC).timestamp()
@@ -25,17 +26,9 @@ COUNTS = {
 }  # fmt: skip
 
 
-class Clock:
-    def __init__(self) -> None:
-        self.now_s = MIDNIGHT_S + 100
-
-    def __call__(self) -> float:
-        return self.now_s
-
-
 @pytest.fixture
 def clock() -> Clock:
-    return Clock()
+    return Clock(MIDNIGHT_S + 100)
 
 
 @pytest.fixture

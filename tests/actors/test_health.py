@@ -14,23 +14,14 @@ from reception.placement.admission.answer import Admitted, Cause, Refused
 from reception.placement.admission.priority import Priority
 from reception.placement.admission.provider_limits import CallUse, NodeUse
 from reception.placement.balancing.report import NodeReport, decode, encode
+from tests.fakes.clock import Clock
 
 START_S = 1_700_000_000.0
 
 
-class Clock:
-    """UNIX seconds that a test sets."""
-
-    def __init__(self) -> None:
-        self.now_s = START_S
-
-    def __call__(self) -> float:
-        return self.now_s
-
-
 @pytest.fixture
 def clock() -> Clock:
-    return Clock()
+    return Clock(START_S)
 
 
 @pytest.fixture
