@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import secrets
 import time
-from collections import deque
 from collections.abc import Coroutine, Iterable
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -18,6 +17,7 @@ from ray.exceptions import RayError, RayTaskError
 
 from actors.assignment import Assignment, NodeConfig, ProviderConfig
 from actors.bills import Delivery, bill, closing
+from actors.changes import CallChange, Changes
 from actors.checkpoint import Pending
 from actors.gossip import Listener
 from actors.keeper import CallKeeper
@@ -60,7 +60,6 @@ from reception.version import VERSION
 
 log = structlog.get_logger()
 
-EVENTS_KEPT = 10_000
 TAKEOVER_PAUSE_S = 0.1
 HAND_OVER_TIMEOUT_S = 15.0
 HAND_OVER_LOOK_S = 0.2
@@ -71,8 +70,6 @@ USE_S = 2.0
 LATE_S = 10.0  # more than a caller waits for its setup
 TAKEOVERS = 2  # of a call whose sessions die; then it may be the call's fault
 FIRST_SESSIONS = 4  # ready at once; the rest of the pool is filled while calls are taken
-
-CallChange = tuple[str, CallRecord, float]
 
 # What sessions are warmed up with; it never reaches a provider.
 _REHEARSAL = CallSpec(
@@ -125,9 +122,8 @@ class NodeAgent:
         self._grpc_address = ""
         self._progress: Listener | None = None
         self._live: dict[str, _Live] = {}
-        self._changes: deque[tuple[int, CallChange]] = deque(maxlen=EVENTS_KEPT)
-        self._sequence = self._takeovers = 0
-        self._changed = asyncio.Condition()
+        self._changes = Changes()
+        self._takeovers = 0
         self._tasks: set[asyncio.Task[None]] = set()
         self._profiles: ProfileBook | None = None
         self._keeper: CallKeeper | None = None
@@ -299,9 +295,7 @@ class NodeAgent:
 
     async def _until_empty(self, wait_s: float) -> None:
         """Until no call is live, or the time is up."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(wait_s), self._changed:
-                await self._changed.wait_for(lambda: not self._live)
+        await self._changes.until(lambda: not self._live, wait_s)
 
     # ------------------------------------------------------------- the pools
 
@@ -505,7 +499,7 @@ class NodeAgent:
         if carried is None:
             self._background(self._kept.begin(spec, live.resume_token))
         self._background(self._run(live, assignment, None if carried is None else carried[0]))
-        self._note("started", live.record)
+        self._changes.note("started", live.record)
         return self._placement(live)
 
     def _placement(self, live: _Live) -> Placement:
@@ -603,9 +597,9 @@ class NodeAgent:
             self._ended += 1
             for name in self._usage:
                 self._usage[name] += record.stats.get(name, 0)
-            self._note("ended", record)
+            self._changes.note("ended", record)
         else:  # it goes on elsewhere
-            self._background(self._tell_watchers())
+            self._changes.wake()
 
     async def _run_session(
         self, live: _Live, work: Coroutine[Any, Any, CallRecord]
@@ -695,7 +689,7 @@ class NodeAgent:
         live = self._live.get(news.call_id)
         if live is not None and live.lease_id == news.lease_id:
             live.record = progress.applied(live.record, news)
-            self._note("changed", live.record)
+            self._changes.note("changed", live.record)
 
     async def keep_state(self, session_id: str, state: bytes) -> None:
         """A live call's state, for the node that goes on with it should this one be lost."""
@@ -794,27 +788,8 @@ class NodeAgent:
         return live.record
 
     async def watch(self, after: int, timeout_s: float) -> tuple[int, tuple[CallChange, ...]]:
-        """Changes after sequence number `after` (-1: none, just the number now).
-
-        Waits up to `timeout_s` for one; changes older than the last EVENTS_KEPT
-        are gone.
-        """
-        if after < 0:
-            return self._sequence, ()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(timeout_s), self._changed:
-                while self._sequence <= after:
-                    await self._changed.wait()
-        return self._sequence, tuple(change for number, change in self._changes if number > after)
-
-    def _note(self, kind: str, record: CallRecord) -> None:
-        self._sequence += 1
-        self._changes.append((self._sequence, (kind, record, time.time())))
-        self._background(self._tell_watchers())
-
-    async def _tell_watchers(self) -> None:
-        async with self._changed:
-            self._changed.notify_all()
+        """Changes after number `after` (`Changes.watch`)."""
+        return await self._changes.watch(after, timeout_s)
 
     def _admission_stats(self) -> dict[str, Any]:
         tally = self._admission.tally()
