@@ -22,7 +22,8 @@ from websockets.http11 import Request, Response
 
 from voice.audio import Mouth
 from voice.interfaces import Brain, CallTool, Recognizer, Say, Synthesizer
-from voice.realtime.session import Answer, Session, StopAnswer, Transcribe, Work
+from voice.realtime.session import Session
+from voice.realtime.work import Answer, StopAnswer, Transcribe, Work
 from voice.scripted import SCRIPTED_MODEL, Script, Scripted, fault_at
 
 log = structlog.get_logger()

@@ -218,6 +218,11 @@ def cut_back(config: dict[str, Any]) -> tuple[int, int]:
     return limit, int(limit * truncation["retention_ratio"])
 
 
+def audio_format(config: dict[str, Any], side: str) -> str:
+    """A provider format's name; `side` is "input" or "output"."""
+    return FORMATS[config["audio"][side]["format"]["type"]]
+
+
 def silence_ms(turns: dict[str, Any]) -> int:
     """How much silence ends the caller's turn."""
     if turns["type"] == "semantic_vad":

@@ -165,6 +165,28 @@ class Conversation:
     def delete(self, item_id: Any) -> None:
         del self.items[self._index(item_id, "item_id")]
 
+    def truncate(self, item_id: Any, index: Any, end_ms: Any) -> Item:
+        """Of a spoken answer only the sound up to `end_ms` was heard: its words shrink with it.
+
+        Raises:
+            Refused: it is no spoken answer, or shorter than that.
+        """
+        item = self.get(item_id)
+        if item.role != "assistant" or item.audio_ms is None:
+            raise Refused("Only model output audio messages can be truncated.", param="item_id")
+        if index != 0:
+            raise Refused(f"Invalid content_index {index!r}.", param="content_index")
+        if not isinstance(end_ms, int) or end_ms < 0:
+            raise Refused(f"Invalid value: {end_ms!r}.", param="audio_end_ms")
+        if end_ms > item.audio_ms:
+            raise Refused(
+                f"Audio content of {item.audio_ms}ms is already shorter than {end_ms}ms",
+                param="audio_end_ms",
+            )
+        kept = len(item.text) * end_ms // max(1, item.audio_ms)
+        item.text, item.audio_ms = item.text[:kept].rstrip(), end_ms
+        return item
+
     def _index(self, item_id: Any, param: str) -> int:
         for at, item in enumerate(self.items):
             if item.id == item_id:

@@ -3,54 +3,17 @@ and requests for work out. No socket, no clock, no speech."""
 
 from __future__ import annotations
 
-import base64
-import binascii
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
-from voice.audio import LISTEN_RATE_HZ, Ear
-from voice.interfaces import Question
 from voice.realtime import config as cfg
+from voice.realtime.answering import Answering
 from voice.realtime.errors import Refused, missing
+from voice.realtime.input_audio import BYTES_PER_MS, InputAudio, Speaking, Spoken
 from voice.realtime.items import Conversation, Item, item_from_client
 from voice.realtime.response import Response
-from voice.vad import SpeechBegan, VoiceActivity
-
-MAX_BUFFER_BYTES = 15 * 1024 * 1024
-_BYTES_PER_MS = LISTEN_RATE_HZ * 2 // 1000
-_MIN_COMMIT_MS = 100
-
-
-@dataclass(frozen=True, slots=True)
-class Transcribe:
-    """Recognise this item's sound, 16-bit samples at 8 kHz."""
-
-    item_id: str
-    pcm16: bytes
-    language: str
-    prompt: str
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """Make this response. `question()` gives what to answer, once the words of
-    the caller are known."""
-
-    response: Response
-    question: Callable[[], Question]
-    voice: str
-    speed: float
-    language: str
-
-
-@dataclass(frozen=True, slots=True)
-class StopAnswer:
-    """The response that is being made is not wanted any more."""
-
-
-Work = Transcribe | Answer | StopAnswer
+from voice.realtime.work import Transcribe, Work
 
 
 class Session:
@@ -65,9 +28,7 @@ class Session:
     def __init__(
         self, session_id: str, model: str, now_s: float, *, max_age_s: float = 3600.0
     ) -> None:
-        self.invoice: dict[str, dict[str, Any]] = {}  # usage by response
         self.transcribed_s: dict[str, float] = {}  # by item
-        self.response: Response | None = None
         self.expired = False
         self._id = session_id
         self._now_s, self._expires_s = now_s, now_s + max_age_s
@@ -76,15 +37,21 @@ class Session:
         self._numbers = 0
         self._events: list[dict[str, Any]] = []
         self._work: list[Work] = []
-        self._ear: Ear | None = None
-        self._vad: VoiceActivity | None = None
-        self._vad_zero_ms = 0
-        self._buffer = bytearray()  # 8 kHz samples, from _buffer_ms on
-        self._buffer_ms = 0
-        self._speech_ms: int | None = None
+        self._audio = InputAudio()
+        self._answering = Answering(self._emit, self._new_id, self._conversation, self._ask)
         self._speech_item = ""
         self._quiet_since_s: float | None = None
         self._emit("session.created", session=self._wire())
+
+    @property
+    def response(self) -> Response | None:
+        """The one that is being made."""
+        return self._answering.active
+
+    @property
+    def invoice(self) -> dict[str, dict[str, Any]]:
+        """Usage by response."""
+        return self._answering.invoice
 
     # ------------------------------------------------------------- the shell's side
 
@@ -163,12 +130,8 @@ class Session:
 
     def finish(self, response: Response, status: str, reason: str = "", error: Any = None) -> None:
         """The response that is being made is over."""
-        if self.response is not response:
-            return
-        self.response = None
-        response.end(status, reason, error)
-        self.invoice[response.id] = response.usage()
-        self._quiet_since_s = self._now_s
+        if self._answering.finish(response, status, reason, error):
+            self._quiet_since_s = self._now_s
 
     def hang_up(self) -> None:
         """The socket is gone. What was made of a response by then is billed, although
@@ -180,6 +143,9 @@ class Session:
 
     def _emit(self, event_type: str, /, **fields: Any) -> None:
         self._events.append({"type": event_type, "event_id": self._new_id("event"), **fields})
+
+    def _ask(self, work: Work) -> None:
+        self._work.append(work)
 
     def _new_id(self, prefix: str) -> str:
         self._numbers += 1
@@ -204,9 +170,6 @@ class Session:
         turns: dict[str, Any] | None = self._config["audio"]["input"]["turn_detection"]
         return turns
 
-    def _format(self, side: str) -> str:
-        return cfg.FORMATS[self._config["audio"][side]["format"]["type"]]
-
     # ------------------------------------------------------------- the session
 
     def _session_update(self, event: dict[str, Any]) -> None:
@@ -214,131 +177,72 @@ class Session:
             raise missing("session")
         before = self._turns
         self._config = cfg.updated(
-            self._config, event["session"], audio_started=self._ear is not None
+            self._config, event["session"], audio_started=self._audio.started
         )
         if self._turns != before:
-            self._vad = None
+            self._audio.detect_anew()
         self._emit("session.updated", session=self._wire())
 
     # ------------------------------------------------------------- caller audio
 
     def _append(self, event: dict[str, Any]) -> None:
-        audio = event.get("audio")
-        if not isinstance(audio, str):
-            raise missing("audio")
-        try:
-            raw = base64.b64decode(audio, validate=True)
-        except (binascii.Error, ValueError):
-            raise Refused("Invalid 'audio'. Expected base64.", param="audio") from None
-        if len(self._buffer) + len(raw) > MAX_BUFFER_BYTES:
-            raise Refused(
-                f"The input audio buffer is over {MAX_BUFFER_BYTES} bytes.",
-                code="input_audio_buffer_full",
-            )
-        if self._ear is None:
-            self._ear = Ear(self._format("input"))
-        samples = self._ear.hear(raw)
-        self._buffer += samples.tobytes()
         turns = self._turns
-        if turns is None:
-            return
-        if self._vad is None:
-            self._vad = VoiceActivity(turns.get("threshold", 0.5), cfg.silence_ms(turns))
-            self._vad_zero_ms = self._buffer_ms + len(self._buffer) // _BYTES_PER_MS
-            self._vad_zero_ms -= len(samples) * 1000 // LISTEN_RATE_HZ
-        for found in self._vad.feed(samples):
-            at_ms = self._vad_zero_ms + found.at_ms
-            if isinstance(found, SpeechBegan):
-                self._speech_began(at_ms, turns)
+        sound_format = cfg.audio_format(self._config, "input")
+        for found in self._audio.append(event.get("audio"), sound_format, turns):
+            assert turns is not None
+            if isinstance(found, Speaking):
+                self._speech_began(found.from_ms, turns)
             else:
-                self._speech_over(at_ms, turns)
-        if self._speech_ms is None:
-            self._forget_before(int(turns.get("prefix_padding_ms", 300)) + 200)
+                self._speech_over(found, turns)
 
-    def _forget_before(self, keep_ms: int) -> None:
-        """While nobody speaks only the prefix of what may come is kept."""
-        surplus_ms = len(self._buffer) // _BYTES_PER_MS - keep_ms
-        if surplus_ms > 0:
-            del self._buffer[: surplus_ms * _BYTES_PER_MS]
-            self._buffer_ms += surplus_ms
-
-    def _speech_began(self, at_ms: int, turns: dict[str, Any]) -> None:
-        prefix_ms = int(turns.get("prefix_padding_ms", 300))
-        self._speech_ms = max(self._buffer_ms, at_ms - prefix_ms)
+    def _speech_began(self, from_ms: int, turns: dict[str, Any]) -> None:
         self._speech_item = self._new_id("item")
         self._quiet_since_s = None
         self._emit(
-            "input_audio_buffer.speech_started",
-            audio_start_ms=self._speech_ms, item_id=self._speech_item,
-        )  # fmt: skip
+            "input_audio_buffer.speech_started", audio_start_ms=from_ms, item_id=self._speech_item
+        )
         if turns["interrupt_response"]:
             self._cancel("turn_detected")
 
-    def _speech_over(self, at_ms: int, turns: dict[str, Any]) -> None:
+    def _speech_over(self, turn: Spoken, turns: dict[str, Any]) -> None:
         self._emit(
-            "input_audio_buffer.speech_stopped", audio_end_ms=at_ms, item_id=self._speech_item
-        )
-        begin_ms = self._speech_ms if self._speech_ms is not None else self._buffer_ms
-        pcm = bytes(
-            self._buffer[
-                (begin_ms - self._buffer_ms) * _BYTES_PER_MS : (at_ms - self._buffer_ms)
-                * _BYTES_PER_MS
-            ]
-        )
-        del self._buffer[: (at_ms - self._buffer_ms) * _BYTES_PER_MS]
-        self._buffer_ms = at_ms
-        self._speech_ms = None
-        self._commit_audio(self._speech_item, pcm)
-        if turns["create_response"] and self.response is None:
-            self._create({})
+            "input_audio_buffer.speech_stopped",
+            audio_end_ms=turn.to_ms, item_id=self._speech_item,
+        )  # fmt: skip
+        self._commit_audio(self._speech_item, turn.pcm16)
+        if turns["create_response"]:
+            self._answer()
 
     def _commit(self, _: dict[str, Any]) -> None:
-        length_ms = len(self._buffer) // _BYTES_PER_MS
-        if length_ms < _MIN_COMMIT_MS:
-            raise Refused(
-                f"Error committing input audio buffer: buffer too small. Expected at least "
-                f"{_MIN_COMMIT_MS}ms of audio, but buffer only has {length_ms:.2f}ms of audio.",
-                code="input_audio_buffer_commit_empty",
-            )
-        pcm = bytes(self._buffer)
-        self._empty_buffer()
-        self._commit_audio(self._new_id("item"), pcm)
+        pcm16 = self._audio.commit()
+        self._commit_audio(self._new_id("item"), pcm16)
 
     def _clear(self, _: dict[str, Any]) -> None:
-        self._empty_buffer()
+        self._audio.clear()
         self._emit("input_audio_buffer.cleared")
 
-    def _empty_buffer(self) -> None:
-        self._buffer_ms += len(self._buffer) // _BYTES_PER_MS
-        self._buffer.clear()
-        self._speech_ms = None
-        self._vad = None
-
-    def _commit_audio(self, item_id: str, pcm: bytes) -> None:
-        item = Item(item_id, "message", "user", audio_ms=len(pcm) // _BYTES_PER_MS)
-        before = self._conversation.add(item)
-        self._emit("input_audio_buffer.committed", previous_item_id=before, item_id=item_id)
-        self._emit("conversation.item.added", previous_item_id=before, item=item.wire())
-        self._emit("conversation.item.done", previous_item_id=before, item=item.wire())
+    def _commit_audio(self, item_id: str, pcm16: bytes) -> None:
+        item = Item(item_id, "message", "user", audio_ms=len(pcm16) // BYTES_PER_MS)
+        self._commit_item(item)
         transcription = self._config["audio"]["input"]["transcription"] or {}
         language, prompt = (str(transcription.get(name) or "") for name in ("language", "prompt"))
-        self._work.append(Transcribe(item_id, pcm, language or "en", prompt))
+        self._ask(Transcribe(item_id, pcm16, language or "en", prompt))
 
     def _idle(self) -> None:
         """Nobody said anything: the model speaks up (idle_timeout_ms)."""
-        end_ms = self._buffer_ms + len(self._buffer) // _BYTES_PER_MS
         item = Item(self._new_id("item"), "message", "user", audio_ms=0)
         self._quiet_since_s = None
-        before = self._conversation.add(item)
         self._emit(
             "input_audio_buffer.timeout_triggered",
-            audio_start_ms=self._buffer_ms, audio_end_ms=end_ms, item_id=item.id,
+            audio_start_ms=self._audio.begin_ms, audio_end_ms=self._audio.end_ms, item_id=item.id,
         )  # fmt: skip
+        self._commit_item(item)
+        self._answer()
+
+    def _commit_item(self, item: Item) -> None:
+        before = self._conversation.add(item)
         self._emit("input_audio_buffer.committed", previous_item_id=before, item_id=item.id)
-        self._emit("conversation.item.added", previous_item_id=before, item=item.wire())
-        self._emit("conversation.item.done", previous_item_id=before, item=item.wire())
-        if self.response is None:
-            self._create({})
+        self._tell_added(item, before)
 
     # ------------------------------------------------------------- items
 
@@ -346,9 +250,11 @@ class Session:
         raw = event.get("item")
         wanted = raw.get("id") if isinstance(raw, dict) else None
         item = item_from_client(raw, str(wanted or self._new_id("item")))
-        before = self._conversation.add(item, event.get("previous_item_id"))
-        self._emit("conversation.item.added", previous_item_id=before, item=item.wire())
-        self._emit("conversation.item.done", previous_item_id=before, item=item.wire())
+        self._tell_added(item, self._conversation.add(item, event.get("previous_item_id")))
+
+    def _tell_added(self, item: Item, before: str | None) -> None:
+        for what in ("added", "done"):
+            self._emit(f"conversation.item.{what}", previous_item_id=before, item=item.wire())
 
     def _item_retrieve(self, event: dict[str, Any]) -> None:
         item = self._conversation.get(event.get("item_id"))
@@ -359,21 +265,8 @@ class Session:
         self._emit("conversation.item.deleted", item_id=event["item_id"])
 
     def _item_truncate(self, event: dict[str, Any]) -> None:
-        item = self._conversation.get(event.get("item_id"))
-        if item.role != "assistant" or item.audio_ms is None:
-            raise Refused("Only model output audio messages can be truncated.", param="item_id")
-        end_ms, index = event.get("audio_end_ms"), event.get("content_index")
-        if index != 0:
-            raise Refused(f"Invalid content_index {index!r}.", param="content_index")
-        if not isinstance(end_ms, int) or end_ms < 0:
-            raise Refused(f"Invalid value: {end_ms!r}.", param="audio_end_ms")
-        if end_ms > item.audio_ms:
-            raise Refused(
-                f"Audio content of {item.audio_ms}ms is already shorter than {end_ms}ms",
-                param="audio_end_ms",
-            )
-        kept = len(item.text) * end_ms // max(1, item.audio_ms)
-        item.text, item.audio_ms = item.text[:kept].rstrip(), end_ms
+        item_id, end_ms = event.get("item_id"), event.get("audio_end_ms")
+        item = self._conversation.truncate(item_id, event.get("content_index"), end_ms)
         self._emit(
             "conversation.item.truncated",
             item_id=item.id, content_index=0, audio_end_ms=end_ms,
@@ -382,68 +275,14 @@ class Session:
     # ------------------------------------------------------------- responses
 
     def _response_create(self, event: dict[str, Any]) -> None:
-        if self.response is not None:
-            raise Refused(
-                f"Conversation already has an active response in progress: {self.response.id}. "
-                "Wait until the response is finished before creating a new one.",
-                code="conversation_already_has_active_response",
-            )
-        asked = event.get("response") or {}
-        if not isinstance(asked, dict):
-            raise Refused("Invalid value: 'response' must be an object.", param="response")
-        self._create(asked)
-
-    def _create(self, asked: dict[str, Any]) -> None:
-        config = self._config
-        tools = asked.get("tools", config["tools"])
-        if asked.get("tool_choice", config["tool_choice"]) == "none":
-            tools = []
-        modalities = asked.get("output_modalities", config["output_modalities"])
-        audio_format = self._format("output") if modalities == ["audio"] else None
-        limit = asked.get("max_output_tokens", config["max_output_tokens"])
-        out_of_band = asked.get("conversation") == "none"
-        override = str(asked.get("instructions") or "")
-        prefix = (override or config["instructions"]) + json.dumps(tools)
-        turns_of = self._turns_for(asked, out_of_band)
-        self._conversation.cut_back(*cfg.cut_back(config))
-        self.response = Response(
-            self._emit,
-            self._new_id,
-            self._conversation,
-            self._conversation.input_usage(prefix),
-            audio_format,
-            None if limit == "inf" else int(limit),
-            asked.get("metadata"),
-            out_of_band,
-        )
-        self.response.begin()
-        self._rate_limits()
+        self._answering.requested(event, self._config)
         self._quiet_since_s = None
-        transcription = config["audio"]["input"]["transcription"] or {}
-        language = str(transcription.get("language") or "en")
 
-        def question() -> Question:
-            return Question(config["instructions"], override, turns_of(), tuple(tools), language)
-
-        out = config["audio"]["output"]
-        voice, speed = str(out["voice"]), float(out["speed"])
-        self._work.append(Answer(self.response, question, voice, speed, language))
-
-    def _turns_for(self, asked: dict[str, Any], out_of_band: bool) -> Callable[[], Any]:
-        """The conversation for the brain; out of band it may bring its own input."""
-        given = asked.get("input")
-        if out_of_band and isinstance(given, list):
-            items = [item_from_client(raw, f"input_{at}") for at, raw in enumerate(given)]
-            return lambda: tuple(item.turn() for item in items)
-        conversation = self._conversation
-        return lambda: tuple(item.turn() for item in conversation.remembered())
-
-    def _rate_limits(self) -> None:
-        limits = [
-            {"name": name, "limit": limit, "remaining": limit - 1, "reset_seconds": 0.06}
-            for name, limit in (("requests", 1_000_000), ("tokens", 1_000_000_000))
-        ]
-        self._emit("rate_limits.updated", rate_limits=limits)
+    def _answer(self) -> None:
+        """The turn is the model's, unless it is answering already."""
+        if self.response is None:
+            self._answering.create({}, self._config)
+            self._quiet_since_s = None
 
     def _response_cancel(self, event: dict[str, Any]) -> None:
         wanted = event.get("response_id")
@@ -455,9 +294,9 @@ class Session:
         self._cancel("client_cancelled")
 
     def _cancel(self, reason: str) -> None:
-        if self.response is not None:
-            self._work.append(StopAnswer())
-            self.finish(self.response, "cancelled", reason)
+        active = self._answering.cancel()
+        if active is not None:
+            self.finish(active, "cancelled", reason)
 
     def _output_clear(self, _: dict[str, Any]) -> None:
         raise Refused(
