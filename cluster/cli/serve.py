@@ -16,7 +16,7 @@ from cluster.cli.app import AsJson, app, console, print_json
 from cluster.cli.demo import Provider
 
 if TYPE_CHECKING:
-    from cluster.bringup import Deployment
+    from cluster.deployment import Deployment
 
 _POLL_S = 0.5
 
@@ -125,10 +125,10 @@ def _announce(deployment: "Deployment", took_s: float, *, as_json: bool) -> None
     found = {
         "grpc": deployment.grpc_address,
         "http": deployment.http_url,
-        "ray_dashboard": deployment.dashboard_url,
+        "ray_dashboard": deployment.node.dashboard_url,
         "provider": deployment.provider_url or deployment.settings.provider,
         "node_id": deployment.node_id,
-        "ray": deployment.ray_address,
+        "ray": deployment.node.address,
         "ready_s": round(took_s, 1),
     }
     if as_json:

@@ -15,10 +15,11 @@ from typing import Any
 from rich.console import Console, RenderableType
 from rich.live import Live
 
-from cluster.bringup import Deployment, ServeOptions, start
+from cluster.bringup import ServeOptions, start
 from cluster.caller import Caller, Outcome
 from cluster.demo.scenes import Scene, scenes
 from cluster.demo.view import Row, figures, figures_table, live, table
+from cluster.deployment import Deployment
 from cluster.wav import mulaw, write_stereo
 from protos.reception.v1 import reception_pb2 as rv
 from voice.speech.callers import caller_speech
@@ -45,7 +46,7 @@ def run(provider: str, out: Path, *, as_json: bool) -> int:
     try:
         console.print(
             f"gRPC {deployment.grpc_address}   HTTP {deployment.http_url}\n"
-            f"Ray dashboard {deployment.dashboard_url}"
+            f"Ray dashboard {deployment.node.dashboard_url}"
         )
         key = deployment.create_key("demo", ["call", "read"])
         cast = scenes(lambda text, voice: mulaw(caller_speech(text, voice)))

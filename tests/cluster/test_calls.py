@@ -21,8 +21,9 @@ import pytest
 import ray
 
 from actors.settings import load_settings
-from cluster.bringup import Deployment, ServeOptions, start
+from cluster.bringup import ServeOptions, start
 from cluster.caller import Caller, HangUp, Listen, Press, Say, StayOn
+from cluster.deployment import Deployment
 from protos.reception.v1 import reception_pb2 as rv
 from protos.reception.v1 import reception_pb2_grpc as rpc
 from voice.scripted import SCRIPTED_MODEL, Script, Scripted
@@ -276,7 +277,7 @@ def test_a_call_outlives_its_session(node: Deployment, key: str) -> None:
     assert [said.text for said in record.transcript if said.who == "reception"][1:] == [
         "Certainly."
     ]
-    assert node._call("cost", "check") == []
+    assert node.call("cost", "check") == []
 
 
 def test_a_call_outlives_a_session_that_stands_still(node: Deployment, key: str) -> None:
@@ -352,7 +353,7 @@ def _processes(kind: str) -> list[psutil.Process]:
 
 
 def _pid_of_session(node: Deployment, call_id: str) -> int:
-    names = node._call("agent", "stats")["sessions"]
+    names = node.call("agent", "stats")["sessions"]
     name = next(session for session, call in names.items() if call == call_id)
     handle: Any = ray.get_actor(name, namespace="reception")
     pid: int = ray.get(handle.call.remote("warm_up", ()), timeout=10)
@@ -484,4 +485,4 @@ def test_a_drained_node_takes_no_more_calls_and_says_so(node: Deployment, key: s
     assert node.drain(5.0) == 0
     outcome = place(node, key, StayOn())
     assert outcome.status == "UNAVAILABLE"
-    assert Path(node._folder).exists()
+    assert Path(node.node.folder).exists()

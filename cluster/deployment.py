@@ -1,0 +1,116 @@
+"""A node that is up: what is asked of it, and its end."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import ray
+from ray.exceptions import RayError
+
+from actors.settings import Settings
+from actors.spawn import Remote
+from cluster.ray_node import STOP_TIMEOUT_S, RayNode
+from reception.call.record import CallRecord, TakenMessage
+from reception.errors import Unavailable
+
+if TYPE_CHECKING:
+    from voice.engine import Engine
+
+START_TIMEOUT_S = 60.0
+
+
+@dataclass(slots=True)
+class Deployment:
+    """A node that is up. Every method is synchronous."""
+
+    node: RayNode
+    settings: Settings
+    grpc_address: str = ""
+    http_url: str = ""
+    provider_url: str = ""
+    handles: dict[str, Remote] = field(default_factory=dict)
+    engine: Engine | None = None
+    leave: threading.Event = field(default_factory=threading.Event)
+    """Somebody, or Ray's autoscaler, wants the node to drain and stop, within `grace_s`."""
+    grace_s: float = 0.0
+    lost: threading.Event = field(default_factory=threading.Event)
+    """The node's agent died, or Ray took the node for dead: nothing of it can be used."""
+    stopping: threading.Event = field(default_factory=threading.Event)
+
+    @property
+    def node_id(self) -> str:
+        return self.node.node_id
+
+    def create_key(self, name: str, scopes: list[str]) -> str:
+        """A new API key; shown here and never again."""
+        made = self.call("security", "create_key", name, "default", scopes, None, "bring-up")
+        return str(made[1])
+
+    def snapshot(self) -> dict[str, Any]:
+        """What is going on: calls, actors, costs, pool, front door."""
+        agent = self.call("agent", "stats")
+        calls = self.call("agent", "live_calls")
+        return {
+            "calls": list(calls),
+            "actors": _actors(agent, set(self.handles)),
+            "costs": self.call("cost", "totals"),
+            "pool": agent["pool"],
+            "door": self.call("door", "stats"),
+        }
+
+    def call_record(self, call_id: str) -> CallRecord | None:
+        record: CallRecord | None = self.call("agent", "get_call", call_id)
+        return record
+
+    def messages(self) -> list[TakenMessage]:
+        return list(self.call("agent", "messages"))
+
+    def drain(self, grace_s: float) -> int:
+        """Takes no more calls and waits for the live ones; how many were left."""
+        if "agent" not in self.handles:
+            return 0
+        self.call("door", "drain", grace_s, timeout_s=grace_s + STOP_TIMEOUT_S)
+        left: int = self.call("agent", "drain", grace_s, timeout_s=grace_s + STOP_TIMEOUT_S)
+        return left
+
+    def stop(self) -> None:
+        """Ends everything this node started and leaves nothing behind. Where the node is
+        lost its door goes first, so that callers come back elsewhere at once."""
+        self.stopping.set()
+        if self.lost.is_set() and "door" in self.handles:
+            with contextlib.suppress(RayError):
+                self.handles["door"].kill()
+        for name in ("http", "door", "agent"):
+            with contextlib.suppress(RayError, TimeoutError, Unavailable):
+                self.call(name, "stop", timeout_s=STOP_TIMEOUT_S)
+        if self.engine is not None:
+            with contextlib.suppress(RayError, TimeoutError):
+                self.engine.stop()
+        mine = ("http", "door", "agent") if self.node.joined else tuple(self.handles)
+        for name in mine:
+            if name in self.handles:
+                self.handles[name].kill()
+        self.node.stop()
+
+    def call(self, name: str, method: str, *args: Any, timeout_s: float = 10.0) -> Any:
+        """What an actor of the node answers. Raises Unavailable if there is none."""
+        if name not in self.handles:
+            raise Unavailable(f"{name} is not running")
+        return ray.get(getattr(self.handles[name], method).remote(*args), timeout=timeout_s)
+
+
+def _actors(agent: dict[str, Any], named: set[str]) -> list[dict[str, Any]]:
+    """Every actor of the node: named ones, workers, sessions with their calls."""
+    listed = [{"name": name, "kind": name, "state": "up"} for name in sorted(named)]
+    listed += [
+        {"name": worker, "kind": "worker", "state": f"{live} calls"}
+        for worker, live in sorted(agent["workers"].items())
+    ]
+    listed += [
+        {"name": session, "kind": "session", "state": call or "ready"}
+        for session, call in sorted(agent["sessions"].items())
+    ]
+    return listed

@@ -1,0 +1,87 @@
+"""What goes on beside a node that is up, each in a thread: its front door is opened
+again, and whoever wants the node to leave, or took it away, is heard."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import threading
+import time
+
+import ray
+import structlog
+from ray._private.state import state as ray_state
+from ray.exceptions import RayError
+
+from actors.settings import LEAVE_S
+from actors.spawn import Remote
+from cluster.deployment import START_TIMEOUT_S, Deployment
+
+DOOR_AGAIN_S = 0.2
+RAY_LOOK_S = 2.0
+
+log = structlog.get_logger()
+
+
+def watch(deployment: Deployment) -> None:
+    """Until the node stops."""
+    for work in (_keep_door, _watch_agent, _hear_leave, _watch_ray):
+        threading.Thread(target=work, args=(deployment,), name=work.__name__, daemon=True).start()
+
+
+def _keep_door(deployment: Deployment) -> None:
+    """Opens the front door again, at the same port, whenever its process died: callers
+    come back with their resume tokens."""
+    door, port = deployment.handles["door"], int(deployment.grpc_address.rpartition(":")[2])
+    while True:
+        with contextlib.suppress(RayError):
+            ray.get(door.until_stopped.remote())
+        if deployment.stopping.wait(DOOR_AGAIN_S):
+            return
+        log.warning("front door lost", port=port)
+        while not _opened(door, port):  # its process may not be there yet
+            if deployment.stopping.wait(DOOR_AGAIN_S):
+                return
+
+
+def _opened(door: Remote, port: int) -> bool:
+    try:
+        ray.get(door.start.remote(port), timeout=START_TIMEOUT_S)
+    except RayError as error:
+        log.warning("front door not opened", port=port, error=str(error)[:200])
+        return False
+    return True
+
+
+def _watch_agent(deployment: Deployment) -> None:
+    """Pools and calls of a node live with its agent, so that it is not restarted alone."""
+    with contextlib.suppress(RayError):
+        ray.get(deployment.handles["agent"].until_stopped.remote())
+    if not deployment.stopping.is_set():
+        log.error("node agent lost")
+        deployment.lost.set()
+
+
+def _hear_leave(deployment: Deployment) -> None:
+    """`reception drain`, by way of the node's agent."""
+    with contextlib.suppress(RayError):
+        grace_s = ray.get(deployment.handles["agent"].until_told_to_leave.remote())
+        deployment.grace_s = deployment.settings.drain_grace_s if grace_s is None else grace_s
+        deployment.leave.set()
+
+
+def _watch_ray(deployment: Deployment) -> None:
+    """Ray drains a node that its autoscaler takes away, or that was preempted."""
+    node_id = ray.get_runtime_context().get_node_id()
+    while not deployment.stopping.wait(RAY_LOOK_S):
+        try:
+            draining = ray_state.get_draining_nodes()
+        except RayError:  # the GCS does not answer
+            continue
+        if node_id in draining:
+            until_ms = draining[node_id]  # 0: whenever it is done
+            left_s = until_ms / 1_000 - time.time() if until_ms else math.inf
+            usual_s = deployment.settings.drain_grace_s
+            deployment.grace_s = max(0.0, min(usual_s, left_s - LEAVE_S))
+            deployment.leave.set()
+            return
