@@ -253,6 +253,13 @@ class Stack:
             for row in rows
         }
 
+    def transcribed(self) -> dict[str, float]:
+        """What the caller said in the ledger: seconds, by item."""
+        table = schema.usage
+        with self.cost._store.reading() as connection:
+            rows = connection.execute(sa.select(table).where(table.c.kind == "transcription"))
+            return {row.response_id: row.audio_ms / 1000 for row in rows}
+
     def invoiced(self) -> dict[str, Usage]:
         """Responses that the provider bills."""
         return {
