@@ -6,6 +6,7 @@ import resource
 import signal
 import subprocess
 import sys
+import time
 import wave
 from itertools import pairwise
 from pathlib import Path
@@ -190,7 +191,8 @@ def test_a_loop_that_is_gone_loses_no_recording(tmp_path):
     recorder = Recorder(tmp_path)
 
     async def begin():
-        recorder.start("call-1", PCMU, "wav", 0.0).said(1.0, b"\x00" * 160)
+        now_s = time.monotonic()
+        recorder.start("call-1", PCMU, "wav", now_s).said(now_s, b"\x00" * 160)
 
     asyncio.run(begin())
     recorder.close()
