@@ -117,12 +117,13 @@ class Book:
         known = case.bills.get(bill.key)
         if known is None:
             self._spend(case, bill, now_s)
-        due = self._due(case, now_s)
+        left, permille = self.sums.tightest(case, now_s)
+        due = self._due(case, permille)
         ends = any(step.ends for step in due)
         if ends and not case.account.wrapping:
             self._record(case, replace(case.account, wrapping=True), (), now_s)
         cost = bill.cost_micros if known is None else known.cost_micros
-        bound = self._bound(case, bill, now_s)
+        bound = 0 if left == UNLIMITED else self._bound(case, bill, now_s)
         return Charge(cost, case.account.total_micros, ends, due, bound)
 
     def adjust(self, session_id: str, bill: Bill, now_s: float) -> tuple[CallCost, bool]:
@@ -310,18 +311,16 @@ class Book:
             max(each.slice_micros for each in found), max(each.tail_micros for each in found)
         )
 
-    def _due(self, case: Case, now_s: float) -> tuple[Step, ...]:
+    def _due(self, case: Case, left_permille: int) -> tuple[Step, ...]:
         if case.account.closed or case.owner.exempt:
             return ()
-        _, left = self.sums.tightest(case, now_s)
-        return self._policy(case.owner).for_call(left, can_hold=not case.account.wrapping)
+        can_hold = not case.account.wrapping
+        return self._policy(case.owner).for_call(left_permille, can_hold=can_hold)
 
     def _bound(self, case: Case, bill: Bill, now_s: float) -> int:
-        """How long the next answer may be after that of `bill`."""
+        """How long the next answer may be after that of `bill`, where a limit is over it."""
         account = case.account
         if bill.kind != RESPONSE or account.closed or account.wrapping or case.owner.exempt:
-            return 0
-        if self.sums.tightest(case, now_s)[0] == UNLIMITED:
             return 0
         try:
             price = self.terms.prices.price(bill.model, now_s)

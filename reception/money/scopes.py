@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NewType
 
 from reception.errors import InvalidRequest
@@ -46,9 +47,13 @@ class Owner:
         """Where its money counts; an id that is not known counts nowhere."""
         if self.exempt:
             return (EXEMPT,)
-        ids = (self.tenant, self.key_id, self.number, self.profile, self.provider)
-        named = zip(KINDS, ids, strict=True)
-        return (GLOBAL, *(Scope(f"{kind}:{id_}") for kind, id_ in named if id_))
+        return _scopes(self.tenant, self.key_id, self.number, self.profile, self.provider)
+
+
+@lru_cache(4_096)
+def _scopes(*ids: str) -> tuple[Scope, ...]:
+    named = zip(KINDS, ids, strict=True)
+    return (GLOBAL, *(Scope(f"{kind}:{id_}") for kind, id_ in named if id_))
 
 
 def parse_scope(text: str) -> Scope:

@@ -115,8 +115,10 @@ class Sums:
                 else:
                     limit = row.limit.micros
                     left = limit - row.posted_micros - held
-                least = min(least, left)
-                permille = min(permille, left * 1_000 // limit if left > 0 else 0)
+                if left < least:
+                    least = left
+                if left * 1_000 <= permille * limit:
+                    permille = left * 1_000 // limit if left > 0 else 0
         return least, permille
 
     def standings(self, case: Case, now_s: float) -> list[Standing]:
