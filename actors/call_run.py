@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
-import math
 import random
 import time
 from collections.abc import Coroutine
@@ -20,12 +18,13 @@ from typing import Any
 
 from ray.exceptions import RayError
 
-from actors import caller_messages, checkpoint
+from actors import caller_messages, checkpoint, worker_messages
 from actors.assignment import Assignment
-from actors.bills import Delivery, bill, closing
+from actors.call_money import CallMoney
+from actors.call_news import CallNews
+from actors.call_worker import CallWorker
 from actors.checkpoint import Checkpoint, Pending
-from actors.gossip import tell
-from actors.link import SESSION_SUFFIX, Link
+from actors.link import Link
 from actors.log import log
 from actors.spawn import Remote
 from protos.link.v1 import link_pb2 as lk
@@ -34,33 +33,19 @@ from reception.call import messages as m
 from reception.call import tools
 from reception.call.conversation import Conversation
 from reception.call.journal import FENCED
-from reception.call.progress import encode, progress
 from reception.call.record import CallRecord
 from reception.call.states import State
 from reception.errors import ReceptionError, Unavailable
 from reception.framing import Kind
-from reception.media.leg import LegConfig
-from reception.media.silence import sent_around
-from reception.money.policy import Step
 from reception.money.savings.levels import LEVELS
 from reception.provider import codec_for
-from reception.provider.base import DialPlan, ProviderCommand
+from reception.provider.base import ProviderCommand
 
-LINK_TIMEOUT_S = 5.0
 ACTOR_TIMEOUT_S = 5.0
 STATS_TIMEOUT_S = 3.0
-SAVED_TIMEOUT_S = 1.0
 TAKE_OVER_TIMEOUT_S = 6.0  # more than a worker waits for a door
-TELL_S = 0.1
-MOVE_TIMEOUT_S = 10.0
-MOVE_PAUSE_S = 0.1
-LEAD_MS = 200  # playout's lead at the most
 MAX_WAITING_EVENTS = 1_000
 TELL_STATE_EVERY = 32  # events of which nothing followed
-
-KEEP_S = 1.0
-BILL_TRIES = 3  # a singleton that restarts is back within 3 s
-_DOUBTFUL = ("caller_vanished", "internal")  # so may end a call that went elsewhere
 
 
 class CallRun:
@@ -70,7 +55,7 @@ class CallRun:
         spec = assignment.spec
         self.lease_id = spec.lease_id
         self._assignment, self._spec = assignment, spec
-        self._cost, self._agent = cost, agent
+        self._agent = agent
         self._codec = codec_for(assignment.provider.provider)
         self._conversation = Conversation(
             spec,
@@ -83,7 +68,9 @@ class CallRun:
             recorded={text: each.duration_ms for text, each in assignment.phrases.items()},
             asked_model=assignment.profile.model or assignment.provider.model,
         )
-        self._told = self._conversation.record()
+        self._worker = CallWorker(assignment, agent, self._on_frame, self._on_link_end)
+        self._money = CallMoney(assignment, cost, agent, self._put)
+        self._news = CallNews(assignment, agent, self._record, self._checkpoint, self._start)
         # Events with the number of the worker's message that brought them; 0: of our own.
         self._inbox: asyncio.Queue[tuple[int, tuple[m.ConversationEvent, ...]]] = asyncio.Queue(
             MAX_WAITING_EVENTS
@@ -92,16 +79,7 @@ class CallRun:
         self._pending: dict[str, tuple[Pending, float]] = {}  # and since when (UNIX time)
         self._stats: asyncio.Future[lk.LegStats] = asyncio.get_running_loop().create_future()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._link: Link | None = None
-        self._cost_micros = 0
-        self._money = m.MoneyRunsOut(())  # as told last
-        self._telling: asyncio.TimerHandle | None = None
-        self._keeping: asyncio.TimerHandle | None = None
-        self._owing: asyncio.TimerHandle | None = None
-        self._worker_socket = assignment.worker_socket
-        self._began_s = time.monotonic()
-        self._moves = 0  # to other audio workers
-        self._listening, self._fenced = True, False
+        self._fenced = False
 
     def request_end(self, reason: str, polite: bool) -> None:
         """Somebody else ends the call. FENCED: another node has it, so that nothing of
@@ -142,21 +120,19 @@ class CallRun:
             await self._settle("internal")
             return self._record("internal")
         finally:
-            for timer in (self._telling, self._keeping, self._owing):
-                if timer is not None:
-                    timer.cancel()
+            self._news.stop()
+            self._money.stop()
             for task in self._tasks:
                 task.cancel()
-            if self._link is not None:
-                await self._link.close()
+            await self._worker.close()
 
     async def _ring(self) -> None:
         link = await self._attached()
         self._carry_out(self._conversation.start(time.monotonic()))
-        link.handle(self._on_frame, self._on_link_end)
+        self._worker.handle(link)
 
     async def _follow(self, told: CallRecord, state: bytes) -> None:
-        self._told = told
+        self._news.told = told
         link = await self._attached(takes_over=True)
         try:
             if not await self._resume(link):
@@ -165,84 +141,43 @@ class CallRun:
             if not state and told.phase != State.CONNECTING:
                 raise
             log.warning("call given up by its worker", call_id=self._spec.call_id)
-            link.abort()
-            self._link = None
+            self._worker.give_up()
             await self._arrive(state)
             return
-        link.handle(self._on_frame, self._on_link_end)
+        self._worker.handle(link)
 
     async def _arrive(self, state: bytes) -> None:
         if not state:
-            self._moves = 1
-            self._began_s = time.monotonic() - max(0.0, time.time() - self._spec.accepted_at_s)
+            self._worker.moves = 1
+            passed_s = max(0.0, time.time() - self._spec.accepted_at_s)
+            self._worker.began_s = time.monotonic() - passed_s
             await self._ring()
             return
         self._restore(checkpoint.loads(state))
-        self._worker_socket = ""  # nobody has it: its worker is found as after a loss
+        self._worker.forget()
         self._put(m.MediaLost())
 
     async def _attached(self, *, takes_over: bool = False) -> Link:
-        self._link = await Link.connect(self._worker_socket + SESSION_SUFFIX, LINK_TIMEOUT_S)
-        attach = self._attach(self._opening(), self._assignment.model)
+        link = await self._worker.connect()
+        attach = self._first_attach()
         attach.takes_over = takes_over
-        self._link.send(lk.SessionToWorker(attach=attach))
-        return self._link
+        self._worker.send(attach=attach)
+        return link
 
     async def rehearse(self) -> None:
         """Everything up to attaching: the link, the opening, the record."""
-        link = await Link.connect(self._assignment.worker_socket + SESSION_SUFFIX, LINK_TIMEOUT_S)
-        self._attach(self._opening(), self._assignment.model).SerializeToString()
+        await self._worker.connect()
+        self._first_attach().SerializeToString()
         checkpoint.loads(self._checkpoint())
-        caller_messages.call_of(self._record("")).SerializeToString()
-        await link.close()
+        caller_messages.call_of(self._record()).SerializeToString()
+        await self._worker.close()
 
-    def _opening(self) -> tuple[ProviderCommand, ...]:
-        return tuple(self._conversation.opening())
+    def _first_attach(self) -> lk.SessionAttach:
+        return self._attach(self._conversation.opening(), self._assignment.model)
 
     def _attach(self, opening: tuple[ProviderCommand, ...], model: str) -> lk.SessionAttach:
-        spec = self._spec
-        leg = LegConfig(
-            spec.codec,
-            spec.rate_hz,
-            spec.ptime_ms,
-            spec.sends_marks,
-            frames_before=self._frames_before(),
-            generation=self._moves,
-            listening=self._listening,
-            hearing=self._assignment.profile.hearing,
-            recording=self._assignment.profile.recording,
-            silence_ms=sent_around(
-                self._assignment.profile.turn_detection, LEVELS[self._assignment.level]
-            ),
-        )
-        return lk.SessionAttach(
-            call_id=spec.call_id,
-            lease_id=spec.lease_id,
-            dial_plan=self._dial_plan(opening, model),
-            leg_config=json.dumps(asdict(leg)).encode(),
-            checkpoint=self._checkpoint() if self._moves else b"",
-            session=self._assignment.session,
-            session_id=spec.session_id,
-        )
-
-    def _dial_plan(self, opening: tuple[ProviderCommand, ...], model: str) -> bytes:
-        provider = self._assignment.provider
-        plan = DialPlan(
-            provider.provider,
-            provider.base_url,
-            model,
-            self._assignment.audio_format,
-            opening=tuple(self._codec.encode(command) for command in opening),
-        )
-        return json.dumps(asdict(plan)).encode()
-
-    def _frames_before(self) -> int:
-        """How many numbers the leg's frames may have had so far: playout keeps to
-        real time, so never more than there was time for."""
-        if self._moves == 0:
-            return 0
-        passed_ms = (time.monotonic() - self._began_s) * 1000 + LEAD_MS
-        return math.ceil(passed_ms / self._spec.ptime_ms)
+        state = self._checkpoint() if self._worker.moves else b""
+        return self._worker.attach(opening, model, state)
 
     # ------------------------------------------------------------- one session after another
 
@@ -251,10 +186,10 @@ class CallRun:
             Checkpoint(
                 self._conversation.checkpoint(),
                 self._pending,
-                self._cost_micros,
-                self._moves,
-                self._listening,
-                self._began_s,
+                self._money.cost_micros,
+                self._worker.moves,
+                self._worker.listening,
+                self._worker.began_s,
                 clock_s=time.monotonic(),
                 unix_s=time.time(),
             )
@@ -282,8 +217,10 @@ class CallRun:
     def _restore(self, state: Checkpoint) -> None:
         """All as it was then; what was under way elsewhere is begun again."""
         self._conversation.resume(state.conversation, state.later_s)
-        self._cost_micros, self._moves = state.cost_micros, state.moves
-        self._listening, self._began_s = state.listening, state.began_s + state.later_s
+        self._money.cost_micros = state.cost_micros
+        worker = self._worker
+        worker.moves, worker.listening = state.moves, state.listening
+        worker.began_s = state.began_s + state.later_s
         for command, since_s in state.pending.values():
             self._begin(command, since_s)
 
@@ -309,7 +246,7 @@ class CallRun:
                         self._pending.pop(event.call_id, None)
                 self._handled = number or self._handled
                 self._carry_out(commands)
-            self._tell_agent_soon()
+            self._news.soon()
 
     def _carry_out(self, commands: list[m.ConversationCommand]) -> None:
         """All of it, or after this session's death nothing."""
@@ -324,12 +261,12 @@ class CallRun:
                     path = self._assignment.phrases[text].path
                     step.messages.add(play=lk.Play(item_id=item_id, path=path))
                 case m.Listen(on):
-                    self._listening = on
+                    self._worker.listening = on
                     step.messages.add(listen=lk.Listen(on=on))
                 case m.RunTool() | m.ReportUsage() | m.ReportTranscription() | m.Redial():
                     self._begin(command, time.time())
                 case m.Renew(opening, model):
-                    renew = lk.Renew(dial_plan=self._dial_plan(opening, model))
+                    renew = lk.Renew(dial_plan=self._worker.dial_plan(opening, model))
                     step.messages.add(renew=renew)
                 case m.UsageDiffers(difference):
                     log.warning(
@@ -344,7 +281,7 @@ class CallRun:
         if commands or self._handled - self._told_events >= TELL_STATE_EVERY:
             step.checkpoint, step.events = self._checkpoint(), self._handled
             self._told_events = self._handled
-            self._send(step=step)
+            self._worker.send(step=step)
 
     def _begin(self, command: Pending, since_s: float) -> None:
         """What happens elsewhere; the state has it until it is done."""
@@ -352,15 +289,13 @@ class CallRun:
             case m.RunTool():
                 key, work = command.call_id, self._run_tool(command, since_s)
             case m.ReportUsage(response_id):
-                key, work = f"usage {response_id}", self._charge(self._bill(command))
+                key, work = f"usage {response_id}", self._money.charge(command)
             case m.ReportTranscription(item_id):
-                key, work = f"words {item_id}", self._charge(self._bill(command))
+                key, work = f"words {item_id}", self._money.charge(command)
             case m.Redial():
                 key, work = "dial", self._redial(command)
         self._pending[key] = command, since_s
-        task = asyncio.ensure_future(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task = self._start(work)
         if not isinstance(command, m.RunTool):  # that one is done when its result is in
             task.add_done_callback(lambda _: self._done(key, command))
 
@@ -368,9 +303,12 @@ class CallRun:
         if self._pending.get(key, (None, 0.0))[0] is command:
             del self._pending[key]
 
-    def _send(self, **field: Any) -> None:
-        if self._link is not None:
-            self._link.send(lk.SessionToWorker(**field))
+    def _start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Work beside the loop: waited for before the end, cancelled after it."""
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
 
     def _put(self, *events: m.ConversationEvent, number: int = 0) -> None:
         """Events past the inbox's bound mean that something runs away: the link
@@ -378,8 +316,7 @@ class CallRun:
         try:
             self._inbox.put_nowait((number, events))
         except asyncio.QueueFull:
-            if self._link is not None:
-                self._link.abort()
+            self._worker.abort()
 
     # ------------------------------------------------------------- from the worker
 
@@ -395,39 +332,17 @@ class CallRun:
             if not self._stats.done():
                 self._stats.set_result(message.stats)
         else:
-            self._put(*self._events(message), number=self._came)
-
-    def _events(self, message: lk.WorkerToSession) -> tuple[m.ConversationEvent, ...]:
-        match message.WhichOneof("message"):
-            case "provider_event":
-                return (m.FromProvider(self._codec.decode(message.provider_event)),)
-            case "provider_state":
-                state = message.provider_state
-                up = m.ProviderUp(state.model)
-                return (up if state.up else m.ProviderDown(state.code, state.reason),)
-            case "from_caller":
-                return tuple(caller_messages.decode(message.from_caller))
-            case "answer_audio":
-                made = message.answer_audio
-                return (m.AnswerAudio(made.response_id, made.audio_ms, made.lost),)
-            case "playout":
-                return (_playout_event(message.playout),)
-            case "leg_gone":
-                return (m.CallerGone(message.leg_gone.reason),)
-            case "leg_refused":
-                return (m.LegRefused(message.leg_refused.field, message.leg_refused.message),)
-            case _:
-                return ()
+            events = worker_messages.events(message, self._codec)
+            self._put(*events, number=self._came)
 
     def _on_link_end(self) -> None:
         """The worker is gone, or this call let go of it."""
-        self._link = None
         if self._conversation.finish is None:
             self._put(m.MediaLost())
         elif not self._stats.done():
             self._stats.set_result(lk.LegStats())
 
-    # ------------------------------------------------------------- tools, money
+    # ------------------------------------------------------------- elsewhere
 
     async def _run_tool(self, command: m.RunTool, since_s: float) -> None:
         """A function that is run again by another session has the same time, and so its
@@ -446,119 +361,23 @@ class CallRun:
                 output, effect = outcome.output, outcome.effect
         self._put(m.ToolFinished(command.call_id, output, effect))
 
-    def _bill(self, command: m.ReportUsage | m.ReportTranscription) -> Delivery:
-        if isinstance(command, m.ReportUsage) and command.estimated:
-            log.warning(
-                "billed by our own count",
-                call_id=self._spec.call_id,
-                response_id=command.response_id,
-            )
-        transcriber = self._assignment.profile.transcription_model
-        return bill(command, self._spec.session_id, transcriber)
-
-    async def _charge(self, delivery: Delivery) -> None:
-        """Bills. When the singleton or its database does not answer, the node keeps the
-        bill and sends it later: by its ids it counts once."""
-        for attempt in range(BILL_TRIES):
-            try:
-                async with asyncio.timeout(ACTOR_TIMEOUT_S):
-                    charge = await getattr(self._cost, delivery.method)(*delivery.args)
-            except (RayError, TimeoutError):
-                await asyncio.sleep(0.5 * (attempt + 1))
-                continue
-            self._cost_micros = charge.call_total_micros
-            if self._owing is not None:
-                self._owing.cancel()
-                self._owing = None
-            money = m.MoneyRunsOut(charge.due, charge.output_tokens)
-            if money != self._money:
-                self._money = money
-                self._put(money)
-            return
-        if self._owing is None and self._assignment.unbilled_s < math.inf:
-            loop = asyncio.get_running_loop()
-            self._owing = loop.call_later(self._assignment.unbilled_s, self._stop_owing)
-        await self._send_later(delivery)
-
-    def _stop_owing(self) -> None:
-        """Nothing could be billed for too long: nothing more is held for the call."""
-        log.warning("nothing can be billed", call_id=self._spec.call_id)
-        self._put(m.MoneyRunsOut((Step.WRAP_UP,)))
-
-    async def _send_later(self, delivery: Delivery) -> None:
-        try:
-            async with asyncio.timeout(ACTOR_TIMEOUT_S):
-                await self._agent.send_later(delivery)
-        except (RayError, ReceptionError, TimeoutError):
-            log.exception("not billed", call_id=self._spec.call_id, method=delivery.method)
-
     async def _redial(self, command: m.Redial) -> None:
         await asyncio.sleep(command.delay_s)
         if self._conversation.finish is not None:
             return
         newest = self._pending.get("dial", (command, 0.0))[0]
-        if newest is not command or (self._link is not None and self._conversation.connected):
+        if newest is not command or (self._worker.linked and self._conversation.connected):
             return  # the session before this one had done it
         try:
-            if self._link is None:
-                await self._move()
+            if not self._worker.linked:
+                link = await self._worker.move()
+                self._came = self._handled = self._told_events = 0  # it counts for itself
+                self._worker.handle(link)
         except ReceptionError as error:
             log.warning("no other worker", call_id=self._spec.call_id, error=error.message)
             self._put(m.EndRequested("internal", polite=False))
             return
-        self._send(attach=self._attach(command.opening, command.model))
-
-    async def _move(self) -> None:
-        """To another audio worker, once there is one. Raises Unavailable."""
-        until_s = time.monotonic() + MOVE_TIMEOUT_S
-        while True:
-            try:
-                async with asyncio.timeout(ACTOR_TIMEOUT_S):
-                    self._worker_socket = await self._agent.another_worker(
-                        self.lease_id, self._worker_socket
-                    )
-                self._link = await Link.connect(
-                    self._worker_socket + SESSION_SUFFIX, LINK_TIMEOUT_S
-                )
-                break
-            except (RayError, ReceptionError, TimeoutError) as error:
-                if time.monotonic() > until_s:
-                    raise Unavailable("no audio worker takes the call") from error
-                await asyncio.sleep(MOVE_PAUSE_S)
-        self._moves += 1
-        self._came = self._handled = self._told_events = 0  # it counts for itself
-        self._link.handle(self._on_frame, self._on_link_end)
-
-    def _tell_agent_soon(self) -> None:
-        """In a moment, and once for all that changes meanwhile: a call that
-        comes up changes several times, and an actor call takes a millisecond."""
-        if self._telling is None:
-            self._telling = asyncio.get_running_loop().call_later(TELL_S, self._tell_agent)
-
-    def _tell_agent(self) -> None:
-        """The node agent hears of every change that an observer would see."""
-        self._telling = None
-        record = self._record("")
-        news = progress(self._told, record)
-        if news is not None and tell(self._assignment.progress_socket, encode(news)):
-            self._told = record
-            self._keep_soon()
-
-    def _keep_soon(self) -> None:
-        """The node keeps the call's state, in case that all of this node is lost."""
-        if self._keeping is None:
-            self._keeping = asyncio.get_running_loop().call_later(KEEP_S, self._keep)
-
-    def _keep(self) -> None:
-        self._keeping = None
-        task = asyncio.ensure_future(self._hand_in(self._checkpoint()))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    async def _hand_in(self, state: bytes) -> None:
-        with contextlib.suppress(RayError, ReceptionError, TimeoutError):
-            async with asyncio.timeout(ACTOR_TIMEOUT_S):
-                await self._agent.keep_state(self._spec.session_id, state)
+        self._worker.send(attach=self._attach(command.opening, command.model))
 
     # ------------------------------------------------------------- the end
 
@@ -579,16 +398,16 @@ class CallRun:
                 for field in stats.DESCRIPTOR.fields
                 if field.name != "recording"
             }
-            | {"moves": self._moves}
+            | {"moves": self._worker.moves}
             | self._conversation.usage_counts()
-            | await self._saved(),
+            | await self._money.saved(*self._conversation.answered()),
             recording=stats.recording,
         )
         if finish.hangup:
             self._tell_caller(rv.ReceptionMessage(hangup=rv.Hangup(reason=finish.reason)))
         summary = rv.CallSummary(call=caller_messages.call_of(record))
         self._tell_caller(rv.ReceptionMessage(summary=summary))
-        self._send(over=lk.Over())
+        self._worker.send(over=lk.Over())
         return record
 
     def _bill_the_rest(self) -> None:
@@ -602,54 +421,17 @@ class CallRun:
         self._carry_out(self._conversation.write_off())
 
     def _tell_caller(self, message: rv.ReceptionMessage) -> None:
-        self._send(to_caller=message.SerializeToString())
+        self._worker.send(to_caller=message.SerializeToString())
 
     async def _settle(self, reason: str) -> None:
-        """Waits for what is being billed, then closes the call's account; not when
-        another node goes on with the call."""
+        """Waits for what is being billed, then closes the call's account."""
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=ACTOR_TIMEOUT_S)
-        if reason in _DOUBTFUL and not await self._is_ours():
-            return
-        try:
-            async with asyncio.timeout(ACTOR_TIMEOUT_S):
-                total = await self._cost.close_call(self._spec.session_id)
-            self._cost_micros = total.total_micros
-        except (RayError, TimeoutError):
-            await self._send_later(closing(self._spec.session_id))
+        await self._money.close(reason)
 
-    async def _saved(self) -> dict[str, int]:
-        """Micro-dollars that were saved, and by what; nothing if nobody can say."""
-        try:
-            async with asyncio.timeout(SAVED_TIMEOUT_S):
-                found = await self._cost.would_have_cost(*self._conversation.answered())
-        except (RayError, ReceptionError, TimeoutError):
-            return {}
-        by = {f"saved_{each.name.lower()}_micros": micros for each, micros in found.saved.items()}
-        return {"saved_micros": sum(by.values())} | {name: by[name] for name in by if by[name]}
-
-    async def _is_ours(self) -> bool:
-        try:
-            async with asyncio.timeout(ACTOR_TIMEOUT_S):
-                return bool(await self._agent.owns(self._spec.session_id))
-        except (RayError, ReceptionError, TimeoutError):
-            return True
-
-    def _record(self, end_reason: str) -> CallRecord:
+    def _record(self, end_reason: str = "") -> CallRecord:
         record = self._conversation.record()
-        record = replace(record, cost_micros=self._cost_micros)
+        record = replace(record, cost_micros=self._money.cost_micros)
         if end_reason:
             record = replace(record, state="ended", end_reason=end_reason, ended_at_s=time.time())
         return record
-
-
-def _playout_event(playout: lk.Playout) -> m.ConversationEvent:
-    match playout.kind:
-        case lk.Playout.STARTED:
-            return m.PlayoutStarted(playout.item_id)
-        case lk.Playout.INTERRUPTED:
-            return m.PlayoutInterrupted(playout.item_id, playout.heard_ms)
-        case lk.Playout.MEASURED:
-            return m.GatewayMeasured(playout.gateway_us)
-        case _:
-            return m.PlayoutDrained()

@@ -23,6 +23,18 @@ class State(StrEnum):
     ENDED = "ended"
 
 
+TALKING = frozenset(
+    {
+        State.GREETING,
+        State.LISTENING,
+        State.CALLER_SPEAKING,
+        State.THINKING,
+        State.SPEAKING,
+        State.TOOL_RUNNING,
+    }
+)
+"""Caller and receptionist speak with each other."""
+
 _TALK = frozenset(
     {
         State.LISTENING,

@@ -472,7 +472,7 @@ def phase_in(state: bytes) -> str:
 async def test_a_call_that_its_worker_has_given_up_goes_on_from_what_its_node_kept(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("actors.call_run.KEEP_S", 0.05)
+    monkeypatch.setattr("actors.call_news.KEEP_S", 0.05)
     call, door, connection = await house.answered()
     await house.told("response.create")
     await say(connection, "r0", "i0", "Good day.")
@@ -512,7 +512,7 @@ async def test_where_the_call_is_gone_too_there_is_a_record(
 async def test_without_another_worker_the_call_ends_with_a_record(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("actors.call_run.MOVE_TIMEOUT_S", 0.2)
+    monkeypatch.setattr("actors.call_worker.MOVE_TIMEOUT_S", 0.2)
     monkeypatch.setattr("actors.call_run.STATS_TIMEOUT_S", 0.2)
     call, _, _ = await house.answered()
     await house.told("response.create")
@@ -553,7 +553,7 @@ async def owing(house: House, unbilled_s: float) -> tuple[asyncio.Task[CallRecor
 async def test_a_call_that_nobody_can_bill_ends_politely_after_a_while(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("actors.call_run.BILL_TRIES", 1)
+    monkeypatch.setattr("actors.call_money.BILL_TRIES", 1)
     call, connection, _ = await owing(house, 0.2)
     goodbye = await house.told("conversation.item.create")
     assert PROFILE.phrases.goodbye in json.dumps(goodbye)
@@ -565,7 +565,7 @@ async def test_a_call_that_nobody_can_bill_ends_politely_after_a_while(
 async def test_a_call_that_is_billed_again_goes_on(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("actors.call_run.BILL_TRIES", 1)
+    monkeypatch.setattr("actors.call_money.BILL_TRIES", 1)
     call, connection, door = await owing(house, 0.5)
     house.cost._methods["usage"] = lambda *_: Charge(5, 5, False)
     await say(connection, "r1", "i1", "Yes.", audio_ms=100)

@@ -11,16 +11,11 @@ from hypothesis import strategies as st
 
 from reception.call import messages as m
 from reception.call import tools
-from reception.call.conversation import (
-    DIAL_TRIES,
-    LAST_WORDS_S,
-    RENEW_AGAIN_S,
-    RENEW_LOOK_S,
-    RENEW_S,
-)
 from reception.call.prompt import configuration, say_exactly
 from reception.call.record import TakenMessage
 from reception.call.states import TRANSITIONS, State, check, public_state
+from reception.call.talk.ending import LAST_WORDS_S
+from reception.call.talk.provider import DIAL_TRIES, RENEW_AGAIN_S, RENEW_LOOK_S, RENEW_S
 from reception.errors import IllegalTransition
 from reception.media.hearing import Hearing
 from reception.money.policy import Step
@@ -653,7 +648,7 @@ def test_a_session_that_is_nearly_over_is_renewed_in_a_pause():
     call.asked("Who is there?")
     call.spoken("r2", "i2", "It is me.")
     [renew] = only(call.wait_for(RENEW_LOOK_S), m.Renew)
-    assert renew.opening[0] == configuration(call.talk._profile, "pcmu", "")
+    assert renew.opening[0] == configuration(call.talk._given.profile, "pcmu", "")
     assert p.AddText("user", "Who is there?") in renew.opening
     assert str(call.state) == "listening"
     assert call.wait_for(RENEW_AGAIN_S - 0.1) == []
@@ -845,4 +840,4 @@ def test_a_checkpoint_is_small_and_has_nothing_that_everybody_is_given():
     call.greeted()
     checkpoint = call.talk.checkpoint()
     assert len(pickle.dumps(checkpoint)) < 2_000
-    assert not {"_profile", "_spec", "_rng"} & set(checkpoint)
+    assert not {"given", "profile", "spec", "rng"} & set(checkpoint)

@@ -183,5 +183,5 @@ def test_another_worker_and_another_session_go_on_after_a_recording() -> None:
 def test_no_more_than_500_are_counted() -> None:
     call = greeted()
     for _ in range(600):
-        call.talk._thrift.note_phrase(1, 1)
+        call.talk._call.thrift.note_phrase(1, 1)
     assert len(call.talk.answered()[0]) == 500

@@ -9,9 +9,9 @@ import pytest
 
 from reception.call import messages as m
 from reception.call import tools
-from reception.call.conversation import CHANGE_AGAIN_S
 from reception.call.profile import Limits, Profile
 from reception.call.prompt import say_exactly
+from reception.call.talk.provider import CHANGE_AGAIN_S
 from reception.call.thrift import SHORT_ANSWER_TOKENS, Thrift, words_tokens
 from reception.money.policy import Step
 from reception.provider import base as p

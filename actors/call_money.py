@@ -1,0 +1,130 @@
+"""One call's money, on its session: its bills, and what it has cost so far."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Callable
+
+from ray.exceptions import RayError
+
+from actors.assignment import Assignment
+from actors.bills import Delivery, bill, closing
+from actors.log import log
+from actors.spawn import Remote
+from reception.call import messages as m
+from reception.errors import ReceptionError
+from reception.money.policy import Step
+from reception.money.savings.comparison import Answered
+
+ACTOR_TIMEOUT_S = 5.0
+SAVED_TIMEOUT_S = 1.0
+BILL_TRIES = 3  # a singleton that restarts is back within 3 s
+_DOUBTFUL = ("caller_vanished", "internal")  # so may end a call that went elsewhere
+
+
+class CallMoney:
+    """What can't be billed now the node keeps, and sends later: by its ids it counts once.
+
+    Args:
+        put: takes what the conversation is to hear.
+
+    Attributes:
+        cost_micros: of the call so far.
+    """
+
+    def __init__(
+        self,
+        assignment: Assignment,
+        cost: Remote,
+        agent: Remote,
+        put: Callable[[m.MoneyRunsOut], None],
+    ) -> None:
+        self.cost_micros = 0
+        self._assignment, self._spec = assignment, assignment.spec
+        self._cost, self._agent, self._put = cost, agent, put
+        self._told = m.MoneyRunsOut(())
+        self._owing: asyncio.TimerHandle | None = None
+
+    async def charge(self, command: m.ReportUsage | m.ReportTranscription) -> None:
+        """Bills, and tells the conversation when there is less money than it knows."""
+        if isinstance(command, m.ReportUsage) and command.estimated:
+            log.warning(
+                "billed by our own count",
+                call_id=self._spec.call_id,
+                response_id=command.response_id,
+            )
+        transcriber = self._assignment.profile.transcription_model
+        delivery = bill(command, self._spec.session_id, transcriber)
+        for attempt in range(BILL_TRIES):
+            try:
+                async with asyncio.timeout(ACTOR_TIMEOUT_S):
+                    charge = await getattr(self._cost, delivery.method)(*delivery.args)
+            except (RayError, TimeoutError):
+                await asyncio.sleep(0.5 * (attempt + 1))
+                continue
+            self.cost_micros = charge.call_total_micros
+            self.stop()
+            money = m.MoneyRunsOut(charge.due, charge.output_tokens)
+            if money != self._told:
+                self._told = money
+                self._put(money)
+            return
+        if self._owing is None and self._assignment.unbilled_s < math.inf:
+            loop = asyncio.get_running_loop()
+            self._owing = loop.call_later(self._assignment.unbilled_s, self._stop_owing)
+        await self._send_later(delivery)
+
+    def stop(self) -> None:
+        """Nothing is owed, or the call is over."""
+        if self._owing is not None:
+            self._owing.cancel()
+            self._owing = None
+
+    def _stop_owing(self) -> None:
+        """Nothing could be billed for too long: nothing more is held for the call."""
+        log.warning("nothing can be billed", call_id=self._spec.call_id)
+        self._put(m.MoneyRunsOut((Step.WRAP_UP,)))
+
+    async def _send_later(self, delivery: Delivery) -> None:
+        try:
+            async with asyncio.timeout(ACTOR_TIMEOUT_S):
+                await self._agent.send_later(delivery)
+        except (RayError, ReceptionError, TimeoutError):
+            log.exception("not billed", call_id=self._spec.call_id, method=delivery.method)
+
+    async def close(self, reason: str) -> None:
+        """Closes the call's account; not when another node goes on with the call.
+
+        Args:
+            reason: for which the call ended here.
+        """
+        if reason in _DOUBTFUL and not await self._is_ours():
+            return
+        try:
+            async with asyncio.timeout(ACTOR_TIMEOUT_S):
+                total = await self._cost.close_call(self._spec.session_id)
+            self.cost_micros = total.total_micros
+        except (RayError, TimeoutError):
+            await self._send_later(closing(self._spec.session_id))
+
+    async def _is_ours(self) -> bool:
+        try:
+            async with asyncio.timeout(ACTOR_TIMEOUT_S):
+                return bool(await self._agent.owns(self._spec.session_id))
+        except (RayError, ReceptionError, TimeoutError):
+            return True
+
+    async def saved(self, answered: tuple[Answered, ...], head_tokens: int) -> dict[str, int]:
+        """Micro-dollars that were saved, and by what; nothing if nobody can say.
+
+        Args:
+            answered, head_tokens: as of `Conversation.answered`.
+        """
+        try:
+            async with asyncio.timeout(SAVED_TIMEOUT_S):
+                found = await self._cost.would_have_cost(answered, head_tokens)
+        except (RayError, ReceptionError, TimeoutError):
+            return {}
+        by = {f"saved_{each.name.lower()}_micros": micros for each, micros in found.saved.items()}
+        return {"saved_micros": sum(by.values())} | {name: by[name] for name in by if by[name]}

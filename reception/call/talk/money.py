@@ -1,0 +1,114 @@
+"""A call's money: its bills, each made once, and what is done as the money runs out."""
+
+from __future__ import annotations
+
+from reception.call import messages as m
+from reception.call.states import TALKING, State
+from reception.call.talk import effects, ending, speaking
+from reception.call.talk.course import Course
+from reception.money.policy import Step
+from reception.provider import base as p
+
+BUDGET = "budget"
+
+# ------------------------------------------------------------------ bills
+
+
+def bill_answer(call: Course, event: p.ResponseDone) -> None:
+    """As the provider counts. Where it says nothing of an answer that was made, as we do."""
+    usage, count = event.usage, call.bills.count
+    if usage is None:
+        if count.has(event.response_id):
+            _bill_by_own_count(call, event.response_id)
+        count.forget(event.response_id)
+        return
+    if not _once(call, event.response_id):
+        return
+    known = not call.profile.hearing.decides  # of the caller's speech
+    for difference in count.answered(event.response_id, usage, caller=known):
+        call.tell(m.UsageDiffers(difference))
+    call.thrift.note(usage)
+    call.tell(m.ReportUsage(event.response_id, usage, call.thrift.model))
+
+
+def bill_words(call: Course, event: p.CallerTranscript) -> None:
+    usage = event.usage
+    if usage is not None and _once(call, event.item_id):
+        tokens_in = usage.input_audio + usage.input_text
+        call.tell(m.ReportTranscription(event.item_id, usage.seconds, tokens_in, usage.output_text))
+
+
+def answer_audio(call: Course, event: m.AnswerAudio) -> None:
+    call.bills.count.audio(event.response_id, event.audio_ms)
+    if event.lost:
+        _bill_by_own_count(call, event.response_id)
+
+
+def late_answer(call: Course, event: p.ResponseStarted) -> None:
+    call.bills.count.changed()  # what was said since the end is not counted
+    call.bills.count.began(event.response_id)
+
+
+def write_off(call: Course) -> None:
+    """Answers whose end will not be heard of any more."""
+    for response_id in call.bills.count.open():
+        _bill_by_own_count(call, response_id)
+
+
+def _bill_by_own_count(call: Course, response_id: str) -> None:
+    if _once(call, response_id):
+        usage = call.bills.count.estimate(response_id)
+        call.thrift.note(usage)
+        call.tell(m.ReportUsage(response_id, usage, call.thrift.model, estimated=True))
+
+
+def _once(call: Course, key: str) -> bool:
+    new = key not in call.bills.billed
+    call.bills.billed.add(key)
+    return new
+
+
+# ------------------------------------------------------------------ as it runs out
+
+
+def runs_out(call: Course, event: m.MoneyRunsOut) -> None:
+    if call.state is State.ENDING:
+        return
+    before = call.thrift.max_output_tokens
+    call.thrift.afford(event.output_tokens)
+    new = call.thrift.take(event.due)
+    if call.connection.up:
+        for command in call.thrift.told(before, new):
+            call.tell_provider(command)
+    for step in new:
+        call.tell(m.TellBudget(step, call.at_ms))
+        if step is Step.CHEAPER:
+            call.thrift.go_cheaper(call.profile.cheaper_model)
+            if call.thrift.changes_model and call.connection.up:
+                call.later("renew", 0.0)
+        elif step.ends:
+            call.wrapping, call.taken_over = True, step is not Step.TRANSFER
+            call.tell(m.Listen(False))
+
+
+def wraps_up(call: Course) -> bool:
+    """Whether the end is to begin. An answer that is made, and paid for, is played to
+    its end; nothing else is waited for."""
+    if not call.wrapping or call.effect is not None or not call.connection.up:
+        return False
+    playing = call.floor.playing is not None and not speaking.is_busy(call)
+    return call.state in TALKING and (not playing or call.state is State.CALLER_SPEAKING)
+
+
+def wrap_up(call: Course) -> None:
+    """Puts the caller through to a person, else says goodbye."""
+    entry = None if call.taken_over else call.profile.person()
+    if entry is None:
+        ending.say_and_end(call, call.profile.phrases.goodbye, BUDGET)
+        return
+    call.taken_over = True
+    speaking.hush(call)
+    call.tools.clear()
+    call.call_off("silence", "tools")
+    call.go(State.THINKING)
+    effects.plan_transfer(call, entry, "the call's budget is used up")

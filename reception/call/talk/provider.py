@@ -1,0 +1,110 @@
+"""The provider's session comes and goes: dialling, dialling again, renewal."""
+
+from __future__ import annotations
+
+from reception.call import messages as m
+from reception.call.states import TALKING, State
+from reception.call.talk import ending, money, speaking, tool_calls
+from reception.call.talk.course import Course
+from reception.provider import base as p
+
+DIAL_S = 15.0
+DIAL_TRIES = 4
+RENEW_S = 3_000.0  # the provider ends a session after 3,600 s
+RENEW_AGAIN_S = 20.0  # when the new session was not taken up
+RENEW_LOOK_S = 1.0  # for a pause
+CHANGE_AGAIN_S = 2.0  # when the other model's session was not taken up
+_REFUSED = frozenset({401, 402, 403, 404})
+_BUSY = "conversation_already_has_active_response"
+
+
+def up(call: Course, event: m.ProviderUp) -> None:
+    call.connection.up = True
+    call.thrift.up(event.model)
+    call.bills.count.changed()
+    call.call_off("dial")
+    call.later("renew", RENEW_S)
+    if call.state is not State.CONNECTING:
+        return
+    if not call.greeted:
+        call.greeted = True
+        call.go(State.GREETING)
+        speaking.respond(call, call.profile.phrases.greeting)
+    elif call.tools.ready(None):
+        call.go(State.THINKING)
+        tool_calls.give_results(call)
+    elif call.floor.owed:
+        call.go(State.THINKING)
+        speaking.respond(call)
+    else:
+        speaking.listen(call)
+
+
+def down(call: Course, event: m.ProviderDown) -> None:
+    floor, connection = call.floor, call.connection
+    connection.up, floor.stopping = False, ""
+    # An answer that was being made, or awaited, is owed by the next session.
+    floor.owed = floor.owed or floor.response is not None
+    floor.response = None
+    call.call_off("answer", "silence", "renew")
+    if call.state is State.ENDING:
+        floor.owed = False
+    elif call.thrift.give_up_change():
+        connection.healable = True
+        _dial_again(call)
+    elif event.code in _REFUSED or not connection.healable or connection.dials >= DIAL_TRIES:
+        ending.end(call, "provider_unavailable", hangup=True)
+    else:
+        _dial_again(call)
+
+
+def media_lost(call: Course, _: m.MediaLost) -> None:
+    """What the caller was just told ends in the middle: it is answered anew."""
+    heard_ms = 0
+    playing, call.floor.playing = call.floor.playing, None
+    if playing is not None:
+        heard_ms = round((call.now_s - playing.since_s) * 1000)
+        call.transcript.cut(playing.item_id, heard_ms)
+        call.floor.owed = True
+    if call.floor.response is not None:
+        money.answer_audio(call, m.AnswerAudio(call.floor.response, heard_ms, lost=True))
+    down(call, m.ProviderDown(0, "the audio worker is gone"))
+
+
+def _dial_again(call: Course) -> None:
+    call.tools.orphan()
+    delay_s = call.given.rng.uniform(0.1, 0.3) * 2 ** (call.connection.dials - 1)
+    call.connection.dials += 1
+    if call.state in TALKING:
+        call.go(State.CONNECTING)
+    call.later("dial", delay_s + DIAL_S)
+    call.tell(m.Redial(delay_s, _reopening(call), call.thrift.dial()))
+
+
+def _reopening(call: Course) -> tuple[p.ProviderCommand, ...]:
+    """What a session is told first that goes on where another was."""
+    return call.thrift.opening(call.given.configuration, call.transcript.replay())
+
+
+def dial_timeout(call: Course) -> None:
+    ending.end(call, "provider_unavailable", hangup=True)
+
+
+def renew(call: Course) -> None:
+    """The session's time is nearly over, or another model is to go on: another session
+    takes its place in a pause."""
+    changes = call.thrift.changes_model
+    if call.state in (State.LISTENING, State.ON_HOLD) and speaking.is_quiet(call):
+        call.tell(m.Renew(_reopening(call), call.thrift.renewal()))
+        call.later("renew", CHANGE_AGAIN_S if changes else RENEW_AGAIN_S)
+    else:
+        call.later("renew", RENEW_LOOK_S)
+
+
+def fault(call: Course, event: p.ProviderFault) -> None:
+    connection = call.connection
+    connection.healable = connection.healable and (event.healable or not event.fatal)
+    if event.code == _BUSY and call.state is State.ENDING:
+        speaking.hush(call)  # what was being made comes before the last words
+        speaking.await_answer(call)
+        call.unsaid = True

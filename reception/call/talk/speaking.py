@@ -1,0 +1,71 @@
+"""Who speaks: the receptionist says something or falls silent, or nobody does."""
+
+from __future__ import annotations
+
+from reception.call import messages as m
+from reception.call.phrases import PREFIX
+from reception.call.prompt import say_exactly
+from reception.call.states import State
+from reception.call.talk.course import Course, Playing
+from reception.call.thrift import words_tokens
+from reception.provider import base as p
+
+
+def respond(call: Course, exactly: str = "") -> None:
+    """Asks the provider for an answer, or plays the recording of these words."""
+    if exactly in call.given.recorded and not (call.floor.stopping or call.floor.owed):
+        _play(call, exactly)
+        return
+    await_answer(call)
+    if exactly:
+        call.tell_provider(say_exactly(exactly))
+    call.tell_provider(p.Respond(words_tokens(exactly) if exactly else None))
+
+
+def _play(call: Course, text: str) -> None:
+    """The model is told what the caller hears."""
+    call.floor.phrases += 1
+    item_id = f"{PREFIX}{call.floor.phrases}"
+    call.tell_provider(p.AddText("assistant", text, item_id))
+    call.tell(m.PlayPhrase(item_id, text))
+    call.transcript.add("reception", item_id, text, True, call.at_ms)
+    call.tell(m.TellTranscript(m.Who.RECEPTION, text, True, item_id))
+    call.thrift.note_phrase(call.given.recorded[text], len(text))
+    call.floor.playing, call.floor.spoke = Playing(item_id, call.now_s, heard=False), True
+    call.call_off("answer", "silence")
+
+
+def await_answer(call: Course) -> None:
+    """An answer is owed until it begins."""
+    call.floor.owed, call.floor.spoke = True, False
+    call.later("answer", call.profile.limits.answer_s)
+
+
+def hush(call: Course) -> None:
+    """Stops what is being said and made."""
+    floor = call.floor
+    if floor.response is not None:
+        call.tell_provider(p.CancelResponse(floor.response))
+        floor.stopping, floor.response = floor.response, None
+    if floor.playing is not None:
+        floor.playing = None
+        call.tell(m.StopPlayout())
+
+
+def listen(call: Course) -> None:
+    """Nobody speaks: how long is that all right?"""
+    call.go(State.LISTENING)
+    limits = call.profile.limits
+    call.later("silence", limits.end_after_s if call.prompted else limits.prompt_after_s)
+    if call.thrift.changes_model and call.connection.up:
+        call.later("renew", 0.0)
+
+
+def is_busy(call: Course) -> bool:
+    """Something is being made, awaited or run."""
+    return call.floor.response is not None or call.floor.owed or bool(call.tools.running())
+
+
+def is_quiet(call: Course) -> bool:
+    """Nothing is being made, awaited, played or run."""
+    return call.floor.playing is None and not is_busy(call)

@@ -1,0 +1,52 @@
+"""The functions that the model calls, and their results."""
+
+from __future__ import annotations
+
+from reception.call import messages as m
+from reception.call.states import TALKING, State
+from reception.call.talk import effects, speaking
+from reception.call.talk.course import Course
+from reception.call.tools import Message, failed
+from reception.provider import base as p
+
+
+def made(call: Course, event: p.ToolCall) -> None:
+    if call.state not in TALKING or not call.tools.add(event):
+        return
+    if call.state is State.THINKING:
+        call.go(State.TOOL_RUNNING)
+    call.later("tools", call.profile.limits.tool_s)
+    call.tell(m.RunTool(event.call_id, event.name, event.arguments))
+
+
+def finished(call: Course, event: m.ToolFinished) -> None:
+    if call.tools.finish(event.call_id, event.output) is None:
+        return
+    if isinstance(event.effect, Message):
+        call.taken.append(event.effect.message)
+    elif event.effect is not None:
+        call.effect = event.effect
+    if call.tools.ready(call.floor.response) and call.connection.up:
+        give_results(call)
+
+
+def timeout(call: Course) -> None:
+    for call_id in call.tools.running():
+        output = failed("the function took too long").output
+        finished(call, m.ToolFinished(call_id, output))
+
+
+def give_results(call: Course) -> None:
+    """All functions have run: their results, and what comes of them."""
+    call.call_off("tools")
+    for use in call.tools.take():
+        called = use.call
+        call.transcript.tool(called.call_id, called.name, called.arguments, use.output or "")
+        for command in use.commands():
+            call.tell_provider(command)
+    if call.state in (State.TOOL_RUNNING, State.SPEAKING) and call.floor.playing is None:
+        call.go(State.THINKING)
+    if call.effect is None:
+        speaking.respond(call)
+    elif not call.floor.spoke:
+        effects.announce(call, call.effect)
