@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import importlib
 import os
 import secrets
@@ -63,11 +64,14 @@ class Host:
     async def call(self, method: str, args: tuple[Any, ...]) -> Any:
         """Calls an async method. The first call comes through Ray; from then on this
         node's processes can call without it."""
-        if self._nearby is None:
-            with contextlib.suppress(OSError):  # a predecessor still has the address
-                actor_id = ray.get_runtime_context().get_actor_id() or ""
-                self._nearby = await serve(_near(actor_id), self._call)
-        return await self._call(method, args)
+        if self._nearby is not None:
+            return await self._call(method, args)
+        with contextlib.suppress(OSError):  # a predecessor still has the address
+            actor_id = ray.get_runtime_context().get_actor_id() or ""
+            self._nearby = await serve(_near(actor_id), self._call)
+        result = await self._call(method, args)
+        gc.freeze()  # a look at all that is imported stops everything for 60 ms and more
+        return result
 
     async def _call(self, method: str, args: tuple[Any, ...]) -> Any:
         return await getattr(self._actor, method)(*args)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import multiprocessing as mp
 import os
 import time
@@ -44,7 +45,9 @@ class Process:
 
 def _run(main: Main, arguments: tuple[object, ...], pipe: Connection) -> None:
     async def serve() -> None:
-        pipe.send(await main(*arguments))
+        address = await main(*arguments)
+        gc.freeze()  # as actors do (`actors.spawn.Host`)
+        pipe.send(address)
         loop, stop = asyncio.get_running_loop(), asyncio.Event()
 
         def asked() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import sys
 import time
@@ -20,6 +21,9 @@ class Sleeper:
 
     async def pid(self) -> int:
         return os.getpid()
+
+    async def frozen(self) -> int:
+        return gc.get_freeze_count()
 
     async def imported(self, *names: str) -> list[str]:
         return [name for name in names if name in sys.modules]
@@ -64,6 +68,14 @@ def test_calls_come_through_and_long_ones_end_while_it_rests(
     assert ray.get(resting.work.remote(1.5), timeout=10) == "done"
     unannounced = Remote(resting._handle)
     assert ray.get(unannounced.pid.remote(), timeout=10)
+
+
+def test_what_an_actor_began_with_is_left_out_of_garbage_collection(
+    sleepers: tuple[Remote, Remote],
+) -> None:
+    resting, _ = sleepers
+    ray.get(resting.pid.remote())
+    assert ray.get(resting.frozen.remote()) > 10_000
 
 
 def test_an_actor_pays_for_no_classes_that_nobody_sends(sleepers: tuple[Remote, Remote]) -> None:
