@@ -115,8 +115,7 @@ class Sums:
                 else:
                     limit = row.limit.micros
                     left = limit - row.posted_micros - held
-                if left < least:
-                    least = left
+                least = min(least, left)
                 if left * 1_000 <= permille * limit:
                     permille = left * 1_000 // limit if left > 0 else 0
         return least, permille
