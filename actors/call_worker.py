@@ -25,7 +25,7 @@ from reception.provider.base import DialPlan, ProviderCommand
 
 LINK_TIMEOUT_S = 5.0
 ACTOR_TIMEOUT_S = 5.0
-MOVE_TIMEOUT_S = 10.0
+MOVE_TIMEOUT_S = 20.0  # where every worker of the node died, a new one takes seconds
 MOVE_PAUSE_S = 0.1
 LEAD_MS = 200  # playout's lead at the most
 

@@ -5,25 +5,30 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 python="${VENV:-.venv}/bin/python"
 data="$(mktemp -d)"
-trap 'kill "$pure" 2>/dev/null || true; rm -rf "$data" || true' EXIT
+trap 'kill "${pure:-}" 2>/dev/null || true; rm -rf "$data" || true' EXIT
 
-# Ray's workers measure themselves (tests/coverage_saver.py).
-export COVERAGE_PROCESS_START="$PWD/pyproject.toml"
-run() { COVERAGE_FILE="$data/$1" "$python" -m pytest -q "${@:2}"; }
+# Each process measures itself, Ray's workers too (tests/coverage_saver.py).
+run() {
+    COVERAGE_FILE="$data/$1" COVERAGE_PROCESS_START="$PWD/pyproject.toml" \
+        "$python" -m pytest -q "${@:2}"
+}
+failed=0
 
-# What needs no socket runs beside the rest, on the other core.
+# Whole clusters have the machine for themselves.
+run rest tests/cluster -n 2 --dist loadfile --durations=5 "$@" || failed=$?
+
+# What needs no socket runs beside what waits for sockets most of its time.
 (
     run unit tests/unit -m "not simulation" --durations=3 "$@"
-    run rest tests/unit -m simulation "$@"
+    "$python" -m pytest -q tests/unit -m simulation "$@"
 ) >"$data/pure.log" 2>&1 &
 pure=$!
-rest=0
-run rest tests --ignore=tests/unit --durations=10 "$@" || rest=$?
-wait "$pure" || rest=$?
+run rest tests --ignore=tests/unit --ignore=tests/cluster -n 3 --dist loadfile --durations=5 "$@" ||
+    failed=$?
+wait "$pure" || failed=$?
 cat "$data/pure.log"
-[ "$rest" = 0 ] || exit "$rest"
+[ "$failed" = 0 ] || exit "$failed"
 
-unset COVERAGE_PROCESS_START
 report() { COVERAGE_FILE="$1" "$python" -m coverage report "${@:2}"; }
 COVERAGE_FILE="$data/unit.all" "$python" -m coverage combine --quiet --keep "$data"/unit.*
 printf '\nThe core, from its unit tests:\n'

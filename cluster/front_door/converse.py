@@ -41,7 +41,7 @@ from reception.placement.lease import Placement
 
 log = structlog.get_logger()
 
-RELINK_TIMEOUT_S = 12.0  # a worker that is the node's only one takes seconds to come back
+RELINK_TIMEOUT_S = 22.0  # where every worker of the node died, a new one takes seconds
 RELINK_PAUSE_S = 0.1
 BACK_TIMEOUT_S = 1.0
 TELL_PLACE_S = 0.2
