@@ -38,7 +38,6 @@ AT_ONCE, SOON = -5, 5
 serialization_addons.apply = lambda _context: None
 
 _ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-_INHERITED = ("COVERAGE_PROCESS_START",)
 
 
 class Host:
@@ -199,7 +198,6 @@ def spawn(
             handle that is given back (`actors.rest`).
     """
     variables = _ONE_THREAD | (env or {})
-    variables |= {key: os.environ[key] for key in _INHERITED if key in os.environ}
     options: dict[str, Any] = {
         "num_cpus": 0,
         "max_restarts": restarts,

@@ -5,28 +5,29 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 python="${VENV:-.venv}/bin/python"
 data="$(mktemp -d)"
-trap 'kill "${pure:-}" 2>/dev/null || true; rm -rf "$data" || true' EXIT
+trap 'kill "${beside:-}" 2>/dev/null || true; rm -rf "$data" || true' EXIT
 
-# Each process measures itself, Ray's workers too (tests/coverage_saver.py).
+# Each process measures itself.
 run() {
     COVERAGE_FILE="$data/$1" COVERAGE_PROCESS_START="$PWD/pyproject.toml" \
         "$python" -m pytest -q "${@:2}"
 }
-failed=0
 
-# Whole clusters have the machine for themselves.
-run rest tests/cluster -n 2 --dist loadfile --durations=5 "$@" || failed=$?
-
-# What needs no socket runs beside what waits for sockets most of its time.
+# Whole clusters run as they are deployed, unmeasured; beside them, with what they leave
+# of the machine, the core's tests, and then what needs sockets.
 (
-    run unit tests/unit -m "not simulation" --durations=3 "$@"
-    "$python" -m pytest -q tests/unit -m simulation "$@"
-) >"$data/pure.log" 2>&1 &
-pure=$!
-run rest tests --ignore=tests/unit --ignore=tests/cluster -n 3 --dist loadfile --durations=5 "$@" ||
-    failed=$?
-wait "$pure" || failed=$?
-cat "$data/pure.log"
+    failed=0
+    run unit tests/unit -m "not simulation" --durations=3 "$@" || failed=$?
+    "$python" -m pytest -q tests/unit -m simulation "$@" || failed=$?
+    run rest tests --ignore=tests/unit --ignore=tests/cluster -n 2 --dist loadfile \
+        --durations=5 "$@" || failed=$?
+    exit "$failed"
+) >"$data/beside.log" 2>&1 &
+beside=$!
+failed=0
+"$python" -m pytest -q tests/cluster --durations=5 "$@" || failed=$?
+wait "$beside" || failed=$?
+cat "$data/beside.log"
 [ "$failed" = 0 ] || exit "$failed"
 
 report() { COVERAGE_FILE="$1" "$python" -m coverage report "${@:2}"; }

@@ -35,7 +35,7 @@ def test_mu_law_is_that_of_g711() -> None:
     assert {code: int(_LINEAR[code]) for code in codes} == codes
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(
     coding=st.sampled_from([PCMU, PCM24K]),
     speaker=st.integers(0, SPEAKERS - 1),

@@ -314,7 +314,7 @@ def test_a_call_whose_sessions_all_die_ends_with_a_record(node: Deployment, key:
         await accepted.wait()
         pids: set[int] = set()
         while len(pids) < 3:
-            with contextlib.suppress(StopIteration, ValueError, RayActorError):
+            with contextlib.suppress(ValueError, RayActorError):
                 pid = await asyncio.to_thread(_pid_of_session, node, "cursed")
                 if pid not in pids:
                     pids.add(pid)
@@ -355,7 +355,7 @@ def _processes(kind: str) -> list[psutil.Process]:
 
 def _pid_of_session(node: Deployment, call_id: str) -> int:
     names = node.call("agent", "stats")["sessions"]
-    name = next(session for session, call in names.items() if call == call_id)
+    [name] = [session for session, call in names.items() if call == call_id]
     handle: Any = ray.get_actor(name, namespace="reception")
     pid: int = ray.get(handle.call.remote("warm_up", ()), timeout=10)
     return pid

@@ -20,7 +20,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 pytestmark = pytest.mark.timeout(180)
 
-READY_S = 60.0
+READY_S = 120.0
 STOP_S = 60.0
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -7,9 +7,6 @@ from collections.abc import Iterator
 from typing import Any, NoReturn
 
 import pytest
-from hypothesis import settings
-
-settings.register_profile("quick", max_examples=30)  # `make unit`; `make test` tries more
 
 
 @pytest.fixture(autouse=True)

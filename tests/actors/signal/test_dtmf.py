@@ -142,7 +142,7 @@ def test_one_tone_alone_is_no_key():
     st.text(ALL_KEYS, min_size=1, max_size=5),
     st.lists(st.integers(1, 500), min_size=1, max_size=8),
 )
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_frames_may_have_any_length(pressed, lengths):
     signal = np.concatenate([between(press(key, 55)) for key in pressed])
     detector, at, heard, turn = DtmfDetector(), 0, "", 0

@@ -112,7 +112,7 @@ def test_what_is_no_voice_is_not_pumped_up():
     assert gain.gain_db == 0
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.lists(st.tuples(st.floats(-90, 0), st.booleans()), min_size=1, max_size=60),
     st.sampled_from([80, 160, 960]),

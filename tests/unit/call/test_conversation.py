@@ -781,7 +781,7 @@ events = st.one_of(
 steps = st.lists(st.tuples(events, st.floats(0, 20)), max_size=40)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(steps)
 def test_whatever_happens_the_call_ends_exactly_once_and_no_tool_runs_twice(story):
     call = Call(CHEAP)
@@ -810,7 +810,7 @@ def test_whatever_happens_the_call_ends_exactly_once_and_no_tool_runs_twice(stor
     assert tuple(map(str, steps)) == call.talk.record().budget_steps
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(steps, st.data())
 def test_another_conversation_that_resumes_says_the_same_to_whatever_happens(story, data):
     one, other = Call(CHEAP, rng=NoJitter()), Call(CHEAP, rng=NoJitter())

@@ -69,7 +69,7 @@ def test_echo_of_any_delay_and_loss_is_explained(delay_ms, loss_db):
     played=st.lists(st.floats(-60, -10), min_size=1, max_size=150),
     heard=st.lists(st.floats(-60, 0), min_size=1, max_size=150),
 )
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_what_is_louder_than_all_that_was_played_is_never_echo(played, heard):
     _, unexplained = guard_after(played, heard)
     for number, level in enumerate(heard):

@@ -366,6 +366,5 @@ class Stories(RuleBasedStateMachine):
 
 Stories.TestCase.settings = settings(
     stateful_step_count=40,
-    deadline=None,
 )
 TestStories = Stories.TestCase
