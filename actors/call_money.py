@@ -48,14 +48,12 @@ class CallMoney:
 
     async def charge(self, command: m.ReportUsage | m.ReportTranscription) -> None:
         """Bills, and tells the conversation when there is less money than it knows."""
-        if isinstance(command, m.ReportUsage) and command.estimated:
-            log.warning(
-                "billed by our own count",
-                call_id=self._spec.call_id,
-                response_id=command.response_id,
-            )
         transcriber = self._assignment.profile.transcription_model
         delivery = bill(command, self._spec.session_id, transcriber)
+        if command.estimated:
+            log.warning(
+                "billed by our own count", call_id=self._spec.call_id, of=delivery.args[1]
+            )
         for attempt in range(BILL_TRIES):
             try:
                 async with asyncio.timeout(ACTOR_TIMEOUT_S):

@@ -114,7 +114,7 @@ class Conversation:
         return call.take()
 
     def write_off(self) -> list[m.ConversationCommand]:
-        """The bills of answers whose end will not be heard of any more: after the end."""
+        """The bills of all that nothing more will be heard of: after the end."""
         money.write_off(self._call)
         return self._call.take()
 
@@ -219,6 +219,7 @@ _HANDLERS: dict[type, Callable[[Course, Any], None]] = {
     p.SpeechStarted: caller.speech_started,
     p.SpeechStopped: caller.speech_stopped,
     p.CallerTranscript: caller.words,
+    p.CallerTranscriptFailed: money.words_failed,
     m.CallerPressed: caller.pressed,
     m.CallerHold: caller.hold,
     m.CallerGone: caller.gone,
@@ -231,7 +232,9 @@ _HANDLERS: dict[type, Callable[[Course, Any], None]] = {
 _LATE: dict[type, Callable[[Course, Any], None]] = {
     p.ResponseStarted: money.late_answer,
     m.AnswerAudio: money.answer_audio,
+    p.SpeechStopped: money.spoken,
     p.CallerTranscript: money.bill_words,
+    p.CallerTranscriptFailed: money.words_failed,
     p.ResponseDone: money.bill_answer,
 }
 _TIMERS: dict[str, Callable[[Course], None]] = {

@@ -274,12 +274,13 @@ class UsageDiffers:
 
 @dataclass(frozen=True, slots=True)
 class ReportTranscription:
-    """Bill the transcription of one caller item."""
+    """Bill the transcription of one caller item; `estimated` by our own count."""
 
     item_id: str
     seconds: float
     input_tokens: int
     output_tokens: int
+    estimated: bool = False
 
 
 @dataclass(frozen=True, slots=True)

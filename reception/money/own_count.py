@@ -45,6 +45,11 @@ def agree(ours: int, theirs: int, answers: int = 1) -> bool:
     return apart <= answers or 100 * apart <= TOLERANCE_PERCENT * theirs
 
 
+def caller_tokens(audio_ms: int) -> int:
+    """Of so much of the caller's speech."""
+    return _tokens(audio_ms, CALLER_MS_PER_TOKEN)
+
+
 def _tokens(amount: int, per_token: int) -> int:
     return -(-amount // per_token)
 
@@ -74,7 +79,7 @@ class OwnCount:
 
     def caller(self, audio_ms: int) -> None:
         """The provider took so much of the caller's speech as one item."""
-        self._caller_tokens += _tokens(max(0, audio_ms), CALLER_MS_PER_TOKEN)
+        self._caller_tokens += caller_tokens(audio_ms)
 
     def began(self, response_id: str) -> None:
         """An answer began: the conversation up to now is its input."""

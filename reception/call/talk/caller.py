@@ -25,9 +25,7 @@ def speech_started(call: Course, event: p.SpeechStarted) -> None:
 
 
 def speech_stopped(call: Course, event: p.SpeechStopped) -> None:
-    speech, call.bills.speech = call.bills.speech, None
-    if speech is not None and speech[0] == event.item_id:
-        call.bills.count.caller(event.audio_end_ms - speech[1])
+    money.spoken(call, event)
     if call.state is not State.CALLER_SPEAKING:
         return
     call.go(State.THINKING)

@@ -78,6 +78,7 @@ class Bills:
     count: OwnCount
     billed: set[str] = field(default_factory=set)
     speech: tuple[str, int] | None = None  # the caller's item, and where it began (ms)
+    unwritten: dict[str, int] = field(default_factory=dict)  # ms of items not billed yet
 
 
 class Course:

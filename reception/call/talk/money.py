@@ -6,6 +6,7 @@ from reception.call import messages as m
 from reception.call.states import TALKING, State
 from reception.call.talk import effects, ending, speaking
 from reception.call.talk.course import Course
+from reception.money import own_count
 from reception.money.policy import Step
 from reception.provider import base as p
 
@@ -31,11 +32,45 @@ def bill_answer(call: Course, event: p.ResponseDone) -> None:
     call.tell(m.ReportUsage(event.response_id, usage, call.thrift.model))
 
 
+def spoken(call: Course, event: p.SpeechStopped) -> None:
+    """The provider took what the caller said, and writes it down."""
+    bills = call.bills
+    speech, bills.speech = bills.speech, None
+    if speech is not None and speech[0] == event.item_id:
+        audio_ms = max(0, event.audio_end_ms - speech[1])
+        bills.count.caller(audio_ms)
+        bills.unwritten[event.item_id] = audio_ms
+
+
 def bill_words(call: Course, event: p.CallerTranscript) -> None:
     usage = event.usage
-    if usage is not None and _once(call, event.item_id):
+    if not event.final:
+        return
+    if usage is None:
+        _bill_words_by_own_count(call, event.item_id)
+    elif _once(call, event.item_id):
         tokens_in = usage.input_audio + usage.input_text
         call.tell(m.ReportTranscription(event.item_id, usage.seconds, tokens_in, usage.output_text))
+    words_failed(call, event)
+
+
+def words_failed(call: Course, event: p.CallerTranscript | p.CallerTranscriptFailed) -> None:
+    """Nothing more will be said of what it cost to write this down."""
+    call.bills.unwritten.pop(event.item_id, None)
+
+
+def write_off_words(call: Course) -> None:
+    """What the provider's session took with it: it wrote that down, and bills it."""
+    for item_id in list(call.bills.unwritten):
+        _bill_words_by_own_count(call, item_id)
+
+
+def _bill_words_by_own_count(call: Course, item_id: str) -> None:
+    audio_ms = call.bills.unwritten.pop(item_id, None)
+    if audio_ms is not None and _once(call, item_id):
+        tokens = own_count.caller_tokens(audio_ms)
+        words = m.ReportTranscription(item_id, audio_ms / 1_000, tokens, 0, estimated=True)
+        call.tell(words)
 
 
 def answer_audio(call: Course, event: m.AnswerAudio) -> None:
@@ -50,9 +85,10 @@ def late_answer(call: Course, event: p.ResponseStarted) -> None:
 
 
 def write_off(call: Course) -> None:
-    """Answers whose end will not be heard of any more."""
+    """What nothing more will be heard of."""
     for response_id in call.bills.count.open():
         _bill_by_own_count(call, response_id)
+    write_off_words(call)
 
 
 def _bill_by_own_count(call: Course, response_id: str) -> None:

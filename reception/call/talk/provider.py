@@ -22,6 +22,7 @@ def up(call: Course, event: m.ProviderUp) -> None:
     call.connection.up = True
     call.thrift.up(event.model)
     call.bills.count.changed()
+    money.write_off_words(call)  # of the session before
     call.call_off("dial")
     call.later("renew", RENEW_S)
     if call.state is not State.CONNECTING:
@@ -46,6 +47,7 @@ def down(call: Course, event: m.ProviderDown) -> None:
     # An answer that was being made, or awaited, is owed by the next session.
     floor.owed = floor.owed or floor.response is not None
     floor.response = None
+    money.write_off_words(call)
     call.call_off("answer", "silence", "renew")
     if call.state is State.ENDING:
         floor.owed = False

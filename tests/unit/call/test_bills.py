@@ -21,6 +21,13 @@ def asked(profile: Any = PROFILE) -> Call:
     return call
 
 
+def spoken() -> Call:
+    """The caller says something that is not written down yet."""
+    call = asked()
+    call.tell(p.SpeechStarted("u2", 2_000), p.SpeechStopped("u2", 2_500))
+    return call
+
+
 def bills(out: list[Any]) -> Any:
     return only(out, m.ReportUsage)
 
@@ -31,8 +38,8 @@ def test_an_answer_that_ends_after_the_call_is_billed() -> None:
     assert isinstance(call.tell(m.CallerGone("caller_hangup"))[-1], m.FinishCall)
     done = p.ResponseDone("r1", "cancelled", usage=USAGE)
     assert call.tell(m.AnswerAudio("r1", 1_000), done, done) == [m.ReportUsage("r1", USAGE, "m")]
-    words = p.CallerTranscript("u1", "Hi", final=True, usage=p.TranscriptionUsage(1.0))
-    assert call.tell(words, words) == [m.ReportTranscription("u1", 1.0, 0, 0)]
+    words = p.CallerTranscript("u2", "Hi", final=True, usage=p.TranscriptionUsage(1.0))
+    assert call.tell(words, words) == [m.ReportTranscription("u2", 1.0, 0, 0)]
     assert call.tell(p.ResponseStarted("r2"), m.PlayoutDrained()) == []
     [bill] = call.talk.write_off()  # nobody will say what that one was
     assert isinstance(bill, m.ReportUsage)
@@ -70,6 +77,39 @@ def test_an_end_without_usage_is_billed_if_something_was_made() -> None:
     call.tell(p.ResponseStarted("r2"), m.AnswerAudio("r2", 500))
     [bill] = bills(call.tell(p.ResponseDone("r2", "cancelled")))
     assert (bill.usage.output_audio, bill.estimated) == (10, True)
+
+
+def test_words_that_the_session_took_with_it_are_billed_by_our_own_count() -> None:
+    call = spoken()
+    lost = m.ReportTranscription("u2", 0.5, 5, 0, estimated=True)
+    assert only(call.tell(m.ProviderDown(1006, "")), m.ReportTranscription) == [lost]
+    words = p.CallerTranscript("u2", "Hi", final=True, usage=p.TranscriptionUsage(0.5))
+    call.tell(m.ProviderUp())
+    assert only(call.tell(words), m.ReportTranscription) == []
+    call = spoken()
+    assert only(call.tell(m.ProviderUp()), m.ReportTranscription) == [lost]  # renewed
+    call = spoken()
+    call.tell(m.CallerGone("caller_hangup"))
+    assert call.talk.write_off() == [lost]
+
+
+def test_words_without_usage_are_billed_by_our_own_count_and_failed_ones_not_at_all() -> None:
+    call = spoken()
+    call.tell(p.CallerTranscript("u2", "H", final=False))
+    [bill] = only(call.tell(p.CallerTranscript("u2", "Hi", final=True)), m.ReportTranscription)
+    assert (bill.seconds, bill.estimated) == (0.5, True)
+    assert only(call.tell(p.CallerTranscript("u3", "", final=True)), m.ReportTranscription) == []
+    call = spoken()
+    call.tell(p.CallerTranscriptFailed("u2", "server_error", "no"))
+    assert only(call.tell(m.ProviderDown(1006, "")), m.ReportTranscription) == []
+
+
+def test_words_that_end_after_the_call_are_billed() -> None:
+    call = asked()
+    call.tell(p.SpeechStarted("u2", 2_000), m.CallerGone("caller_hangup"))
+    assert call.tell(p.SpeechStopped("u2", 2_500)) == []
+    [bill] = call.talk.write_off()
+    assert (bill.item_id, bill.seconds) == ("u2", 0.5)
 
 
 def test_a_count_that_is_not_ours_is_told() -> None:
