@@ -10,16 +10,16 @@ trap 'kill "${beside:-}" 2>/dev/null || true; rm -rf "$data" || true' EXIT
 # Each process measures itself.
 run() {
     COVERAGE_FILE="$data/$1" COVERAGE_PROCESS_START="$PWD/pyproject.toml" \
-        "$python" -m pytest -q "${@:2}"
+        nice -n "$2" "$python" -m pytest -q "${@:3}"
 }
 
 # Whole clusters run as they are deployed, unmeasured; beside them, with what they leave
 # of the machine, the core's tests, and then what needs sockets.
 (
     failed=0
-    run unit tests/unit -m "not simulation" --durations=3 "$@" || failed=$?
-    "$python" -m pytest -q tests/unit -m simulation "$@" || failed=$?
-    run rest tests --ignore=tests/unit --ignore=tests/cluster -n 2 --dist loadfile \
+    run unit 19 tests/unit -m "not simulation" --durations=3 "$@" || failed=$?
+    nice -n 19 "$python" -m pytest -q tests/unit -m simulation "$@" || failed=$?
+    run rest 0 tests --ignore=tests/unit --ignore=tests/cluster -n 3 --dist loadfile \
         --durations=5 "$@" || failed=$?
     exit "$failed"
 ) >"$data/beside.log" 2>&1 &
