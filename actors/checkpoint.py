@@ -11,6 +11,9 @@ from typing import Any
 from reception.call import messages as m
 from reception.errors import LinkError
 
+FORMAT = 2
+"""Of what is in a checkpoint; a test knows when it has to be another."""
+
 _OURS = (__name__, "actors.bills")
 Pending = m.RunTool | m.ReportUsage | m.ReportTranscription | m.Redial
 
@@ -46,12 +49,14 @@ class Checkpoint:
 
 
 def dumps(checkpoint: Checkpoint) -> bytes:
-    return pickle.dumps(checkpoint, pickle.HIGHEST_PROTOCOL)
+    return bytes([FORMAT]) + pickle.dumps(checkpoint, pickle.HIGHEST_PROTOCOL)
 
 
 def loads(data: bytes) -> Checkpoint:
-    """Raises LinkError when it is no checkpoint of this software."""
-    found = Reader.loads(data)
+    """Raises LinkError when it is no checkpoint, or one of another version's format."""
+    if data[:1] != bytes([FORMAT]):
+        raise LinkError(f"not a checkpoint of format {FORMAT}, but of {data[:1].hex() or 'none'}")
+    found = Reader.loads(data[1:])
     if not isinstance(found, Checkpoint):
         raise LinkError(f"not a checkpoint but {type(found).__name__}")
     return found

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import pickle
 import time
+from collections import deque
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from actors.checkpoint import Checkpoint, dumps, loads
+from actors.checkpoint import FORMAT, Checkpoint, dumps, loads
 from reception import errors
 from reception.call import messages as m
 from reception.call.conversation import Conversation
 from reception.provider.base import Usage
 from tests.unit.call.example import PROFILE, SPEC
+
+OURS = bytes([FORMAT])
 
 
 def conversation() -> Conversation:
@@ -58,6 +62,34 @@ def test_elsewhere_its_times_are_of_the_other_clock() -> None:
     assert checkpoint(unix_s=time.time() - 0.4, clock_s=time.monotonic()).later_s == 0.0
 
 
+def _shape(value: Any, found: set[str]) -> set[str]:
+    """The names of all classes and fields in it."""
+    if isinstance(value, dict):
+        for each in value.values():
+            _shape(each, found)
+    elif isinstance(value, list | tuple | set | deque):
+        for each in value:
+            _shape(each, found)
+    elif type(value).__module__.startswith(("reception.", "actors.")):
+        name = f"{type(value).__module__}.{type(value).__qualname__}"
+        names = getattr(type(value), "__slots__", None) or vars(value)
+        found.update([name], (f"{name}.{field}" for field in names))
+        for field in names:
+            _shape(getattr(value, field, None), found)
+    return found
+
+
+def test_another_form_is_another_format() -> None:
+    """A node of another version would make nothing, or nonsense, of it: whoever changes
+    what is in a checkpoint raises FORMAT, and sets this right."""
+    made = checkpoint()
+    names = sorted(_shape(made, set()) | set(made.conversation))
+    assert (FORMAT, hashlib.sha256(" ".join(names).encode()).hexdigest()[:12]) == (
+        2,
+        "079b533b1fbf",
+    )
+
+
 class Evil:
     def __reduce__(self) -> Any:
         return (os.getcwd, ())
@@ -72,8 +104,9 @@ class EvilOfOurs:
 
 @pytest.mark.parametrize(
     "data",
-    [b"", b"nonsense", pickle.dumps({"a": 1}), pickle.dumps(Evil()), pickle.dumps(EvilOfOurs()),
-     dumps(checkpoint(cost_micros=Evil())), dumps(checkpoint())[:-5]],
+    [b"", b"nonsense", OURS + pickle.dumps({"a": 1}), OURS + pickle.dumps(Evil()),
+     OURS + pickle.dumps(EvilOfOurs()), dumps(checkpoint(cost_micros=Evil())),
+     dumps(checkpoint())[:-5], bytes([FORMAT + 1]) + dumps(checkpoint())[1:]],
 )  # fmt: skip
 def test_nothing_else_comes_out(data: bytes) -> None:
     with pytest.raises(errors.LinkError, match="not a checkpoint"):
