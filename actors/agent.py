@@ -9,16 +9,17 @@ import time
 from collections.abc import Coroutine, Iterable
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import psutil
 import structlog
-from ray.exceptions import RayError, RayTaskError
+from ray.exceptions import RayError
 
 from actors.assignment import Assignment, NodeConfig, ProviderConfig
-from actors.bills import Delivery, bill, closing
+from actors.bills import Delivery
 from actors.changes import CallChange, Changes
 from actors.checkpoint import Pending
+from actors.deliveries import DELIVERY_TIMEOUT_S, Deliveries
 from actors.gossip import Listener
 from actors.keeper import CallKeeper
 from actors.membership import Cluster, Membership
@@ -31,7 +32,6 @@ from actors.spawn import Remote, find
 from actors.storage.calls import ENDED
 from actors.warm_pool import WarmPool
 from actors.worker_pool import WorkerPool
-from reception.call import messages as m
 from reception.call import progress
 from reception.call.journal import FENCED, TAKEOVER_S, lost_session
 from reception.call.phrases import Recorded
@@ -42,7 +42,6 @@ from reception.errors import (
     InvalidRequest,
     LimitReached,
     NotFound,
-    ReceptionError,
     Unavailable,
 )
 from reception.media.codecs import AudioFormat
@@ -60,11 +59,12 @@ from reception.version import VERSION
 
 log = structlog.get_logger()
 
+T = TypeVar("T")
+
 TAKEOVER_PAUSE_S = 0.1
 HAND_OVER_TIMEOUT_S = 15.0
 HAND_OVER_LOOK_S = 0.2
 LAST_CALLS_S = 3.0  # to end, when the node stops
-DELIVERY_TIMEOUT_S = 5.0
 REAP_AFTER_S = 10.0  # and the time for a caller to come back
 USE_S = 2.0
 LATE_S = 10.0  # more than a caller waits for its setup
@@ -127,7 +127,7 @@ class NodeAgent:
         self._tasks: set[asyncio.Task[None]] = set()
         self._profiles: ProfileBook | None = None
         self._keeper: CallKeeper | None = None
-        self._outbox: Outbox | None = None
+        self._deliveries: Deliveries | None = None
         self._draining = False
         self._stopped = asyncio.Event()
         self._told_to_leave = asyncio.Event()
@@ -143,9 +143,11 @@ class NodeAgent:
         self._keeper = await asyncio.to_thread(
             CallKeeper, config.database_url, config.node_id, self._on_fenced
         )
+        outbox = None
         if config.outbox_path:
-            self._outbox = await asyncio.to_thread(Outbox, Path(config.outbox_path))
-            self._background(self._outbox.deliver(self._deliver))
+            outbox = await asyncio.to_thread(Outbox, Path(config.outbox_path))
+        self._deliveries = Deliveries(self._keeper, outbox)
+        self._background(self._deliveries.run())
         self._progress = Listener(config.agent_socket, self._on_news)
         await self._workers.start()
         await self._pool.start(FIRST_SESSIONS)
@@ -174,27 +176,13 @@ class NodeAgent:
 
     def _is_here(self, session_id: str) -> bool:
         """Whether a call is live here, or its record may still wait to be written."""
-        return bool(self._outbox) or any(
+        return len(self._told) > 0 or any(
             live.record.spec.session_id == session_id for live in self._live.values()
         )
 
     async def _settle(self, spec: CallSpec, pending: Iterable[Pending]) -> int | None:
-        """Bills what was under way of a call that goes on nowhere, and closes its account.
-
-        Returns:
-            What it has cost, in micro-dollars; None while the cost singleton can't say.
-        """
-        session_id, profile = spec.session_id, self._profile(spec.profile, spec.to_uri)
-        used = [each for each in pending if isinstance(each, m.ReportUsage | m.ReportTranscription)]
-        bills = [bill(each, session_id, profile.transcription_model) for each in used]
-        for delivery in (*bills, closing(session_id)):
-            if not await self._deliver(delivery):
-                await self.send_later(delivery)
-        with contextlib.suppress(RayError, TimeoutError):
-            async with asyncio.timeout(DELIVERY_TIMEOUT_S):
-                cost = await find("cost").call_cost(session_id)
-                return int(cost.total_micros)
-        return None
+        profile = self._profile(spec.profile, spec.to_uri)
+        return await self._told.settle(spec.session_id, pending, profile.transcription_model)
 
     async def open_door(self, grpc_address: str) -> None:
         """The node's front door is open: other nodes may send callers there."""
@@ -217,8 +205,8 @@ class NodeAgent:
             task.cancel()
         if self._keeper is not None:
             await asyncio.to_thread(self._keeper.close)
-        if self._outbox is not None:
-            self._outbox.close()
+        if self._deliveries is not None:
+            self._deliveries.close()
         self._stopped.set()
 
     async def until_stopped(self) -> None:
@@ -227,9 +215,11 @@ class NodeAgent:
 
     @property
     def _kept(self) -> CallKeeper:
-        if self._keeper is None:
-            raise Unavailable("this node is still starting", retry_after_s=1.0)
-        return self._keeper
+        return _started(self._keeper)
+
+    @property
+    def _told(self) -> Deliveries:
+        return _started(self._deliveries)
 
     async def leave(self, grace_s: float | None, by: str) -> None:
         """Asks the process that brought this node up to drain and stop it.
@@ -372,9 +362,7 @@ class NodeAgent:
         return self._book().choose(name, to_uri)
 
     def _book(self) -> ProfileBook:
-        if self._profiles is None:
-            raise Unavailable("this node is still starting", retry_after_s=1.0)
-        return self._profiles
+        return _started(self._profiles)
 
     def _assignment(self, spec: CallSpec, profile: Profile, worker_id: str) -> Assignment:
         level = profile.savings or self._provider.savings
@@ -589,7 +577,7 @@ class NodeAgent:
             record = replace(
                 live.record, state="ended", ended_at_s=time.time(), end_reason="internal"
             )
-        kept = await self._keep(record)
+        kept = await self._told.save_call(record)
         self._live.pop(record.spec.call_id, None)
         self._admission.ended(record.spec.session_id)
         live.over.set()
@@ -701,56 +689,11 @@ class NodeAgent:
 
     async def save_message(self, message: TakenMessage) -> None:
         """Keeps a message that a caller left, durably. Idempotent."""
-        try:
-            await self._kept.save_message(message)
-        except Unavailable:
-            await self.send_later(Delivery("calls", "save_message", (message,)))
+        await self._told.save_message(message)
 
     async def send_later(self, delivery: Delivery) -> None:
-        """Keeps on disk what is to be delivered once it can be.
-
-        Raises:
-            Unavailable: this node keeps nothing on disk.
-        """
-        if self._outbox is None:
-            raise Unavailable("this node keeps nothing on disk")
-        method, waiting = delivery.method, len(self._outbox)
-        log.warning("to be written later", to=delivery.to, method=method, waiting=waiting)
-        await self._outbox.add(delivery)
-
-    async def _deliver(self, delivery: Delivery) -> bool:
-        """False: not now. What is refused for good is told, and not tried again."""
-        try:
-            target = self._kept if delivery.to == "calls" else find(delivery.to)
-            async with asyncio.timeout(DELIVERY_TIMEOUT_S):
-                await getattr(target, delivery.method)(*delivery.args)
-        except RayTaskError as error:
-            if not isinstance(error.cause, ReceptionError) or error.cause.retryable:
-                return False
-            log.error("refused", to=delivery.to, method=delivery.method, error=error.cause.message)
-        except (RayError, TimeoutError, Unavailable):
-            return False
-        except ReceptionError as error:
-            log.error("refused", to=delivery.to, method=delivery.method, error=error.message)
-        return True
-
-    async def _keep(self, record: CallRecord) -> bool:
-        """False: the call is another node's."""
-        session_id = record.spec.session_id
-        if record.end_reason == FENCED:
-            self._kept.forget(session_id)
-            return False
-        generation = self._kept.generation(session_id)
-        try:
-            return await self._kept.save_call(record, generation)
-        except Unavailable:
-            with contextlib.suppress(ReceptionError):
-                await self.send_later(Delivery("calls", "save_call", (record, generation)))
-                return True
-        except ReceptionError as error:
-            reason = error.message
-            log.error("call record not saved", call_id=record.spec.call_id, error=reason)
-        return True
+        """Keeps on disk what is to be delivered once it can be (`Deliveries.later`)."""
+        await self._told.later(delivery)
 
     # ------------------------------------------------------------- looking at calls
 
@@ -806,7 +749,7 @@ class NodeAgent:
             "ended": self._ended,
             **self._usage,
             "takeovers": self._takeovers,
-            "to_be_written": 0 if self._outbox is None else len(self._outbox),
+            "to_be_written": 0 if self._deliveries is None else len(self._deliveries),
             "pool": self._pool.counts(),
             "sizing": self._pool.stats(),
             "admission": self._admission_stats(),
@@ -826,6 +769,12 @@ class NodeAgent:
             "draining": self._draining,
             "full": not self._admission.takes(Priority.NORMAL, time.monotonic()),
         }
+
+
+def _started(part: T | None) -> T:
+    if part is None:
+        raise Unavailable("this node is still starting", retry_after_s=1.0)
+    return part
 
 
 async def _alive() -> set[str]:

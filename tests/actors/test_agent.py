@@ -14,6 +14,7 @@ from ray.exceptions import RayActorError
 from actors.agent import NodeAgent
 from actors.assignment import NodeConfig, ProviderConfig
 from actors.checkpoint import Pending
+from actors.deliveries import Deliveries
 from actors.outbox import Outbox
 from actors.storage.live import Claim
 from reception.call import messages as m
@@ -144,10 +145,15 @@ class House:
         agent: Any = self.agent
         self.workers, self.lease_id = Workers(), ""
         agent._pool, agent._workers, agent._keeper = self.pool, self.workers, self
+        self.keep_later(None)
         self.membership = agent._membership = Membership()
         agent._profiles = ProfileBook({PROFILE.name: PROFILE}, {}, PROFILE.name)
         agent._provider = ProviderConfig("embedded", "", "m")
         agent._admission.observe(NodeLoad(), NodeMemory(1_000, 100_000), 0.0)
+
+    def keep_later(self, outbox: Outbox | None) -> None:
+        keeper: Any = self
+        self.agent._deliveries = Deliveries(keeper, outbox)
 
     async def begin(self, spec: CallSpec, token: str) -> None:
         self.begun.append((spec.session_id, token))
@@ -397,23 +403,23 @@ async def test_what_the_database_cannot_take_is_delivered_once_it_can(
     house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("actors.outbox.AGAIN_S", 0.01)
-    agent: Any = house.agent
-    agent._outbox = Outbox(tmp_path / "outbox")
-    delivering = asyncio.create_task(agent._outbox.deliver(agent._deliver))
+    house.keep_later(Outbox(tmp_path / "outbox"))
+    deliveries = house.agent._told
+    delivering = asyncio.create_task(deliveries.run())
     spec = await house.call("one")
     house.database_is_gone = True
     message = TakenMessage("one", "Ann", "Bob", "1", "Call back.", 5.0)
     await house.agent.save_message(message)
     house.pool.sessions[0].end.set_result(CallRecord(spec, "ended", "ended", "m"))
     async with asyncio.timeout(5):
-        while len(agent._outbox) < 2:
+        while len(deliveries) < 2:
             await asyncio.sleep(0.01)
     assert (house.saved, house.messages) == ([], [])
     house.database_is_gone = False
     assert (await house.ended()).spec == spec
     assert house.messages == [message]
     delivering.cancel()
-    agent._outbox.close()
+    deliveries.close()
     assert list((tmp_path / "outbox").iterdir()) == []
 
 
@@ -447,8 +453,8 @@ async def test_a_call_that_goes_on_nowhere_is_billed_and_its_account_closed(
     house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cost, agent = Cost(), house.agent
-    monkeypatch.setattr("actors.agent.find", lambda role: {"cost": cost}[role])
-    agent._outbox = Outbox(tmp_path / "outbox")
+    monkeypatch.setattr("actors.deliveries.find", lambda role: {"cost": cost}[role])
+    house.keep_later(Outbox(tmp_path / "outbox"))
     usage = p.Usage(output_audio=20)
     pending: list[Pending] = [
         m.ReportUsage("r1", usage, "m"), m.ReportTranscription("i1", 1.5, 0, 0),
@@ -463,9 +469,9 @@ async def test_a_call_that_goes_on_nowhere_is_billed_and_its_account_closed(
     assert cost.told == [*expected, ("call_cost", "s1")]
     cost.there = False
     assert await agent._settle(SPEC, pending) is None
-    assert len(agent._outbox) == 3
+    assert len(agent._told) == 3
     assert agent._is_here("whatever")  # its record may be among what waits
-    agent._outbox.close()
+    agent._told.close()
 
 
 async def test_which_calls_are_here(house: House) -> None:
