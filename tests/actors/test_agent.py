@@ -14,7 +14,6 @@ from ray.exceptions import RayActorError
 from actors.agent import NodeAgent
 from actors.assignment import NodeConfig, ProviderConfig
 from actors.checkpoint import Pending
-from actors.deliveries import Deliveries
 from actors.outbox import Outbox
 from actors.storage.live import Claim
 from reception.call import messages as m
@@ -93,6 +92,7 @@ class Workers:
         self.given_up: list[tuple[str, str]] = []
         self.handed_over: list[tuple[str, str]] = []
         self.let_gone: list[tuple[str, str]] = []
+        self.open_to_others = True
 
     async def give_up(self, worker_id: str, lease_id: str) -> None:
         self.given_up.append((worker_id, lease_id))
@@ -104,6 +104,8 @@ class Workers:
         return f"/{worker_id}"
 
     def address(self, worker_id: str) -> str:
+        if not self.open_to_others:
+            raise Unavailable("not yet")
         return f"tls:h:{worker_id[1:]}"
 
     async def let_go(self, worker_id: str, lease_id: str) -> None:
@@ -144,16 +146,17 @@ class House:
         self.messages: list[TakenMessage] = []
         agent: Any = self.agent
         self.workers, self.lease_id = Workers(), ""
-        agent._pool, agent._workers, agent._keeper = self.pool, self.workers, self
+        agent._pool, agent._workers = self.pool, self.workers
+        agent._assigner._workers = agent._intake._workers = self.workers
+        self.membership = agent._membership = agent._intake._membership = Membership()
+        agent._assigner.profiles = ProfileBook({PROFILE.name: PROFILE}, {}, PROFILE.name)
+        agent._assigner.provider = ProviderConfig("embedded", "", "m")
+        agent._intake._admission.observe(NodeLoad(), NodeMemory(1_000, 100_000), 0.0)
         self.keep_later(None)
-        self.membership = agent._membership = Membership()
-        agent._profiles = ProfileBook({PROFILE.name: PROFILE}, {}, PROFILE.name)
-        agent._provider = ProviderConfig("embedded", "", "m")
-        agent._admission.observe(NodeLoad(), NodeMemory(1_000, 100_000), 0.0)
 
     def keep_later(self, outbox: Outbox | None) -> None:
         keeper: Any = self
-        self.agent._deliveries = Deliveries(keeper, outbox)
+        self.agent._provide(keeper, outbox)
 
     async def begin(self, spec: CallSpec, token: str) -> None:
         self.begun.append((spec.session_id, token))
@@ -209,7 +212,7 @@ class House:
 
     @property
     def occupancy(self) -> tuple[int, int]:
-        found = self.agent._admission_stats()
+        found = self.agent._intake.stats()
         return found["live"], found["reserved"]
 
 
@@ -232,7 +235,7 @@ async def test_batch_calls_leave_room_for_normal_and_those_for_emergencies(house
     with pytest.raises(LimitReached):
         await house.call("e1", "emergency")
     assert house.occupancy == (10, 0)
-    refused = house.agent._admission_stats()["refused"]
+    refused = house.agent._intake.stats()["refused"]
     assert {(each["priority"], each["count"]) for each in refused} == {
         ("batch", 1), ("normal", 1), ("emergency", 1),
     }  # fmt: skip
@@ -258,6 +261,16 @@ async def test_a_call_id_in_use_costs_the_live_call_nothing(house: House) -> Non
     with pytest.raises(CallIdInUse):
         await house.call("same")
     assert house.occupancy == (1, 0)
+
+
+async def test_a_call_whose_door_could_not_reach_its_worker_does_not_begin(house: House) -> None:
+    house.workers.open_to_others = False
+    spec = replace(SPEC, profile="", node_id="elsewhere", accepted_at_s=time.time())
+    with pytest.raises(Unavailable, match="not yet"):
+        await house.agent.lease(spec)
+    await asyncio.sleep(0)
+    assert (house.begun, house.pool.sessions[0].taken_over) == ([], [])
+    assert (house.pool.given_back, house.occupancy) == ([("0", False)], (0, 0))
 
 
 async def test_an_ended_call_gives_its_place_back(house: House) -> None:
@@ -317,12 +330,13 @@ async def test_a_session_that_stands_still_is_replaced_too(house: House) -> None
     async with asyncio.timeout(5):
         while not house.pool.sessions[0].taken_over:
             await asyncio.sleep(0)
-    live = house.agent._live["one"]
-    house.agent._on_news(session_lost("somebody else's", "0"))
-    house.agent._on_news(session_lost(live.lease_id, "the one before"))
+    live = house.agent._calls.get("one")
+    assert live
+    house.agent._calls.hear(session_lost("somebody else's", "0"))
+    house.agent._calls.hear(session_lost(live.spec.lease_id, "the one before"))
     await asyncio.sleep(0)
     assert len(house.pool.sessions) == 1
-    house.agent._on_news(session_lost(live.lease_id, live.session_id))
+    house.agent._calls.hear(session_lost(live.spec.lease_id, live.session_id))
     async with asyncio.timeout(5):
         while len(house.pool.sessions) < 2 or not house.pool.sessions[1].taken_over:
             await asyncio.sleep(0)
@@ -404,7 +418,7 @@ async def test_what_the_database_cannot_take_is_delivered_once_it_can(
 ) -> None:
     monkeypatch.setattr("actors.outbox.AGAIN_S", 0.01)
     house.keep_later(Outbox(tmp_path / "outbox"))
-    deliveries = house.agent._told
+    deliveries = house.agent._has.deliveries
     delivering = asyncio.create_task(deliveries.run())
     spec = await house.call("one")
     house.database_is_gone = True
@@ -469,9 +483,9 @@ async def test_a_call_that_goes_on_nowhere_is_billed_and_its_account_closed(
     assert cost.told == [*expected, ("call_cost", "s1")]
     cost.there = False
     assert await agent._settle(SPEC, pending) is None
-    assert len(agent._told) == 3
+    assert len(agent._has.deliveries) == 3
     assert agent._is_here("whatever")  # its record may be among what waits
-    agent._told.close()
+    agent._has.deliveries.close()
 
 
 async def test_which_calls_are_here(house: House) -> None:

@@ -86,11 +86,11 @@ def test_it_sounds_the_same_in_every_legs_format(tmp_path: Path, leg: AudioForma
 
 @pytest.mark.parametrize(("level", "there"), [(Level.OFF, False), (Level.QUALITY, True)])
 def test_a_call_is_given_them_from_quality_on(tmp_path: Path, level: Level, there: bool) -> None:
-    agent = House(tmp_path, 1).agent
-    agent._config = replace(agent._config, phrases_path=str(tmp_path))
-    agent._provider = ProviderConfig("openai", "", "m", "marin", level)
+    assigner = House(tmp_path, 1).agent._assigner
+    assigner._config = replace(assigner._config, phrases_path=str(tmp_path))
+    assigner.provider = ProviderConfig("openai", "", "m", "marin", level)
     write(tmp_path / file_name("openai", "marin", PHRASES.greeting), speech(500))
-    given = agent._assignment(SPEC, PROFILE, "w0")
+    given = assigner.assignment(SPEC, PROFILE, "w0")
     assert list(given.phrases) == ([PHRASES.greeting] if there else [])
 
 

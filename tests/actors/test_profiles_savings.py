@@ -65,7 +65,7 @@ def test_callers_notice_nothing_unless_it_is_set() -> None:
 def test_a_session_is_given_the_level_and_its_model(
     tmp_path: Path, own: Level | None, level: Level, model: str
 ) -> None:
-    agent = House(tmp_path, 1).agent
-    agent._provider = ProviderConfig("openai", "", "gpt-realtime-2.1", savings=Level.QUALITY)
-    given = agent._assignment(SPEC, replace(PROFILE, savings=own), "w0")
+    assigner = House(tmp_path, 1).agent._assigner
+    assigner.provider = ProviderConfig("openai", "", "gpt-realtime-2.1", savings=Level.QUALITY)
+    given = assigner.assignment(SPEC, replace(PROFILE, savings=own), "w0")
     assert (given.level, given.model) == (level, model)
