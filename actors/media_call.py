@@ -9,28 +9,26 @@ import math
 import time
 import wave
 from collections.abc import Callable
-from typing import Any
 
 import structlog
 from google.protobuf.message import DecodeError
 
 from actors.audio import leg_encoder
 from actors.caller_leg import CallerLeg, Heard
+from actors.door_side import INTERNAL, DoorSide
 from actors.effort import Effort
-from actors.gossip import tell
 from actors.link import Link
 from actors.phrases import sound
 from actors.provider_leg import ProviderLeg
 from actors.provider_meter import ProviderMeter
 from actors.recording import Recorder, Recording
+from actors.session_side import SessionSide
 from protos.link.v1 import link_pb2 as lk
 from protos.reception.v1 import reception_pb2 as rv
-from reception.backlog import Backlog
-from reception.call.journal import TAKEOVER_S, Journal, session_lost
 from reception.call.phrases import PREFIX
 from reception.call.validation import LegGuard
 from reception.errors import ReceptionError
-from reception.framing import AUDIO_TAG, Kind, split_audio
+from reception.framing import Kind, split_audio
 from reception.media.adaptation import Plan
 from reception.media.codecs import AudioFormat
 from reception.media.leg import LegConfig
@@ -51,9 +49,7 @@ from reception.provider.base import (
 
 log = structlog.get_logger()
 
-INVALID_ARGUMENT, ABORTED, INTERNAL = 3, 10, 13
-VANISHED = "caller_vanished"
-MAX_UNTOLD_AUDIO, MAX_UNTOLD = 100, 1_000
+INVALID_ARGUMENT = 3
 SAVE_TIMEOUT_S = 2.0
 HAND_OVER_S = 5.0  # to wait for a pause
 
@@ -63,9 +59,9 @@ class MediaCall:
 
     Everything that happens per frame happens here, in callbacks of the links;
     what to say and do is the session's business. When the session dies, audio goes on
-    both ways and its events are kept, until another one takes its place (`adopt`). When
-    the caller's stream breaks, the receptionist is silent and what there is to tell the
-    caller waits, until the caller is back at a door (`adopt_door`) or the wait is over.
+    both ways, until another one takes its place (`adopt`). When the caller's stream
+    breaks, the receptionist is silent, until the caller is back at a door (`adopt_door`)
+    or the wait is over.
     """
 
     def __init__(
@@ -80,15 +76,26 @@ class MediaCall:
         resume_wait_s: float,
         agent_socket: str,
     ) -> None:
-        self._agent_socket = agent_socket
-        self._session_name = attach.session
-        self._resume_wait_s = resume_wait_s
-        self._away: asyncio.TimerHandle | None = None  # the caller may come back until then
-        self._untold: Backlog[bytes] = Backlog(MAX_UNTOLD_AUDIO, MAX_UNTOLD)
         self.call_id, self.lease_id = attach.call_id, attach.lease_id
         self._session_id, self._meter = attach.session_id, meter
         meter.began(self._session_id)
-        self._door, self._session, self._on_end = door, session, on_end
+        self._on_end = on_end
+        self._door = DoorSide(
+            door,
+            resume_wait_s,
+            self._on_door_frame,
+            self._gone,
+            lambda: self.fail("too much waits for a caller who is away"),
+        )
+        self._session = SessionSide(
+            session,
+            attach,
+            agent_socket,
+            self._on_session,
+            self._door.keep,
+            self._on_session_over,
+            self.fail,
+        )
         config = LegConfig.of(json.loads(attach.leg_config))
         self._effort = effort
         self._caller = CallerLeg(config, effort.plan)
@@ -116,64 +123,37 @@ class MediaCall:
             effort.plan,
             self._on_provider,
             self._on_provider_state,
-            lambda made: self._tell(answer_audio=made),
+            lambda made: self._session.tell(answer_audio=made),
         )
         self._first_plan = attach.dial_plan
         self._listening = config.listening
         self._finishing: asyncio.Task[None] | None = None
-        self._journal: Journal[lk.WorkerToSession] = Journal(attach.checkpoint)
-        self._over = False
         self._hand_over_by_s = math.inf
-        self._orphaned: asyncio.TimerHandle | None = None
         self._drained = asyncio.Event()
-        self._ended = self._left = False
-        self._farewell: asyncio.Future[None] | None = None  # to a door before
+        self._ended = False
         self._up_us = 0
         self._turn_up_us = 0
         self._withheld_ms: float = 0  # of the caller's silence, from the provider
 
     def begin(self) -> None:
         """Tells both sides that the call is up and starts to serve them."""
-        attached = lk.Attached()
-        self._session.send(lk.WorkerToSession(attached=attached))
-        self._door.send(lk.WorkerToDoor(attached=attached))
+        self._session.attached()
         self._provider.dial(self._first_plan)
-        self._serve(self._session)
-        self._serve_door(self._door)
+        self._door.open()
+        self._session.open()
 
     def adopt_door(self, door: Link) -> None:
         """The caller is back, at this door; where the stream before is still there, it
         ends."""
-        before, self._door = self._door, door
-        if self._away is None:
-            moved = lk.Abort(code=ABORTED, message="the call goes on at another stream")
-            before.send(lk.WorkerToDoor(abort=moved))
-        else:
-            self._away.cancel()
-            self._away = None
-        before.handle(lambda _kind, _body: None, lambda: None)  # it speaks for nobody now
-        self._farewell = asyncio.ensure_future(before.close())
+        self._door.move(door)
         self._guard = self._guard.anew()
         now_s = time.monotonic()
         self._on_heard(self._caller.restart(now_s, speaking=self._playout.busy), now_s)
-        door.send(lk.WorkerToDoor(attached=lk.Attached()))
-        while self._untold:
-            door.send_audio(0, self._untold.take())
-        self._serve_door(door)
+        self._door.open()
 
     def adopt(self, session: Link, name: str) -> None:
         """Another session goes on where the one before it was; that is cut off."""
-        self._session_name = name
-        if self._orphaned is not None:
-            self._orphaned.cancel()
-        before, self._session = self._session, session
-        before.abort()
-        journal = self._journal
-        resume = lk.Resume(checkpoint=journal.checkpoint, events=journal.events)
-        session.send(lk.WorkerToSession(resume=resume))
-        for event in journal.since():
-            session.send(event)
-        self._serve(session)
+        self._session.adopt(session, name)
 
     def hand_over(self) -> None:
         """The door is to bring the call to another node, as soon as nobody is spoken to."""
@@ -185,31 +165,7 @@ class MediaCall:
             return
         self._hand_over_by_s = math.inf
         self._silence(now_s)
-        if not self._door.peer_node_id:  # that of another node has it already
-            self._door.send(lk.WorkerToDoor(checkpoint=self._journal.checkpoint))
-        self._door.send(lk.WorkerToDoor(hand_over=lk.HandOver()))
-
-    def _serve(self, session: Link) -> None:
-        session.handle(self._on_session_frame, lambda: self._on_session_end(session))
-
-    def _serve_door(self, door: Link) -> None:
-        door.handle(self._on_door_frame, lambda: self._on_door_end(door))
-
-    def _to_caller(self, message: rv.ReceptionMessage | bytes, stamp_ns: int = 0) -> None:
-        raw = message if isinstance(message, bytes) else message.SerializeToString()
-        if self._away is None:
-            self._door.send_audio(stamp_ns, raw)
-            return
-        self._untold.add(raw, raw[:1] == AUDIO_TAG)
-        if self._untold.overfull:
-            self.fail("too much waits for a caller who is away")
-
-    def _tell(self, **event: Any) -> None:
-        """An event for the session, or for the one after it."""
-        message = lk.WorkerToSession(**event)
-        if not self._journal.add(message):
-            self.fail("the call's session does not answer")
-        self._session.send(message)
+        self._door.hand_over(self._session.checkpoint)
 
     # ------------------------------------------------------------- the caller
 
@@ -247,7 +203,7 @@ class MediaCall:
             case _:
                 self._refuse("message", "message is empty: exactly one field must be set")
                 return
-        self._tell(from_caller=raw)
+        self._session.tell(from_caller=raw)
 
     def _on_audio(self, audio: rv.Audio, stamp_ns: int) -> None:
         self._guard.audio(len(audio.payload))
@@ -263,7 +219,7 @@ class MediaCall:
             self._pass_held_event_on()
         if heard.keys:
             pressed = rv.CallerMessage(dtmf=rv.Dtmf(digits=heard.keys))
-            self._tell(from_caller=pressed.SerializeToString())
+            self._session.tell(from_caller=pressed.SerializeToString())
         for audio in heard.audio:
             duration_ms = self._leg_format.duration_ms(len(audio))
             self._stats.caller_audio_ms += duration_ms
@@ -280,11 +236,10 @@ class MediaCall:
         """Ends the caller's stream with an error; the session hears of it."""
         if self._ended:
             return
-        abort = lk.Abort(code=INVALID_ARGUMENT, field=field, message=message)
-        self._door.send(lk.WorkerToDoor(abort=abort))
-        self._listening, self._left = False, True
-        refused = lk.LegRefused(field=field, message=message)
-        self._tell(leg_refused=refused)
+        self._door.refuse(INVALID_ARGUMENT, message, field)
+        self._door.left()
+        self._listening = False
+        self._session.tell(leg_refused=lk.LegRefused(field=field, message=message))
 
     def _on_door_control(self, message: lk.DoorToWorker) -> None:
         if message.HasField("first_audio_sent"):
@@ -292,47 +247,26 @@ class MediaCall:
             self._tell_playout(lk.Playout.MEASURED, gateway_us=gateway_us)
         elif message.HasField("leg_gone"):
             if message.leg_gone.may_return:
-                self._wait_for_caller()
+                self._door.wait()
             else:
                 self._gone(message.leg_gone.reason)
 
-    def _on_door_end(self, door: Link) -> None:
-        if door is self._door and not self._ended:
-            self._wait_for_caller()
-
-    def _wait_for_caller(self) -> None:
-        if self._away is None and not self._left:
-            loop = asyncio.get_running_loop()
-            self._away = loop.call_later(self._resume_wait_s, self._gone, VANISHED)
-
     def _gone(self, reason: str) -> None:
         """The caller does not come back."""
-        self._listening, self._left = False, True
+        self._listening = False
+        self._door.left()
         self._silence(time.monotonic())
         self._drained.set()
-        self._tell(leg_gone=lk.LegGone(reason=reason))
+        self._session.tell(leg_gone=lk.LegGone(reason=reason))
 
     # ------------------------------------------------------------- the session
 
-    def _on_session_frame(self, kind: Kind, body: bytes) -> None:
-        if kind is not Kind.CONTROL:
-            return
-        message = lk.SessionToWorker.FromString(body)
-        if not message.HasField("step"):
-            self._carry_out(message)
-            return
-        self._journal.keep(message.step.checkpoint, message.step.events)
-        for each in message.step.messages:
-            self._carry_out(each)
-        if self._door.peer_node_id:
-            self._door.send(lk.WorkerToDoor(checkpoint=message.step.checkpoint))
-
-    def _carry_out(self, message: lk.SessionToWorker) -> None:
+    def _on_session(self, message: lk.SessionToWorker) -> None:
         match message.WhichOneof("message"):
             case "provider_event":
                 self._provider.pass_on(message.provider_event.decode())
             case "to_caller":
-                self._to_caller(message.to_caller)
+                self._door.to_caller(message.to_caller)
             case "stop_playout":
                 self._cut()
             case "play":
@@ -346,29 +280,17 @@ class MediaCall:
                 if self._finishing is None:  # else nobody would hear that session
                     self._provider.dial(message.attach.dial_plan)
             case "renew":
-                if not self._journal.since():  # else the session doesn't know it all
+                if self._session.knows_all:  # else the session doesn't know it all
                     self._provider.renew(message.renew.dial_plan)
-            case "over":
-                self._over = True
 
-    def _on_session_end(self, session: Link) -> None:
-        """The session closed its link: in order when all is over, else it died."""
-        if session is not self._session or self._ended:
-            return
-        if self._over:
-            self._door.send(lk.WorkerToDoor(finished=lk.Finished()))
-            self._end()
-            return
-        log.warning("call without its session", call_id=self.call_id)
-        tell(self._agent_socket, session_lost(self.lease_id, self._session_name))
-        self._orphaned = asyncio.get_running_loop().call_later(
-            TAKEOVER_S, self.fail, "the call's session ended unexpectedly"
-        )
+    def _on_session_over(self) -> None:
+        self._door.finish()
+        self._end()
 
     def fail(self, message: str) -> None:
         """Nobody is there to say what comes next."""
         if not self._ended:
-            self._door.send(lk.WorkerToDoor(abort=lk.Abort(code=INTERNAL, message=message)))
+            self._door.refuse(INTERNAL, message)
             self._end()
 
     async def _finish(self, drain_ms: int) -> None:
@@ -383,7 +305,7 @@ class MediaCall:
         await self._provider.finish(abrupt=not drain_ms)
         await self._provider.hang_up()
         await self._count()
-        self._tell(stats=self._stats)
+        self._session.tell(stats=self._stats)
 
     async def _count(self) -> None:
         stats, counts = self._stats, self._caller.counts
@@ -405,7 +327,7 @@ class MediaCall:
 
     def _on_provider_state(self, state: lk.ProviderState) -> None:
         self._caller.provider_hears(False)
-        self._tell(provider_state=state)
+        self._session.tell(provider_state=state)
 
     def _on_provider(self, event: ProviderEvent, raw: bytes) -> None:
         match event:
@@ -432,7 +354,7 @@ class MediaCall:
                 if self._caller.barge_in and not self._caller.barge_in.provider_stopped():
                     self._held_event = b""  # a cough, from beginning to end
                     return
-        self._tell(provider_event=raw)
+        self._session.tell(provider_event=raw)
         self.tick(time.monotonic())
 
     def _interrupts(self) -> bool:
@@ -445,7 +367,7 @@ class MediaCall:
     def _pass_held_event_on(self) -> None:
         held, self._held_event = self._held_event, b""
         if held:
-            self._tell(provider_event=held)
+            self._session.tell(provider_event=held)
 
     def _on_answer(self, delta: AudioDelta) -> None:
         audio = self._provider.answer(delta)
@@ -480,7 +402,7 @@ class MediaCall:
 
     def pace(self, now_s: float) -> None:
         """Sends the frames whose time has come; called every frame time."""
-        if self._away is None and self._playout.overdue(now_s):
+        if not self._door.away and self._playout.overdue(now_s):
             self._effort.missed()
         self.tick(now_s)
 
@@ -491,11 +413,11 @@ class MediaCall:
         heard = self._caller.tick(now_s, speaking=self._playout.busy)
         if heard is not None:
             self._on_heard(heard, now_s)
-        for out in self._playout.due(now_s) if self._away is None else ():
+        for out in self._playout.due(now_s) if not self._door.away else ():
             if isinstance(out, FrameOut):
                 self._send_frame(out, now_s)
             else:
-                self._to_caller(rv.ReceptionMessage(mark=rv.Mark(name=out.name)))
+                self._door.to_caller(rv.ReceptionMessage(mark=rv.Mark(name=out.name)))
         if self._hand_over_by_s < math.inf:
             self._leave_if_due(now_s)
         if self._playout.take_drained(now_s):
@@ -511,7 +433,7 @@ class MediaCall:
         )
         # A stamp asks the door to measure; only the first frame of an answer has one.
         stamp_ns = self._provider.received_ns if frame.first else 0
-        self._to_caller(rv.ReceptionMessage(audio=audio), stamp_ns)
+        self._door.to_caller(rv.ReceptionMessage(audio=audio), stamp_ns)
         self._caller.played(frame)
         self._effort.sent()
         if self._recording is not None:
@@ -525,7 +447,7 @@ class MediaCall:
         if not cut:
             return
         clear = rv.ClearAudio(item_id=cut[0].item_id, heard_ms=cut[0].heard_ms)
-        self._to_caller(rv.ReceptionMessage(clear_audio=clear))
+        self._door.to_caller(rv.ReceptionMessage(clear_audio=clear))
         for item in cut:
             if item.heard_ms == 0 or not item.item_id.startswith(PREFIX):  # text can't be cut
                 self._provider.tell(_forget_unheard(item))
@@ -554,23 +476,25 @@ class MediaCall:
         playout = lk.Playout(
             kind=kind, item_id=item_id, heard_ms=heard_ms, gateway_us=gateway_us, at_ns=at_ns
         )
-        self._tell(playout=playout)
+        self._session.tell(playout=playout)
 
     # ------------------------------------------------------------- the end
 
     def _end(self) -> None:
         if self._ended:
             return
-        self._ended = True
+        self._stop()
         self._on_end(self)
+
+    def _stop(self) -> None:
+        self._ended = True
+        self._door.stop()
+        self._session.stop()
 
     async def close(self) -> None:
         """Frees everything: sockets, tasks, links."""
-        self._ended = True
+        self._stop()
         self._meter.ended(self._session_id)
-        for timer in (self._orphaned, self._away):
-            if timer is not None:
-                timer.cancel()
         if self._recording is not None:
             self._recording.end(time.monotonic())
         await self._provider.hang_up()

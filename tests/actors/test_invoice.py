@@ -114,7 +114,7 @@ async def test_they_are_the_same(
     for timeout in (
         "call_run.STATS_TIMEOUT_S", "call_run.TAKE_OVER_TIMEOUT_S", "call_run.ACTOR_TIMEOUT_S",
         "call_money.ACTOR_TIMEOUT_S", "call_news.ACTOR_TIMEOUT_S", "call_worker.ACTOR_TIMEOUT_S",
-        "call_worker.LINK_TIMEOUT_S", "media_call.TAKEOVER_S", "worker.ATTACH_TIMEOUT_S",
+        "call_worker.LINK_TIMEOUT_S", "session_side.TAKEOVER_S", "worker.ATTACH_TIMEOUT_S",
         "provider_leg._CANCEL_S",
     ):  # fmt: skip
         monkeypatch.setattr(f"actors.{timeout}", 60.0)

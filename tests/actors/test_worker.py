@@ -431,7 +431,7 @@ async def test_the_session_finishes_in_order(connect, provider, worker):
 async def test_where_no_session_goes_on_the_stream_ends_as_our_fault(
     connect, provider, monkeypatch
 ):
-    monkeypatch.setattr("actors.media_call.TAKEOVER_S", 0.2)
+    monkeypatch.setattr("actors.session_side.TAKEOVER_S", 0.2)
     call = await connect()
     call.session.abort()
     abort = await call.door_control("abort")
@@ -677,7 +677,7 @@ async def test_a_call_that_ends_while_its_caller_is_away_is_over(connect, patien
 
 
 async def test_what_waits_for_a_caller_who_is_away_is_bounded(connect, patient, monkeypatch):
-    monkeypatch.setattr("actors.media_call.MAX_UNTOLD", 10)
+    monkeypatch.setattr("actors.door_side.MAX_UNTOLD", 10)
     call = await connect()
     call.door.abort()
     await asyncio.sleep(0.1)

@@ -263,7 +263,7 @@ async def test_a_door_that_stood_still_goes_back_to_the_worker_that_gave_it_up(
     first = await until(stream, "audio")
     monkeypatch.setattr(Pulse, "held_up", lambda _: True)
     [call] = house.worker._calls.values()
-    call._door.abort()
+    call._door._door.abort()
     await speak(connection, "i2", FRAME * 5)
     while (audio := await until(stream, "audio")).item_id != "i2":
         assert audio.sequence > first.sequence
@@ -276,7 +276,7 @@ async def test_a_door_that_was_awake_asks_for_another_worker(house: House) -> No
     house.worker._resume_wait_s = 0.1
     stream = await house.accepted(call_id="awake")
     [call] = house.worker._calls.values()
-    call._door.abort()
+    call._door._door.abort()
     code, text, _ = await failure(stream)
     assert (code, text) == (grpc.StatusCode.UNAVAILABLE, "the call's audio worker is gone")
 
