@@ -47,11 +47,14 @@ class CallerLeg:
         self.format = leg.inner
         self.barge_in = BargeIn(hearing) if hearing.decides else None
         self._ptime_ms = config.ptime_ms
+        self._jitter: JitterBuffer[bytes] = JitterBuffer(
+            _WINDOW_FRAMES, max(_WINDOW_S, config.ptime_ms / 1000)
+        )
         decoder = leg_decoder(leg)
         self._frames: CallerAudio | _Packets = (
             CallerAudio(leg, config.ptime_ms, keys=hearing.dtmf_inband)
             if isinstance(decoder, PassThrough)
-            else _Packets(decoder, config.ptime_ms)
+            else _Packets(decoder)
         )
         self._gate = SilenceGate(*around) if any(around := config.silence_ms) else None
         watches = hearing.watches or self._gate is not None
@@ -86,27 +89,27 @@ class CallerLeg:
         Raises:
             InvalidRequest: its number goes too far back, or it can't be decoded.
         """
-        return self._hear(self._frames.receive(payload, sequence, now_s), now_s, speaking)
+        return self._hear(self._jitter.add(payload, sequence, now_s), now_s, speaking)
 
     def restart(self, now_s: float, *, speaking: bool) -> Heard:
         """The caller has a new stream, which numbers its frames anew: what waited."""
-        return self._hear(self._frames.restart(), now_s, speaking)
+        return self._hear(self._jitter.restart(), now_s, speaking)
 
     def tick(self, now_s: float, *, speaking: bool) -> Heard | None:
         """What waited for a lost frame long enough; None while nothing is due."""
-        due_s = self._frames.next_deadline_s()
+        due_s = self._jitter.next_deadline_s()
         if due_s is None or now_s < due_s:
             return None
-        return self._hear(self._frames.handle_timer(now_s), now_s, speaking)
+        return self._hear(self._jitter.handle_timer(now_s), now_s, speaking)
 
     def provider_hears(self, speech: bool) -> None:
         """The provider takes the caller to be speaking, or not."""
         if self._gate is not None:
             self._gate.provider_hears = speech
 
-    def _hear(self, frames: list[bytes], now_s: float, speaking: bool) -> Heard:
+    def _hear(self, frames: list[bytes | Lost], now_s: float, speaking: bool) -> Heard:
         heard = Heard()
-        for frame in frames:
+        for frame in filter(None, map(self._frames.hear, frames)):
             perhaps = False
             if self._watching:
                 audio, perhaps = self._watch(frame, now_s, speaking, heard)
@@ -149,7 +152,7 @@ class CallerLeg:
     @property
     def counts(self) -> JitterCounts:
         """Frames received, lost, late, double and reordered so far."""
-        return self._frames.counts
+        return self._jitter.counts
 
     @property
     def mos(self) -> float:
@@ -159,37 +162,16 @@ class CallerLeg:
 
 
 class _Packets:
-    """Packets of a coding that conceals its own losses, in order and decoded."""
+    """Packets of a coding that conceals its own losses, decoded."""
 
-    def __init__(self, decoder: LegDecoder, ptime_ms: int) -> None:
+    def __init__(self, decoder: LegDecoder) -> None:
         self._decoder = decoder
-        self._jitter: JitterBuffer[bytes] = JitterBuffer(
-            _WINDOW_FRAMES, max(_WINDOW_S, ptime_ms / 1000)
-        )
         self._lost = 0  # since the last packet
 
-    def receive(self, payload: bytes, sequence: int, now_s: float) -> list[bytes]:
-        return self._decode(self._jitter.add(payload, sequence, now_s))
-
-    def next_deadline_s(self) -> float | None:
-        return self._jitter.next_deadline_s()
-
-    def handle_timer(self, now_s: float) -> list[bytes]:
-        return self._decode(self._jitter.handle_timer(now_s))
-
-    def restart(self) -> list[bytes]:
-        return self._decode(self._jitter.restart())
-
-    @property
-    def counts(self) -> JitterCounts:
-        return self._jitter.counts
-
-    def _decode(self, packets: list[bytes | Lost]) -> list[bytes]:
-        audio = []
-        for packet in packets:
-            if isinstance(packet, Lost):
-                self._lost += packet.frames
-            else:
-                audio.append(self._decoder.decode(packet, self._lost))
-                self._lost = 0
-        return audio
+    def hear(self, packet: bytes | Lost) -> bytes:
+        """Its audio; that of a gap comes with the packet after it."""
+        if isinstance(packet, Lost):
+            self._lost += packet.frames
+            return b""
+        lost, self._lost = self._lost, 0
+        return self._decoder.decode(packet, lost)

@@ -1,4 +1,4 @@
-"""One caller's audio made whole and judged: order, gaps, levels, keys, quality."""
+"""One caller's audio made whole and judged: gaps, levels, keys, quality."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from actors.signal.conceal import Concealer
 from actors.signal.dtmf import DtmfDetector, KeyEvent
 from actors.signal.levels import Level, level, to_signal
 from reception.media.codecs import AudioFormat
-from reception.media.jitter import JitterBuffer, JitterCounts, Lost
+from reception.media.jitter import Lost
 from reception.media.quality import (
     G711_WITH_CONCEALMENT,
     Codec,
@@ -20,15 +20,14 @@ from reception.media.quality import (
 
 MAX_FILL_MS = 400  # of one gap; the rest of a longer one is left out
 _MAX_KEY_EVENTS = 128
-_WINDOW_FRAMES, _WINDOW_MS = 3, 60
 
 
 class CallerAudio:
     """What the caller's side of one leg sends, on its way to the provider.
 
-    Frames in order come back at once and untouched; a gap holds back what
-    follows it for 60 ms at most and is then filled. A quiet 20 ms frame of
-    G.711 costs about 5 µs, one of speech about 15 µs.
+    Frames come in order, with what is lost between them, and come back untouched; a gap
+    is filled, and the frame after it joined to that. A quiet 20 ms frame of G.711 costs
+    about 5 µs, one of speech about 15 µs.
 
     Args:
         format: the leg's coding.
@@ -49,54 +48,13 @@ class CallerAudio:
         self.listens = True  # for keys, where it was told to
         self._format = format
         self._frame_samples = format.rate_hz * ptime_ms // 1000
-        self._jitter: JitterBuffer[bytes] = JitterBuffer(
-            _WINDOW_FRAMES, max(_WINDOW_MS, ptime_ms) / 1000
-        )
         self._concealer = Concealer(format, rng)
         self._detector = DtmfDetector(format.rate_hz) if keys else None
         self._keys: deque[KeyEvent] = deque(maxlen=_MAX_KEY_EVENTS)  # oldest go first
         self._counter = QualityCounter()
 
-    def receive(self, payload: bytes, sequence: int, now_s: float) -> list[bytes]:
-        """A frame came; the audio that is now next, gaps filled.
-
-        Raises:
-            InvalidRequest: its number goes backwards (`JitterBuffer.add`).
-        """
-        return [self._play(each) for each in self._jitter.add(payload, sequence, now_s)]
-
-    def next_deadline_s(self) -> float | None:
-        """When `handle_timer` is to be called; None while no gap is open."""
-        return self._jitter.next_deadline_s()
-
-    def handle_timer(self, now_s: float) -> list[bytes]:
-        """The audio that waited for a gap long enough."""
-        return [self._play(each) for each in self._jitter.handle_timer(now_s)]
-
-    def restart(self) -> list[bytes]:
-        """A new stream of the same caller, with numbers of its own."""
-        return [self._play(each) for each in self._jitter.restart()]
-
-    def flush(self) -> list[bytes]:
-        """The audio that still waits: the leg sends no more."""
-        return [self._play(each) for each in self._jitter.flush()]
-
-    def take_keys(self) -> list[KeyEvent]:
-        """Keys heard since the last time, oldest first."""
-        keys = list(self._keys)
-        self._keys.clear()
-        return keys
-
-    @property
-    def counts(self) -> JitterCounts:
-        """Frames received, lost, late, double and reordered so far."""
-        return self._jitter.counts
-
-    def quality(self, *, one_way_ms: float = 0.0, codec: Codec = G711_WITH_CONCEALMENT) -> Quality:
-        """Of the whole leg so far."""
-        return self._counter.estimate(one_way_ms=one_way_ms, codec=codec)
-
-    def _play(self, frame: bytes | Lost) -> bytes:
+    def hear(self, frame: bytes | Lost) -> bytes:
+        """The next frame, or the gap before it: its audio."""
         if isinstance(frame, Lost):
             return self._fill(frame.frames)
         signal = to_signal(frame, self._format.name)
@@ -106,6 +64,16 @@ class CallerAudio:
         if self._detector is not None and self.listens:
             self._keys.extend(self._detector.feed(signal, heard.power))
         return self._concealer.received(frame, heard.power)
+
+    def take_keys(self) -> list[KeyEvent]:
+        """Keys heard since the last time, oldest first."""
+        keys = list(self._keys)
+        self._keys.clear()
+        return keys
+
+    def quality(self, *, one_way_ms: float = 0.0, codec: Codec = G711_WITH_CONCEALMENT) -> Quality:
+        """Of the whole leg so far."""
+        return self._counter.estimate(one_way_ms=one_way_ms, codec=codec)
 
     def _fill(self, frames: int) -> bytes:
         self._counter.loss(frames)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -10,6 +12,7 @@ from actors.signal.dtmf import KeyDown, KeyUp
 from actors.signal.levels import from_signal
 from reception.errors import InvalidRequest
 from reception.media.codecs import AudioFormat
+from reception.media.jitter import JitterBuffer
 from tests.actors.signal.sounds import noise, press, silence
 
 PCMU = AudioFormat("pcmu", 8_000)
@@ -20,8 +23,25 @@ def frames(signal: np.ndarray, format: AudioFormat = PCMU) -> list[bytes]:
     return [from_signal(signal[at : at + size], format.name) for at in range(0, len(signal), size)]
 
 
+class Caller(CallerAudio):
+    """Hears what comes out of a jitter buffer, as in `CallerLeg`."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.jitter: JitterBuffer[bytes] = JitterBuffer(3, 0.06)
+
+    def receive(self, payload: bytes, sequence: int, now_s: float) -> list[bytes]:
+        return [self.hear(each) for each in self.jitter.add(payload, sequence, now_s)]
+
+    def handle_timer(self, now_s: float) -> list[bytes]:
+        return [self.hear(each) for each in self.jitter.handle_timer(now_s)]
+
+    def flush(self) -> list[bytes]:
+        return [self.hear(each) for each in self.jitter.flush()]
+
+
 def test_a_whole_leg_passes_frame_by_frame_untouched():
-    caller = CallerAudio(PCMU)
+    caller = Caller(PCMU)
     sent = frames(noise(8_000, -30))
     assert [caller.receive(f, n + 1, n * 0.02) for n, f in enumerate(sent)] == [[f] for f in sent]
     quality = caller.quality()
@@ -33,24 +53,24 @@ def test_a_whole_leg_passes_frame_by_frame_untouched():
 
 
 def test_shuffled_frames_come_out_in_order_and_whole():
-    caller = CallerAudio(PCMU)
+    caller = Caller(PCMU)
     sent = frames(noise(8_000, -30))
     order = [0, 2, 1, *range(3, 20), 22, 21, 20, *range(23, 50)]
     out = [
         audio for at, n in enumerate(order) for audio in caller.receive(sent[n], n + 1, at * 0.02)
     ]
     assert out == sent
-    assert (caller.counts.reordered, caller.counts.lost) == (3, 0)
+    assert (caller.jitter.counts.reordered, caller.jitter.counts.lost) == (3, 0)
 
 
 @pytest.mark.parametrize("format", [PCMU, AudioFormat("l16", 24_000)])
 def test_a_gap_is_filled_to_its_length_when_its_time_is_up(format):
-    caller = CallerAudio(format, rng=np.random.default_rng(1))
+    caller = Caller(format, rng=np.random.default_rng(1))
     sent = frames(noise(format.rate_hz, -30), format)
     for number in range(20):
         caller.receive(sent[number], number + 1, number * 0.02)
     assert caller.receive(sent[22], 23, 0.44) == []
-    deadline_s = caller.next_deadline_s()
+    deadline_s = caller.jitter.next_deadline_s()
     assert deadline_s == pytest.approx(0.50)
     assert caller.handle_timer(0.49) == []
     fill, joined = caller.handle_timer(0.50)
@@ -64,22 +84,22 @@ def test_a_gap_is_filled_to_its_length_when_its_time_is_up(format):
 
 
 def test_a_gap_at_the_end_is_let_go():
-    caller = CallerAudio(PCMU)
+    caller = Caller(PCMU)
     caller.receive(b"\xff" * 160, 1, 0.0)
     caller.receive(b"\xff" * 160, 3, 0.04)
     assert [len(audio) for audio in caller.flush()] == [160, 160]
 
 
 def test_a_jump_is_filled_for_a_bounded_time():
-    caller = CallerAudio(PCMU)
+    caller = Caller(PCMU)
     caller.receive(b"\xff" * 160, 1, 0.0)
     out = caller.receive(b"\xff" * 160, 1 << 40, 0.02)
     assert [len(audio) for audio in out] == [MAX_FILL_MS * 8, 160]
-    assert caller.counts.lost == (1 << 40) - 2
+    assert caller.jitter.counts.lost == (1 << 40) - 2
 
 
 def test_numbers_that_go_backwards_are_refused_and_do_no_harm():
-    caller = CallerAudio(PCMU)
+    caller = Caller(PCMU)
     caller.receive(b"\xff" * 160, 5, 0.0)
     with pytest.raises(InvalidRequest, match=r"audio.sequence 4 is not over 5"):
         caller.receive(b"\xff" * 160, 4, 0.02)
@@ -87,7 +107,7 @@ def test_numbers_that_go_backwards_are_refused_and_do_no_harm():
 
 
 def test_keys_are_heard_once_through_a_loss():
-    caller = CallerAudio(PCMU)
+    caller = Caller(PCMU)
     sent = frames(np.concatenate([silence(100), press("5", 120), silence(100)]))
     for number, frame in enumerate(sent):
         if number != 8:
@@ -100,17 +120,17 @@ def test_keys_are_heard_once_through_a_loss():
 
 
 def test_keys_are_not_listened_for_where_nobody_wants_them():
-    caller = CallerAudio(PCMU, keys=False)
+    caller = Caller(PCMU, keys=False)
     for number, frame in enumerate(frames(press("5", 120))):
         if number != 3:
             caller.receive(frame, number + 1, number * 0.02)
     assert len(caller.flush()) == 3
     assert caller.take_keys() == []
-    assert caller.counts.lost == 1
+    assert caller.jitter.counts.lost == 1
 
 
 def test_clipping_and_silence_are_shares_of_the_leg():
-    caller = CallerAudio(PCMU)
+    caller = Caller(PCMU)
     loud = 3 * np.sin(2 * np.pi * 500 * np.arange(800) / 8_000).astype(np.float32)
     for frame in frames(np.concatenate([loud, silence(300)])):
         caller.receive(frame, 0, 0.0)
