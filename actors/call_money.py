@@ -51,9 +51,7 @@ class CallMoney:
         transcriber = self._assignment.profile.transcription_model
         delivery = bill(command, self._spec.session_id, transcriber)
         if command.estimated:
-            log.warning(
-                "billed by our own count", call_id=self._spec.call_id, of=delivery.args[1]
-            )
+            log.warning("billed by our own count", call_id=self._spec.call_id, of=delivery.args[1])
         for attempt in range(BILL_TRIES):
             try:
                 async with asyncio.timeout(ACTOR_TIMEOUT_S):

@@ -66,13 +66,18 @@ class House:
 
 
 @pytest.fixture
-async def house(tmp_path: Any) -> AsyncIterator[House]:
+def idle_timeout_s() -> float:
+    return 0.6  # ends what a test leaves open
+
+
+@pytest.fixture
+async def house(tmp_path: Any, idle_timeout_s: float) -> AsyncIterator[House]:
     provider = FakeProvider()
     url = await provider.start()
     path = str(tmp_path / "w.sock")
     worker = await worker_at(path)
     backends = FakeBackends(path, url)
-    config = DoorConfig("127.0.0.1", 0, "n1", idle_timeout_s=0.6, attach_timeout_s=0.5)
+    config = DoorConfig("127.0.0.1", 0, "n1", idle_timeout_s, attach_timeout_s=0.5)
     door = FrontDoor(config, backends)
     address = await door.start()
     before = asyncio.all_tasks()
@@ -333,6 +338,7 @@ async def test_a_half_open_stream_is_timed_out(house: House) -> None:
         ([caller()], "message", "is empty"),
     ],
 )
+@pytest.mark.parametrize("idle_timeout_s", [20.0])
 async def test_a_bad_message_ends_its_own_call_and_no_other(
     house: House, messages: list[rv.CallerMessage], field: str, says: str
 ) -> None:
@@ -563,12 +569,16 @@ async def test_a_burst_is_admitted_a_few_at_a_time(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     admit, at_once, most = house.backends.admit, 0, 0
+    full = asyncio.Event()
 
     async def counted(*args: Any) -> Admission:
         nonlocal at_once, most
         at_once += 1
         most = max(most, at_once)
-        await asyncio.sleep(0.02)
+        if at_once == ADMITTED_AT_ONCE:
+            full.set()
+        await full.wait()
+        await asyncio.sleep(0.02)  # one more would come now
         at_once -= 1
         return await admit(*args)
 

@@ -22,8 +22,8 @@ def audio(number, payload):
     return CallerMessage(audio=Audio(payload=payload, sequence=number)).SerializeToString()
 
 
-def dtmf(number):
-    return CallerMessage(dtmf=Dtmf(digits="1" * 100, duration_ms=number)).SerializeToString()
+def dtmf(number, digits=100):
+    return CallerMessage(dtmf=Dtmf(digits="1" * digits, duration_ms=number)).SerializeToString()
 
 
 async def test_audio_and_control_arrive_in_order(pair):
@@ -96,8 +96,8 @@ async def test_what_waits_still_goes_out_at_the_close(pair):
     near, far = pair
     far._transport.pause_reading()
     count = 0
-    while not near._backlog:
-        near.send_audio(1, dtmf(count))
+    while not near._backlog:  # the system's buffers hold megabytes
+        near.send_audio(1, dtmf(count, digits=20_000))
         count += 1
         await asyncio.sleep(0)
     near.send(GONE)
