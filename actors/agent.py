@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Coroutine, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ from actors.profiles import load_profiles
 from actors.reaper import Reaper
 from actors.spawn import find
 from actors.storage.calls import ENDED
+from actors.tasks import Tasks
 from actors.warm_pool import WarmPool
 from actors.worker_pool import WorkerPool
 from reception.call.profile import ProfileBook
@@ -61,7 +62,7 @@ class NodeAgent:
         self._intake = Intake(config, self._assigner, self._calls, self._workers, self._membership)
         self._means: Means | None = None  # before the start
         self._news: Listener | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = Tasks()
         self._stopped = asyncio.Event()
         self._told_to_leave = asyncio.Event()
         self._leave_grace_s: float | None = None
@@ -71,11 +72,6 @@ class NodeAgent:
         if self._means is None:
             raise Unavailable("this node is still starting", retry_after_s=1.0)
         return self._means
-
-    def _background(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.ensure_future(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
 
     # ------------------------------------------------------------- life
 
@@ -90,7 +86,7 @@ class NodeAgent:
         if config.outbox_path:
             outbox = await asyncio.to_thread(Outbox, Path(config.outbox_path))
         self._provide(keeper, outbox)
-        self._background(self._has.deliveries.run())
+        self._tasks.begin(self._has.deliveries.run())
         self._news = Listener(config.agent_socket, self._calls.hear)
         await self._workers.start()
         await self._pool.start(FIRST_SESSIONS)
@@ -103,7 +99,7 @@ class NodeAgent:
             self._workers,
             keeper,
             Deliveries(keeper, outbox),
-            self._background,
+            self._tasks,
         )
 
     async def serve(self, provider: ProviderConfig) -> None:
@@ -111,11 +107,11 @@ class NodeAgent:
         self._assigner.provider = provider
         await self._workers.serve(provider)
         await self._pool.serve()
-        self._background(self._has.keeper.keep_writing())
-        self._background(self._membership.open())
-        self._background(self._intake.look())
-        self._background(self._intake.tell_use())
-        self._background(self._reaper().run())
+        self._tasks.begin(self._has.keeper.keep_writing())
+        self._tasks.begin(self._membership.open())
+        self._tasks.begin(self._intake.look())
+        self._tasks.begin(self._intake.tell_use())
+        self._tasks.begin(self._reaper().run())
 
     def _reaper(self) -> Reaper:
         return Reaper(
@@ -183,15 +179,14 @@ class NodeAgent:
         await self._membership.leave()
         self._pool.close()
         for live in self._calls:
-            self._background(live.end("shutdown"))
+            self._tasks.begin(live.end("shutdown"))
         await self._calls.until_none(LAST_CALLS_S)
         self._membership.close()
         await self._workers.stop()
         self._pool.kill()
         if self._news is not None:
             self._news.close()
-        for task in list(self._tasks):
-            task.cancel()
+        self._tasks.cancel()
         if self._means is not None:
             await asyncio.to_thread(self._means.keeper.close)
             self._means.deliveries.close()
@@ -295,7 +290,7 @@ class NodeAgent:
         """The front door gave the call up; its session stops. Idempotent."""
         live = self._calls.of_lease(lease_id)
         if live is not None:
-            self._background(live.end(reason))
+            self._tasks.begin(live.end(reason))
 
     async def keep_state(self, session_id: str, state: bytes) -> None:
         """A live call's state, for the node that goes on with it should this one be lost."""

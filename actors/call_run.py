@@ -27,6 +27,7 @@ from actors.checkpoint import Checkpoint, Pending
 from actors.link import Link
 from actors.log import log
 from actors.spawn import Remote
+from actors.tasks import Tasks
 from protos.link.v1 import link_pb2 as lk
 from protos.reception.v1 import reception_pb2 as rv
 from reception.call import messages as m
@@ -70,7 +71,8 @@ class CallRun:
         )
         self._worker = CallWorker(assignment, agent, self._on_frame, self._on_link_end)
         self._money = CallMoney(assignment, cost, agent, self._put)
-        self._news = CallNews(assignment, agent, self._record, self._checkpoint, self._start)
+        self._tasks = Tasks()  # waited for before the end, cancelled after it
+        self._news = CallNews(assignment, agent, self._record, self._checkpoint, self._tasks.begin)
         # Events with the number of the worker's message that brought them; 0: of our own.
         self._inbox: asyncio.Queue[tuple[int, tuple[m.ConversationEvent, ...]]] = asyncio.Queue(
             MAX_WAITING_EVENTS
@@ -78,7 +80,6 @@ class CallRun:
         self._came = self._handled = self._told_events = 0  # messages with events
         self._pending: dict[str, tuple[Pending, float]] = {}  # and since when (UNIX time)
         self._stats: asyncio.Future[lk.LegStats] = asyncio.get_running_loop().create_future()
-        self._tasks: set[asyncio.Task[None]] = set()
         self._fenced = False
 
     def request_end(self, reason: str, polite: bool) -> None:
@@ -122,8 +123,7 @@ class CallRun:
         finally:
             self._news.stop()
             self._money.stop()
-            for task in self._tasks:
-                task.cancel()
+            self._tasks.cancel()
             await self._worker.close()
 
     async def _ring(self) -> None:
@@ -295,20 +295,13 @@ class CallRun:
             case m.Redial():
                 key, work = "dial", self._redial(command)
         self._pending[key] = command, since_s
-        task = self._start(work)
+        task = self._tasks.begin(work)
         if not isinstance(command, m.RunTool):  # that one is done when its result is in
             task.add_done_callback(lambda _: self._done(key, command))
 
     def _done(self, key: str, command: Pending) -> None:
         if self._pending.get(key, (None, 0.0))[0] is command:
             del self._pending[key]
-
-    def _start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        """Work beside the loop: waited for before the end, cancelled after it."""
-        task = asyncio.ensure_future(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        return task
 
     def _put(self, *events: m.ConversationEvent, number: int = 0) -> None:
         """Events past the inbox's bound mean that something runs away: the link

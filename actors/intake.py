@@ -135,8 +135,8 @@ class Intake:
         placement = live.placement()
         self._calls.began(live)
         if carried is None:
-            means.background(means.keeper.begin(ours, token))
-        means.background(self._run(live, state))
+            means.tasks.begin(means.keeper.begin(ours, token))
+        means.tasks.begin(self._run(live, state))
         return placement
 
     async def _run(self, live: LiveCall, state: bytes | None) -> None:

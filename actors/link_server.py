@@ -6,12 +6,13 @@ import asyncio
 import contextlib
 import os
 import socket
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable
 
 import structlog
 
 from actors.link import Link
 from actors.link_tls import NodeTls
+from actors.tasks import Tasks
 from reception.address import TlsAddress, UnixAddress, parse
 from reception.errors import InvalidRequest
 
@@ -42,8 +43,8 @@ class LinkServer:
         self._server: asyncio.Server | None = None
         self._listener: socket.socket | None = None
         self._accepting: asyncio.Task[None] | None = None
-        self._handshakes: set[asyncio.Task[None]] = set()
-        self._serving: set[asyncio.Task[None]] = set()
+        self._handshakes = Tasks()
+        self._serving = Tasks()
 
     def close(self) -> None:
         """Takes no more links; handshakes under way are given up."""
@@ -51,8 +52,7 @@ class LinkServer:
             self._server.close()
         if self._accepting is not None:
             self._accepting.cancel()
-        for task in self._handshakes:
-            task.cancel()
+        self._handshakes.cancel()
         if self._listener is not None:
             self._listener.close()
 
@@ -93,7 +93,7 @@ class LinkServer:
                 peer.close()
                 self._refuse("too many handshakes at once")
             else:
-                self._task(self._handshakes, self._shake_hands(peer, tls))
+                self._handshakes.begin(self._shake_hands(peer, tls))
 
     async def _shake_hands(self, peer: socket.socket, tls: NodeTls) -> None:
         try:
@@ -113,7 +113,7 @@ class LinkServer:
     # ------------------------------------------------------------- links
 
     def _made(self, link: Link) -> None:
-        self._task(self._serving, self._serve(link))
+        self._serving.begin(self._serve(link))
 
     async def _serve(self, link: Link) -> None:
         try:
@@ -121,12 +121,6 @@ class LinkServer:
         except Exception:
             log.exception("a link's service failed", address=self.address)
             link.abort()
-
-    @staticmethod
-    def _task(tasks: set[asyncio.Task[None]], work: Coroutine[None, None, None]) -> None:
-        task = asyncio.ensure_future(work)
-        tasks.add(task)
-        task.add_done_callback(tasks.discard)
 
 
 async def serve(address: str, on_link: OnLink, tls: NodeTls | None = None) -> LinkServer:

@@ -7,7 +7,7 @@ import asyncio
 import contextlib
 import secrets
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,6 +17,7 @@ from ray.exceptions import RayError
 from actors.assignment import Assignment
 from actors.deliveries import Deliveries
 from actors.keeper import CallKeeper
+from actors.tasks import Tasks
 from actors.warm_pool import WarmPool
 from actors.worker_pool import WorkerPool
 from reception.call.journal import FENCED, TAKEOVER_S
@@ -35,14 +36,14 @@ HAND_OVER_LOOK_S = 0.2
 
 @dataclass(frozen=True, slots=True)
 class Means:
-    """What a node has for its calls. background: runs what nobody waits for."""
+    """What a node has for its calls. tasks: that nobody waits for."""
 
     node_id: str
     pool: WarmPool
     workers: WorkerPool
     keeper: CallKeeper
     deliveries: Deliveries
-    background: Callable[[Coroutine[Any, Any, None]], None]
+    tasks: Tasks
 
     def resume_token(self) -> str:
         """A new one; it names this node."""
@@ -103,7 +104,7 @@ class LiveCall:
             last = self._means.keeper.state(self.spec.session_id)
             record = await self._run_session(self._session.take_over(given, self.record, last))
         if record is None:
-            self._means.background(self._means.workers.give_up(self.worker_id, self.spec.lease_id))
+            self._means.tasks.begin(self._means.workers.give_up(self.worker_id, self.spec.lease_id))
             record = replace(
                 self.record, state="ended", ended_at_s=time.time(), end_reason="internal"
             )
@@ -180,7 +181,7 @@ class LiveCall:
         """At a front door of that node; the token is used up, and there is a new one."""
         self.resume_token, self._door_node = self._means.resume_token(), door_node
         keeper = self._means.keeper
-        self._means.background(keeper.new_token(self.spec.session_id, self.resume_token))
+        self._means.tasks.begin(keeper.new_token(self.spec.session_id, self.resume_token))
         log.info("caller is back", call_id=self.spec.call_id)
 
     def another_worker(self, lost: str, load: dict[str, int]) -> str:
@@ -227,7 +228,7 @@ class LiveCall:
     def fenced(self) -> None:
         """Another node has it, and its caller hears that one: it ends here, and leaves
         nothing."""
-        self._means.background(self._let_go())
+        self._means.tasks.begin(self._let_go())
 
     async def _let_go(self) -> None:
         await self._means.workers.let_go(self.worker_id, self.spec.lease_id)

@@ -28,6 +28,7 @@ from typing import Any
 from ray.exceptions import RayActorError, RayTaskError
 
 from actors.log import log
+from actors.tasks import Tasks
 from reception.errors import LimitReached, ReceptionError
 
 MAX_BYTES = 64 * 1024 * 1024  # of one call or answer
@@ -95,7 +96,7 @@ async def _answer_all(
     reader: asyncio.StreamReader, writer: asyncio.StreamWriter, call: Call
 ) -> None:
     room = asyncio.Semaphore(MAX_CALLS)
-    under_way: set[asyncio.Task[None]] = set()
+    under_way = Tasks()
 
     async def answer(number: int, method: str, args: tuple[Any, ...]) -> None:
         try:
@@ -110,9 +111,7 @@ async def _answer_all(
 
     while True:
         await room.acquire()
-        task = asyncio.create_task(answer(*await _read(reader)))
-        under_way.add(task)
-        task.add_done_callback(under_way.discard)
+        under_way.begin(answer(*await _read(reader)))
 
 
 def _failed(number: int, method: str, error: Exception) -> bytes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -15,6 +15,7 @@ from ray.exceptions import RayError
 from actors.assignment import Assignment
 from actors.memory import node_memory, proportional_mb, resident_mb
 from actors.spawn import SOON, Remote, spawn
+from actors.tasks import Tasks
 from reception.errors import CallIdInUse, LimitReached, Unavailable
 from reception.placement.pool import PoolRules, Refusal, SessionPool, Ticket
 from reception.placement.sizer import PoolSizer, SizerRules
@@ -68,7 +69,7 @@ class WarmPool:
         self._growing = self._closed = False
         self._started = self._ended = 0
         self._reason = ""
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = Tasks()
 
     # ------------------------------------------------------------- life
 
@@ -83,7 +84,7 @@ class WarmPool:
         rehearsal = self._rehearsal()
         if rehearsal is not None:
             await asyncio.gather(*(handle.rehearse(rehearsal) for handle in self._handles.values()))
-        self._background(self._keep_size())
+        self._tasks.begin(self._keep_size())
 
     def close(self) -> None:
         """Starts no more sessions, and tells those who wait."""
@@ -96,13 +97,7 @@ class WarmPool:
         self.close()
         for handle in self._handles.values():
             handle.kill()
-        for task in list(self._tasks):
-            task.cancel()
-
-    def _background(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.ensure_future(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._tasks.cancel()
 
     # ------------------------------------------------------------- leasing
 
@@ -224,7 +219,7 @@ class WarmPool:
         self._pool.add(name)
         self._sizer.started(time.monotonic() - began_s)
         self._weigh(pid)
-        self._background(self._watch_session(name, handle))
+        self._tasks.begin(self._watch_session(name, handle))
         self._serve_line()
         return True
 
@@ -278,7 +273,7 @@ class WarmPool:
         which live calls need more."""
         if not (self._growing or self._closed) and self._pool.wanted():
             self._growing = True
-            self._background(self._start_missing())
+            self._tasks.begin(self._start_missing())
 
     async def _start_missing(self) -> None:
         try:

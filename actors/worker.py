@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import os
 import time
-from collections.abc import Coroutine
 from dataclasses import asdict
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from actors.media_call import MediaCall
 from actors.provider import ProviderRefused, ProviderSocket, warm_up
 from actors.provider_meter import ProviderMeter
 from actors.recording import Recorder
+from actors.tasks import Tasks
 from protos.link.v1 import link_pb2 as lk
 from reception.address import TlsAddress
 from reception.framing import Kind
@@ -69,7 +69,7 @@ class AudioWorker:
         self._far: LinkServer
         self._tls: NodeTls | None = None
         self._clocks: list[asyncio.Task[None]] = []
-        self._closing: set[asyncio.Task[None]] = set()
+        self._closing = Tasks()
         self._served = 0
 
     async def warm_up(self, provider: str, base_url: str, model: str) -> None:
@@ -84,7 +84,7 @@ class AudioWorker:
     async def start(self) -> str:
         """Serves; returns the path for front doors."""
         os.makedirs(os.path.dirname(self._path), exist_ok=True)
-        self._later(self._adopt())
+        self._closing.begin(self._adopt())
         self._servers = [
             await serve(self._path, self._on_door),
             await serve(self._path + SESSION_SUFFIX, self._on_session),
@@ -232,19 +232,14 @@ class AudioWorker:
             del self._doors[lease_id]
             abort = lk.Abort(code=DEADLINE_EXCEEDED, message="no session took the call in time")
             waiting.result().send(lk.WorkerToDoor(abort=abort))
-            self._later(waiting.result().close())
+            self._closing.begin(waiting.result().close())
 
     # ------------------------------------------------------------- running
 
     def _on_call_end(self, call: MediaCall) -> None:
         if self._calls.get(call.lease_id) is call:
             del self._calls[call.lease_id]
-        self._later(call.close())
-
-    def _later(self, work: Coroutine[None, None, None]) -> None:
-        task = asyncio.ensure_future(work)
-        self._closing.add(task)
-        task.add_done_callback(self._closing.discard)
+        self._closing.begin(call.close())
 
     async def _adopt(self) -> None:
         for path in await asyncio.to_thread(self._recorder.adopt):

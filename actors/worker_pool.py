@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import time
 from collections import deque
-from collections.abc import Coroutine
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from actors.assignment import NodeConfig, ProviderConfig
 from actors.effort import AUTO, CHANGES_KEPT, Change, News
 from actors.link_tls import Credentials
 from actors.spawn import Remote, spawn
+from actors.tasks import Tasks
 from reception.errors import Unavailable
 from reception.media.adaptation import Level
 from reception.media.codecs import AudioFormat
@@ -48,7 +48,7 @@ class WorkerPool:
         self._provider: ProviderConfig | None = None
         self._started = 0
         self._closing = False
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = Tasks()
 
     async def start(self) -> None:
         """Starts them; ready when back."""
@@ -62,8 +62,7 @@ class WorkerPool:
     async def stop(self) -> None:
         """Ends them and whatever they still do."""
         self._closing = True
-        for task in list(self._tasks):
-            task.cancel()
+        self._tasks.cancel()
         for worker in self._workers.values():
             with contextlib.suppress(RayError, TimeoutError):
                 async with asyncio.timeout(STOP_TIMEOUT_S):
@@ -92,16 +91,11 @@ class WorkerPool:
         """Lets front doors of other nodes in, or shows them a newer certificate."""
         self._credentials = credentials
         for worker_id, worker in self._workers.items():
-            self._later(self._open(worker_id, worker, credentials))
+            self._tasks.begin(self._open(worker_id, worker, credentials))
 
     async def _open(self, worker_id: str, worker: Remote, credentials: Credentials) -> None:
         with contextlib.suppress(RayError):  # it is dying, and watched
             self._addresses[worker_id] = await worker.open(self._config.host, credentials)
-
-    def _later(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.ensure_future(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
 
     def provider_format(self, worker_id: str, leg: AudioFormat) -> str:
         """What the provider gets for a leg at this worker."""
@@ -191,7 +185,7 @@ class WorkerPool:
         if self._credentials is not None:
             await self._open(worker_id, worker, self._credentials)
         self._workers[worker_id] = worker
-        self._later(self._watch(number, worker_id, worker))
+        self._tasks.begin(self._watch(number, worker_id, worker))
 
     async def _warm_up(self, worker: Remote) -> None:
         if self._provider is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from actors.tasks import Tasks
 from cluster import grpc_threads  # noqa: F401 - comes before gRPC
 
 # isort: split
@@ -55,7 +56,7 @@ class FrontDoor:
         # However many call at once, the actors behind are asked for a few at a time:
         # who waits here costs nothing, and can be told in time that it is too much.
         self._turnstile = asyncio.Semaphore(ADMITTED_AT_ONCE)
-        self._afterwards: set[asyncio.Task[None]] = set()
+        self._afterwards = Tasks()
         self._draining = False
         self._accepted = self._dropped_audio = 0
         self._refused: Counter[str] = Counter()
@@ -156,9 +157,7 @@ class FrontDoor:
             self._count(stream, context)
 
     def _later(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.ensure_future(self._undisturbed(work))
-        self._afterwards.add(task)
-        task.add_done_callback(self._afterwards.discard)
+        self._afterwards.begin(self._undisturbed(work))
 
     async def _undisturbed(self, work: Coroutine[Any, Any, None]) -> None:
         try:
