@@ -164,12 +164,9 @@ class LiveCall:
         Raises:
             Unavailable: the door is on another node, and this one is not open to those yet.
         """
-        means = self._means
-        near = self._door_node == means.node_id
-        where = means.workers.socket if near else means.workers.address
         return Placement(
-            means.node_id,
-            where(self.worker_id),
+            self._means.node_id,
+            self._address(self._door_node),
             self.spec.lease_id,
             self.worker_id,
             self.spec.profile,
@@ -177,8 +174,19 @@ class LiveCall:
             self.resume_token,
         )
 
+    def _address(self, door_node: str) -> str:
+        """Of its worker, for a front door of that node."""
+        workers = self._means.workers
+        where = workers.socket if door_node == self._means.node_id else workers.address
+        return where(self.worker_id)
+
     def caller_is_back(self, door_node: str) -> None:
-        """At a front door of that node; the token is used up, and there is a new one."""
+        """At a front door of that node; the token is used up, and there is a new one.
+
+        Raises:
+            Unavailable: as `placement`; the token stays good.
+        """
+        self._address(door_node)
         self.resume_token, self._door_node = self._means.resume_token(), door_node
         keeper = self._means.keeper
         self._means.tasks.begin(keeper.new_token(self.spec.session_id, self.resume_token))

@@ -318,6 +318,9 @@ async def test_a_caller_comes_back_once_and_with_its_own_key(house: House) -> No
         with pytest.raises(NotFound, match="not that of a live call") as caught:
             await house.agent.resume(token, key, "n")
         assert caught.value.field == "start.resume_token"
+    house.workers.open_to_others = False
+    with pytest.raises(Unavailable, match="not yet"):
+        await house.agent.resume(placement.resume_token, "mine", "another")
     found, again = await house.agent.resume(placement.resume_token, "mine", "n")
     assert (found.call_id, again.lease_id) == ("one", placement.lease_id)
     with pytest.raises(NotFound, match="not that of a live call"):
