@@ -731,9 +731,8 @@ async def test_a_session_of_the_provider_is_renewed_without_a_gap(connect, provi
     assert provider.open == 1
 
 
-async def test_what_the_caller_says_during_a_renewal_reaches_the_new_session(
-    connect, provider, monkeypatch
-):
+def dials_wait(monkeypatch):
+    """From now on no dial is over before the event that is given back."""
     dial, may_go_on = ProviderSocket.dial, asyncio.Event()
 
     async def slow(plan):
@@ -741,9 +740,16 @@ async def test_what_the_caller_says_during_a_renewal_reaches_the_new_session(
         await may_go_on.wait()
         return socket
 
+    monkeypatch.setattr(ProviderSocket, "dial", slow)
+    return may_go_on
+
+
+async def test_what_the_caller_says_during_a_renewal_reaches_the_new_session(
+    connect, provider, monkeypatch
+):
     call = await connect()
     assert (await call.from_worker("provider_state")).up
-    monkeypatch.setattr(ProviderSocket, "dial", slow)
+    may_go_on = dials_wait(monkeypatch)
     call.session.send(renewal(provider.url, 1))
     await next_connection(provider)
     call.say(audio=rv.Audio(payload=FRAME))
@@ -758,16 +764,9 @@ async def test_what_the_caller_says_during_a_renewal_reaches_the_new_session(
 
 
 async def test_a_session_in_which_something_happens_is_not_renewed(connect, provider, monkeypatch):
-    dial, may_go_on = ProviderSocket.dial, asyncio.Event()
-
-    async def slow(plan):
-        socket = await dial(plan)
-        await may_go_on.wait()
-        return socket
-
     call = await connect()
     assert (await call.from_worker("provider_state")).up
-    monkeypatch.setattr(ProviderSocket, "dial", slow)
+    may_go_on = dials_wait(monkeypatch)
     call.session.send(renewal(provider.url, 1))
     again = await next_connection(provider)
     await send(call.connection, "input_audio_buffer.speech_started", item_id="u", audio_start_ms=1)
