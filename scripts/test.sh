@@ -7,14 +7,13 @@ python="${VENV:-.venv}/bin/python"
 data="$(mktemp -d)"
 trap 'kill "${beside:-}" 2>/dev/null || true; rm -rf "$data" || true' EXIT
 
-# Each process measures itself.
+# Each process measures itself, but for those of whole clusters: these run as they are
+# deployed, beside the core's tests and then what needs sockets.
 run() {
     COVERAGE_FILE="$data/$1" COVERAGE_PROCESS_START="$PWD/pyproject.toml" \
         nice -n "$2" "$python" -m pytest -q "${@:3}"
 }
 
-# Whole clusters run as they are deployed, unmeasured; beside them, with what they leave
-# of the machine, the core's tests, and then what needs sockets.
 (
     failed=0
     run unit 19 tests/unit -m "not simulation" --durations=3 "$@" || failed=$?
@@ -25,7 +24,8 @@ run() {
 ) >"$data/beside.log" 2>&1 &
 beside=$!
 failed=0
-"$python" -m pytest -q tests/cluster --durations=5 "$@" || failed=$?
+COVERAGE_FILE="$data/rest" "$python" -m coverage run -m pytest -q tests/cluster \
+    --durations=5 "$@" || failed=$?
 wait "$beside" || failed=$?
 cat "$data/beside.log"
 [ "$failed" = 0 ] || exit "$failed"
