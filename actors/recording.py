@@ -123,7 +123,8 @@ class Recorder:
 
     def adopt(self) -> list[Path]:
         """Finishes what processes that are gone left: a .part file that nobody has
-        locked gets its name. Blocks: call it through `asyncio.to_thread`.
+        locked gets its name; one with nothing in it may be about to be locked and is
+        left alone. Blocks: call it through `asyncio.to_thread`.
 
         Returns:
             The files that are whole names now.
@@ -133,7 +134,7 @@ class Recorder:
             path = part.with_suffix("")
             with contextlib.suppress(OSError), part.open("rb") as file:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                if not path.exists():
+                if part.stat().st_size and not path.exists():
                     part.rename(path)
                     adopted.append(path)
         return adopted
@@ -221,10 +222,8 @@ class _Tape:
             if not self._path.exists():
                 with contextlib.suppress(FileExistsError):
                     fd = os.open(self._part, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
-                    fcntl.flock(fd, fcntl.LOCK_EX)
-                    if self._part.exists():
-                        break
-                    os.close(fd)  # somebody adopted it before it was locked
+                    fcntl.flock(fd, fcntl.LOCK_EX)  # before there is anything to adopt
+                    break
         return _FILES[recording.kind](fd, recording.format.rate_hz)
 
     def _save(self) -> None:

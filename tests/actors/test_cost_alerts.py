@@ -28,6 +28,11 @@ LIMIT = 100_000
 Make = Callable[..., CostController]
 
 
+@pytest.fixture(autouse=True)
+def looks_only_when_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watch, "LOOK_S", 3_600.0)
+
+
 @pytest.fixture
 def clock() -> Clock:
     return Clock(NOON_S)

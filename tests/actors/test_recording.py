@@ -285,6 +285,13 @@ async def test_a_recording_that_goes_on_is_not_adopted(recorder, tmp_path):
     assert (await saved(recording)).endswith("call-1.wav")
 
 
+def test_a_file_that_was_only_just_made_is_not_adopted(tmp_path):
+    folder = tmp_path / "2026-11-30"
+    folder.mkdir()
+    (folder / "call-1.wav.part").touch()  # its owner is about to lock it
+    assert Recorder(tmp_path).adopt() == []
+
+
 def test_a_wav_header_is_right_at_every_size(tmp_path):
     sizes = [0, 4, 400_000, 0xFFFF_FFFF - 75, 0xFFFF_FFFF - 71, 9 * 2**30]
     for smaller, size in pairwise(sizes):
