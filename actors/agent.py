@@ -129,7 +129,7 @@ class NodeAgent:
 
     async def _settle(self, spec: CallSpec, pending: Iterable[Pending]) -> int | None:
         transcriber = self._assigner.profile(spec).transcription_model
-        return await self._has.deliveries.settle(spec.session_id, pending, transcriber)
+        return await self._has.deliveries.settle(spec, pending, transcriber)
 
     def _on_fenced(self, session_id: str) -> None:
         """Another node has the call."""

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from reception.call import messages as m
+from reception.call.record import CallSpec
+from reception.money.leases import Claim
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,20 +20,26 @@ class Delivery:
 
 
 def bill(
-    command: m.ReportUsage | m.ReportTranscription, session_id: str, transcriber: str
+    command: m.ReportUsage | m.ReportTranscription, spec: CallSpec, transcriber: str
 ) -> Delivery:
-    """A bill for what a call has used.
+    """A bill for what a call has used. With the claim of a call that began without the
+    ledger, so that its account is there, whichever bill comes first.
 
     Args:
         transcriber: the model that wrote down what the caller said.
     """
     if isinstance(command, m.ReportUsage):
-        args = (session_id, command.response_id, command.model, command.usage)
-        return Delivery("cost", "usage", args)
+        args = (spec.session_id, command.response_id, command.model, command.usage)
+        return Delivery("cost", "usage", args + _claim(spec))
     counts = (command.seconds, command.input_tokens, command.output_tokens)
-    return Delivery("cost", "transcription", (session_id, command.item_id, transcriber, *counts))
+    words = (spec.session_id, command.item_id, transcriber, *counts)
+    return Delivery("cost", "transcription", words + _claim(spec))
 
 
-def closing(session_id: str) -> Delivery:
+def closing(spec: CallSpec) -> Delivery:
     """Nothing more is held for the call."""
-    return Delivery("cost", "close_call", (session_id,))
+    return Delivery("cost", "close_call", (spec.session_id, *_claim(spec)))
+
+
+def _claim(spec: CallSpec) -> tuple[Claim, ...]:
+    return () if spec.claim is None else (spec.claim,)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import time
 from collections.abc import Callable
 
 from ray.exceptions import RayError
@@ -14,11 +15,13 @@ from actors.log import log
 from actors.spawn import Remote
 from reception.call import messages as m
 from reception.errors import ReceptionError
+from reception.money.leases import Claim
 from reception.money.policy import Step
 from reception.money.savings.comparison import Answered
 
 ACTOR_TIMEOUT_S = 5.0
 SAVED_TIMEOUT_S = 1.0
+CLAIM_AGAIN_S = 0.5
 BILL_TRIES = 3  # a singleton that restarts is back within 3 s
 _DOUBTFUL = ("caller_vanished", "internal")  # so may end a call that went elsewhere
 
@@ -45,11 +48,38 @@ class CallMoney:
         self._cost, self._agent, self._put = cost, agent, put
         self._told = m.MoneyRunsOut(())
         self._owing: asyncio.TimerHandle | None = None
+        self._claiming: asyncio.Task[None] | None = None
+
+    def begin(self, began_s: float) -> None:
+        """The call goes on; the ledger may not know of it yet.
+
+        Args:
+            began_s: when it began, by the monotonic clock.
+        """
+        if self._spec.claim is not None:
+            self._claiming = asyncio.ensure_future(self._claim(self._spec.claim, began_s))
+
+    async def _claim(self, claim: Claim, began_s: float) -> None:
+        """Tells the ledger of the call until it answers; not for ever: what is held
+        lasts for a time."""
+        if claim.alone_s is not None:
+            left_s = began_s + claim.alone_s - time.monotonic()
+            self._owing = asyncio.get_running_loop().call_later(left_s, self._stop_owing)
+        while True:
+            try:
+                async with asyncio.timeout(ACTOR_TIMEOUT_S):
+                    hold = await self._cost.claim(claim)
+                break
+            except (RayError, TimeoutError):
+                await asyncio.sleep(CLAIM_AGAIN_S)
+        self._nothing_owed()
+        if not hold.admitted:
+            self._stop_owing()
 
     async def charge(self, command: m.ReportUsage | m.ReportTranscription) -> None:
         """Bills, and tells the conversation when there is less money than it knows."""
         transcriber = self._assignment.profile.transcription_model
-        delivery = bill(command, self._spec.session_id, transcriber)
+        delivery = bill(command, self._spec, transcriber)
         if command.estimated:
             log.warning("billed by our own count", call_id=self._spec.call_id, of=delivery.args[1])
         for attempt in range(BILL_TRIES):
@@ -60,7 +90,7 @@ class CallMoney:
                 await asyncio.sleep(0.5 * (attempt + 1))
                 continue
             self.cost_micros = charge.call_total_micros
-            self.stop()
+            self._nothing_owed()
             money = m.MoneyRunsOut(charge.due, charge.output_tokens)
             if money != self._told:
                 self._told = money
@@ -72,7 +102,12 @@ class CallMoney:
         await self._send_later(delivery)
 
     def stop(self) -> None:
-        """Nothing is owed, or the call is over."""
+        """The call is over: nobody is to end it."""
+        self._nothing_owed()
+        if self._claiming is not None:
+            self._claiming.cancel()
+
+    def _nothing_owed(self) -> None:
         if self._owing is not None:
             self._owing.cancel()
             self._owing = None
@@ -97,12 +132,13 @@ class CallMoney:
         """
         if reason in _DOUBTFUL and not await self._is_ours():
             return
+        delivery = closing(self._spec)
         try:
             async with asyncio.timeout(ACTOR_TIMEOUT_S):
-                total = await self._cost.close_call(self._spec.session_id)
+                total = await self._cost.close_call(*delivery.args)
             self.cost_micros = total.total_micros
         except (RayError, TimeoutError):
-            await self._send_later(closing(self._spec.session_id))
+            await self._send_later(delivery)
 
     async def _is_ours(self) -> bool:
         try:

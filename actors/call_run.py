@@ -113,6 +113,7 @@ class CallRun:
     async def _live(self, beginning: Coroutine[Any, Any, None]) -> CallRecord:
         try:
             await beginning
+            self._money.begin(self._worker.began_s)
             await self._converse()
             if self._fenced:
                 return self._record(FENCED)

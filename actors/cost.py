@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import astuple, replace
+from dataclasses import astuple
 from decimal import Decimal
 from functools import partial
 from typing import Any, TypeVar
@@ -15,6 +15,8 @@ from sqlalchemy.engine import Connection
 from actors.alerts import AlertWatch
 from actors.budgets import Budgets, check_name, note
 from actors.cost_views import MoneyViews
+from actors.lending import Lending
+from actors.owners import check_ids, whole
 from actors.prices import load_prices
 from actors.settings import Settings
 from actors.storage.books import Ask, Books
@@ -24,9 +26,12 @@ from reception.errors import InvalidRequest
 from reception.money.account import CallCost, Charge, Hold
 from reception.money.book import Book
 from reception.money.case import ADJUSTMENT, RESPONSE, TRANSCRIPTION, Bill, Terms
+from reception.money.leases import Claim, Lease
+from reception.money.lender import Lender
 from reception.money.limits import default_limits
 from reception.money.policy import Step
 from reception.money.prices import PriceTable
+from reception.money.purses import Wanted
 from reception.money.scopes import Owner
 from reception.provider.base import Usage
 from reception.security.audit import AuditEvent
@@ -43,14 +48,9 @@ time and this much more."""
 SWEEP_EVERY_S, SWEEP_FOR_MONEY_S = 60.0, 1.0
 """How often such holds are looked for: always, and when a call lacks money."""
 
-MAX_ID_CHARS = 256
 MAX_COUNT = 10**12
 """Of tokens or milliseconds in one bill."""
 
-_MOST = {
-    "call_id": MAX_ID_CHARS, "tenant": 128, "key_id": 32, "model": 128,
-    "number": MAX_ID_CHARS, "profile": 128, "provider": 64,
-}  # fmt: skip
 _BROKEN = Hold(
     False, "the ledger does not add up: no new calls until it is mended (see the log)",
     step=Step.REFUSE,
@@ -83,6 +83,7 @@ class CostController(MoneyViews):
         self._writer = Writer(self._store, SINGLETON, self._books)
         self._watch = AlertWatch(self._writer, self._books, clock)
         self._refused_for = ""
+        self._lending = Lending(self._books, settings.provider)
         budgets = Budgets(self._store, self._writer, defaults, zone)
         super().__init__(self._store, self._books, budgets, clock, zone)
 
@@ -98,27 +99,31 @@ class CostController(MoneyViews):
         Raises:
             InvalidRequest: the model has no price, or an id is too long.
         """
-        check_name("session_id", owner.session_id, most=MAX_ID_CHARS)
-        for field, most in _MOST.items():
-            check_name(field, getattr(owner, field), 0, most)
-        if not owner.provider:
-            owner = replace(owner, provider=self._provider)
+        owner = whole(owner, self._provider)
         now_s = self._clock()
         self._prices.price(owner.model, now_s)
-        ask = Ask(self._books, partial(self._open, owner, now_s), owner.session_id, owner)
-        return await self._write(ask)
+        return await self._write(Ask(self._books, partial(self._open, owner, now_s), owner))
 
-    async def usage(self, session_id: str, response_id: str, model: str, usage: Usage) -> Charge:
+    async def usage(
+        self,
+        session_id: str,
+        response_id: str,
+        model: str,
+        usage: Usage,
+        claim: Claim | None = None,
+    ) -> Charge:
         """Bills one response.
+
+        Args:
+            claim: of a call that began without this singleton.
 
         Raises:
             InvalidRequest: the model has no price, or counts that can't be.
         """
         now_s = self._clock()
         cost = self._prices.cost(usage, model, now_s)
-        return await self._bill(
-            session_id, Bill(RESPONSE, response_id, model, usage, 0, cost), now_s
-        )
+        bill = Bill(RESPONSE, response_id, model, usage, 0, cost)
+        return await self._bill(session_id, bill, claim, now_s)
 
     async def transcription(
         self,
@@ -128,8 +133,12 @@ class CostController(MoneyViews):
         seconds: float,
         input_tokens: int,
         output_tokens: int,
+        claim: Claim | None = None,
     ) -> Charge:
         """Bills the transcription of one thing that the caller said.
+
+        Args:
+            claim: as `usage`.
 
         Raises:
             InvalidRequest: as `usage`.
@@ -138,17 +147,22 @@ class CostController(MoneyViews):
         cost = self._prices.transcription_cost(model, seconds, input_tokens, output_tokens, now_s)
         tokens = Usage(input_audio=input_tokens, output_text=output_tokens)
         audio_ms = int(Decimal(str(seconds)) * 1_000)
-        return await self._bill(
-            session_id, Bill(TRANSCRIPTION, item_id, model, tokens, audio_ms, cost), now_s
-        )
+        bill = Bill(TRANSCRIPTION, item_id, model, tokens, audio_ms, cost)
+        return await self._bill(session_id, bill, claim, now_s)
 
-    async def close_call(self, session_id: str) -> CallCost:
+    async def close_call(self, session_id: str, claim: Claim | None = None) -> CallCost:
         """Gives the rest of the hold back. What comes later is still billed; a
-        call that was never opened can't be opened after this."""
-        _check_ids(session_id)
+        call that was never opened can't be opened after this.
+
+        Args:
+            claim: as `usage`.
+        """
         now_s = self._clock()
-        close = Ask(self._books, lambda book, _: book.close(session_id, now_s), session_id)
-        return await self._write(close)
+        return await self._write(
+            self._lending.of_call(
+                session_id, lambda book: book.close(session_id, now_s), claim, now_s
+            )
+        )
 
     async def adjust(
         self, session_id: str, adjustment_id: str, change_micros: int, by: str, reason: str
@@ -163,7 +177,7 @@ class CostController(MoneyViews):
             NotFound: there is no such call.
             InvalidRequest: it would have cost less than nothing, or a text is too long.
         """
-        _check_ids(session_id, adjustment_id)
+        check_ids(session_id, adjustment_id)
         check_name("by", by)
         check_name("reason", reason)
         now_s = self._clock()
@@ -182,7 +196,35 @@ class CostController(MoneyViews):
                 note(connection, event, now_s, self._writer.epoch)
             return cost
 
-        return await self._write(Ask(self._books, adjust, session_id))
+        return await self._write(Ask(self._books, adjust, Owner(session_id)))
+
+    # ------------------------------------------------------------- leases of budget
+
+    async def lease(
+        self, wanted: tuple[Wanted, ...], back: tuple[str, ...] = ()
+    ) -> tuple[Lease | None, ...]:
+        """Sets money aside for calls like these, for a node that may then go on while
+        this singleton does not answer (`reception.money.leases`). Asked for again a
+        lease is filled up and lasts longer; None: there is no money for it.
+
+        Args:
+            wanted: whose calls they are and their model (the session id is the
+                lease's), and how many.
+            back: leases to close before that.
+
+        Raises:
+            InvalidRequest: an id is too long, or is none of a lease.
+        """
+        return await self._write(self._lending.lease(wanted, back, self._clock()))
+
+    async def claim(self, claim: Claim) -> Hold:
+        """Takes over a call that began without this singleton; if it is not admitted it
+        is to come to its end.
+
+        Raises:
+            InvalidRequest: an id is too long.
+        """
+        return await self._write(self._lending.claim(claim, self._clock()))
 
     # ------------------------------------------------------------- limits
 
@@ -262,7 +304,7 @@ class CostController(MoneyViews):
         self._watch.begin()
         return await self._writer.run(ask)
 
-    def _open(self, owner: Owner, now_s: float, book: Book, _: Connection) -> Hold:
+    def _open(self, owner: Owner, now_s: float, book: Lender, _: Connection) -> Hold:
         if self._books.faults and book.scopes(owner.session_id) is None:
             return _BROKEN
         if book.sweep_is_due(now_s, SWEEP_EVERY_S):
@@ -276,21 +318,19 @@ class CostController(MoneyViews):
         self._refused_for = hold.message
         return hold
 
-    def _sweep(self, book: Book, now_s: float) -> list[str]:
+    def _sweep(self, book: Lender, now_s: float) -> list[str]:
         lost = book.expire(now_s)
         for session_id in lost:
             log.warning("abandoned hold given back", session_id=session_id)
-        return lost
+        return lost + self._lending.end(book)
 
-    async def _bill(self, session_id: str, bill: Bill, now_s: float) -> Charge:
-        _check_ids(session_id, bill.used_id)
+    async def _bill(self, session_id: str, bill: Bill, claim: Claim | None, now_s: float) -> Charge:
+        check_ids(session_id, bill.used_id)
         check_name("model", bill.model, least=0)
         if max(bill.audio_ms, *astuple(bill.tokens)) > MAX_COUNT:
             raise InvalidRequest(f"a count is over {MAX_COUNT}", field="usage")
-        use = Ask(self._books, lambda book, _: book.use(session_id, bill, now_s), session_id)
-        return await self._write(use)
-
-
-def _check_ids(session_id: str, used_id: str = "-") -> None:
-    check_name("session_id", session_id, most=MAX_ID_CHARS)
-    check_name("used_id", used_id, most=MAX_ID_CHARS)
+        return await self._write(
+            self._lending.of_call(
+                session_id, lambda book: book.use(session_id, bill, now_s), claim, now_s
+            )
+        )

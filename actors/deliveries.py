@@ -16,7 +16,7 @@ from actors.outbox import Outbox
 from actors.spawn import find
 from reception.call import messages as m
 from reception.call.journal import FENCED
-from reception.call.record import CallRecord, TakenMessage
+from reception.call.record import CallRecord, CallSpec, TakenMessage
 from reception.errors import ReceptionError, Unavailable
 
 log = structlog.get_logger()
@@ -92,7 +92,7 @@ class Deliveries:
         return True
 
     async def settle(
-        self, session_id: str, pending: Iterable[Pending], transcriber: str
+        self, spec: CallSpec, pending: Iterable[Pending], transcriber: str
     ) -> int | None:
         """Bills what was under way of a call that goes on nowhere, and closes its account.
 
@@ -103,13 +103,13 @@ class Deliveries:
             What it has cost, in micro-dollars; None while the cost singleton can't say.
         """
         used = [each for each in pending if isinstance(each, m.ReportUsage | m.ReportTranscription)]
-        bills = [bill(each, session_id, transcriber) for each in used]
-        for delivery in (*bills, closing(session_id)):
+        bills = [bill(each, spec, transcriber) for each in used]
+        for delivery in (*bills, closing(spec)):
             if not await self._deliver(delivery):
                 await self.later(delivery)
         with contextlib.suppress(RayError, TimeoutError):
             async with asyncio.timeout(DELIVERY_TIMEOUT_S):
-                cost = await find("cost").call_cost(session_id)
+                cost = await find("cost").call_cost(spec.session_id)
                 return int(cost.total_micros)
         return None
 

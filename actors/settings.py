@@ -61,13 +61,15 @@ class Settings(BaseSettings):
     hold_slice_s: int = Field(30, ge=5, le=3_600, description="of a call, held before it is used")
     hold_tail_s: int = Field(15, ge=0, le=600, description="held besides, for the call's end")
 
-    cost_failure: Literal["closed", "open"] = Field(
-        "closed", description="new calls while the cost singleton does not answer"
+    cost_failure: Literal["closed", "lease", "open"] = Field(
+        "closed",
+        description="new calls while the cost singleton does not answer; lease: as many as "
+        "their node has budget set aside for",
     )
 
     unbilled_s: float = Field(
         60.0, ge=1.0, le=86_400.0,
-        description="a live call goes on while nothing can be billed; with cost_failure=closed",
+        description="a live call goes on while nothing can be billed; unless cost_failure=open",
     )  # fmt: skip
 
     # security

@@ -155,7 +155,7 @@ def _spawn_agent(deployment: Deployment) -> None:
         host=ray_node.own_ip(),
         zone=settings.zone,
         outbox_path=str(settings.outbox_path),
-        unbilled_s=settings.unbilled_s if settings.cost_failure == "closed" else math.inf,
+        unbilled_s=math.inf if settings.cost_failure == "open" else settings.unbilled_s,
         phrases_path=str(settings.phrases_path),
     )
     deployment.handles["agent"] = spawn(

@@ -19,6 +19,7 @@ from actors.storage import alerts, ledger, ledger_check, limits, prices
 from reception.money.alerts import Alert, LimitAlerts
 from reception.money.book import Book
 from reception.money.case import RESPONSE, Bill, Terms
+from reception.money.lender import Lender
 from reception.money.limits import Limit, LimitTable
 from reception.money.scopes import GLOBAL, Owner, Scope
 from reception.provider.base import Usage
@@ -33,19 +34,12 @@ class Ask(Generic[T]):
 
     Args:
         do: may also write something of its own, once it can't fail any more.
-        session_id: the call it is about; "" if it is about none.
-        owner: the call's, when it is one that wants to begin.
+        owners: of the accounts that it is about; of one that may not be there yet with
+            all that it is to have, else the session id is enough.
     """
 
-    def __init__(
-        self,
-        books: Books,
-        do: Callable[[Book, Connection], T],
-        session_id: str = "",
-        owner: Owner | None = None,
-    ) -> None:
-        self._books, self._do = books, do
-        self.session_id, self.owner = session_id, owner
+    def __init__(self, books: Books, do: Callable[[Lender, Connection], T], *owners: Owner) -> None:
+        self._books, self._do, self.owners = books, do, owners
 
     def __call__(self, connection: Connection) -> T:
         return self._do(self._books.book, connection)
@@ -64,14 +58,14 @@ class Books:
         self.terms, self._defaults, self._cooldown_s = terms, defaults, cooldown_s
         self._shipped = terms.prices
         self.faults: list[str] = []
-        self._book: Book | None = None
+        self._book: Lender | None = None
         self._revision = -1
         self._alerts = LimitAlerts(cooldown_s)
         self._changed: set[Scope] = set()  # since the last look
         self._all_changed = False
 
     @property
-    def book(self) -> Book:
+    def book(self) -> Lender:
         """The book, within a transaction."""
         assert self._book is not None
         return self._book
@@ -94,13 +88,13 @@ class Books:
             book.sums.limits = LimitTable((*self._defaults, *set_limits))
             self._all_changed = True
         self._book, self._revision = book, revision
-        asks = [work for work in works if isinstance(work, Ask) and work.session_id]
-        strange = {ask.session_id for ask in asks if book.scopes(ask.session_id) is None}
+        owners = [owner for work in works if isinstance(work, Ask) for owner in work.owners]
+        strange = {each.session_id for each in owners if book.scopes(each.session_id) is None}
         for case in ledger.load(connection, strange) if strange else ():
             book.learn(case)
         scopes = set(book.sums.strange((GLOBAL,)))
-        for ask in asks:
-            owned = book.scopes(ask.session_id) or (ask.owner.scopes() if ask.owner else ())
+        for owner in owners:
+            owned = book.scopes(owner.session_id) or owner.scopes()
             scopes.update(book.sums.strange(owned))
         _learn(connection, book, scopes)
 
@@ -147,7 +141,7 @@ class Books:
         book.use(owner.session_id, Bill(RESPONSE, "rehearsal", model, Usage(), 0, 0), now_s)
         ledger.write(connection, book.forget(), 0)
 
-    def _read(self, connection: Connection) -> Book:
+    def _read(self, connection: Connection) -> Lender:
         """The book as it was written down; its sums are proved first."""
         self.faults = ledger_check.faults(connection)
         for fault in self.faults:
@@ -155,7 +149,7 @@ class Books:
         self.read_prices(connection)
         set_limits, policies = limits.load(connection)
         table = LimitTable((*self._defaults, *set_limits))
-        book = Book(table, policies, self.terms, ledger.latest(connection))
+        book = Lender(table, policies, self.terms, ledger.latest(connection))
         for case in ledger.load_holding(connection):
             book.learn(case)
         self._alerts.restore(alerts.load_states(connection))

@@ -15,7 +15,7 @@ from sqlalchemy.engine import Connection
 from actors.storage import live
 from actors.storage.engine import Store, insert_if_new, upsert
 from actors.storage.schema import calls, messages, transcripts
-from reception.call.record import CallRecord, CallSpec, Said, TakenMessage, TurnTime
+from reception.call.record import CallRecord, CallSpec, Said, TakenMessage, TurnTime, spec_of
 from reception.errors import InvalidRequest
 
 ENDED = "ended"
@@ -212,7 +212,7 @@ def _record(
     fields: dict[str, Any], said: tuple[Said, ...], taken: dict[str, TakenMessage]
 ) -> CallRecord:
     ids = fields.pop("message_ids")
-    spec = CallSpec(**fields.pop("spec"))
+    spec = spec_of(fields.pop("spec"))
     times = tuple(TurnTime(**time) for time in fields.pop("turn_times"))
     steps = tuple(fields.pop("budget_steps", ()))
     record = CallRecord(spec=spec, turn_times=times, transcript=said, budget_steps=steps, **fields)

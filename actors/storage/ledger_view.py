@@ -10,6 +10,7 @@ from sqlalchemy.engine import Connection
 
 from actors.storage import alerts
 from actors.storage.schema import accounts, model_totals, spending
+from reception.money.leases import PREFIX
 from reception.money.limits import Limit, LimitTable
 from reception.money.scopes import EACH, EXEMPT, GLOBAL, KINDS, OVERDRAFT, Scope
 from reception.money.windows import WINDOWS, Calendar, OfCall, span_at
@@ -24,13 +25,18 @@ SCOPE_COLUMNS = dict(
 )  # fmt: skip
 """Where an account has the id of its scope of each kind."""
 
+_OF_LEASE = accounts.c.session_id.startswith(PREFIX, autoescape=True)
+_OF_CALL = sa.not_(_OF_LEASE)
 _HELD = sa.func.coalesce(sa.func.sum(accounts.c.held_micros), 0)
 _COUNTS = sa.select(
-    sa.func.count(),
-    sa.func.count().filter(accounts.c.closed.is_(False)),
-    sa.func.count().filter(accounts.c.exempt.is_(True)),
-    sa.func.count().filter(accounts.c.held_micros > 0),
-    _HELD,
+    sa.func.count().filter(_OF_CALL),
+    sa.func.count().filter(_OF_CALL, accounts.c.closed.is_(False)),
+    sa.func.count().filter(_OF_CALL, accounts.c.exempt.is_(True)),
+    sa.func.count().filter(_OF_CALL, accounts.c.held_micros > 0),
+    *(
+        sa.func.coalesce(sa.func.sum(accounts.c.held_micros).filter(of), 0)
+        for of in (_OF_CALL, _OF_LEASE)
+    ),
 ).select_from(accounts)
 _POSTED = sa.select(spending.c.scope, sa.func.sum(spending.c.micros)).group_by(spending.c.scope)
 
@@ -38,8 +44,9 @@ _POSTED = sa.select(spending.c.scope, sa.func.sum(spending.c.micros)).group_by(s
 def totals(
     connection: Connection, limits: Callable[[Connection], LimitTable], now_s: float
 ) -> dict[str, Any]:
-    """All money, by window of the whole deployment and by model."""
-    calls, open_calls, exempt_calls, holds, held = connection.execute(_COUNTS).one()
+    """All money, by window of the whole deployment and by model; `leased_micros` is
+    held for nodes, beside what is held for calls."""
+    calls, open_calls, exempt_calls, holds, held, leased = connection.execute(_COUNTS).one()
     models = {
         row["model"]: {name: int(value) for name, value in row.items() if name != "model"}
         for row in connection.execute(sa.select(model_totals)).mappings()
@@ -50,6 +57,7 @@ def totals(
     return {
         "posted_micros": sum(model["cost_micros"] for model in models.values()),
         "held_micros": int(held),
+        "leased_micros": int(leased),
         "overdraft_micros": beside.get(OVERDRAFT, 0),
         "exempt": {"calls": int(exempt_calls), "posted_micros": beside.get(EXEMPT, 0)},
         "windows": {name: _shown(connection, whole[name], now_s)[0] for name in WINDOWS},

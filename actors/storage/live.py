@@ -18,7 +18,7 @@ from sqlalchemy.engine import Connection
 
 from actors.storage.engine import insert_if_new
 from actors.storage.schema import live_calls
-from reception.call.record import CallSpec
+from reception.call.record import CallSpec, spec_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,5 +150,5 @@ def end(connection: Connection, session_id: str, generation: int) -> bool:
 
 
 def _claim(row: sa.Row[tuple[object, ...]]) -> Claim:
-    spec = CallSpec(**json.loads(row.spec))
+    spec = spec_of(json.loads(row.spec))
     return Claim(spec, row.generation, bytes(row.checkpoint))

@@ -6,12 +6,18 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from actors.storage.schema import accounts, price_tables
+from reception.money.leases import PREFIX
 
 _CURRENT = sa.select(price_tables.c.text).order_by(price_tables.c.version.desc()).limit(1)
 _IN_USE = (
     sa.select(accounts.c.model)
     .distinct()
-    .where(accounts.c.closed.is_(False), accounts.c.held_micros > 0, accounts.c.model != "")
+    .where(
+        accounts.c.closed.is_(False),
+        accounts.c.held_micros > 0,
+        accounts.c.model != "",
+        sa.not_(accounts.c.session_id.startswith(PREFIX, autoescape=True)),
+    )
 )
 
 
@@ -22,7 +28,7 @@ def current(connection: Connection) -> str | None:
 
 
 def models_in_use(connection: Connection) -> list[str]:
-    """The models for which money is held."""
+    """The models of calls for which money is held."""
     return list(connection.execute(_IN_USE).scalars())
 
 

@@ -223,6 +223,7 @@ class FrontDoor:
             "accepted": self._accepted + len(live_setups),
             "refused": dict(self._refused),
             "dropped_audio": self._dropped_audio,
+            "without_ledger": self._backends.calls_without_ledger,
             "setup_p50_ms": _quantile(setups, 0.50),
             "setup_p95_ms": _quantile(setups, 0.95),
         }

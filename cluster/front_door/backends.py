@@ -11,10 +11,10 @@ from typing import Any, Protocol
 
 import structlog
 
-from actors.bills import Delivery
 from actors.link_tls import NodeTls
 from actors.spawn import find
 from cluster.door_config import DoorConfig
+from cluster.front_door.budget import Budget
 from cluster.front_door.feed import CallChange, changes
 from cluster.front_door.nodes import Nodes, ask
 from reception.call.profile import ProfileBook
@@ -35,6 +35,7 @@ log = structlog.get_logger()
 
 ROOM_TIMEOUT_S = 0.5
 PATIENCE_S = 3.0  # less than a caller waits for its setup
+IMPATIENCE_S = 0.5  # when the call can begin out of a lease
 AGAIN_S = 0.1
 
 Page = tuple[tuple[CallRecord, ...], str]
@@ -59,6 +60,9 @@ class Backends(Protocol):
     async def provider_room(self, session_id: str, priority: Priority) -> Answer: ...
 
     async def close_call(self, session_id: str) -> None: ...
+
+    @property
+    def calls_without_ledger(self) -> int: ...
 
     def receptionist(self, profile: str, to_uri: str) -> tuple[str, str]: ...
 
@@ -105,7 +109,8 @@ class RayBackends:
         self._singletons = {name: find(name) for name in ("security", "cost", "health")}
         self._nodes = Nodes(config.node_id, config.balancing, config.zone, timeout_s)
         self._following: asyncio.Task[None] | None = None
-        self._standby = Standby(config.security_failure, config.cost_failure)
+        self._standby = Standby(config.security_failure)
+        self._budget = Budget(config.cost_failure, self._singletons["cost"])
         self._profiles: tuple[ProfileBook, str, Level] | None = None
         self._grpc_address = ""
 
@@ -115,6 +120,7 @@ class RayBackends:
             await self._ask(name, "warm_up", patience_s=30.0)
         self._profiles = await self._own("profiles", patience_s=30.0)
         self._following = asyncio.ensure_future(self._nodes.follow())
+        self._budget.start()
 
     async def serves_at(self, grpc_address: str) -> None:
         """The door is open there."""
@@ -124,6 +130,7 @@ class RayBackends:
     def close(self) -> None:
         if self._following is not None:
             self._following.cancel()
+        self._budget.close()
         self._nodes.close()
 
     @property
@@ -150,15 +157,22 @@ class RayBackends:
     async def open_call(self, owner: Owner) -> Hold:
         """While the cost singleton does not answer: as the settings say. What a call then
         uses is billed once it does."""
+        patience_s = IMPATIENCE_S if self._budget.has(owner) else PATIENCE_S
         try:
-            hold: Hold = await self._patiently("cost", "open_call", owner)
+            hold: Hold = await self._patiently("cost", "open_call", owner, patience_s=patience_s)
         except Unavailable:
-            if not self._standby.without_a_hold:
+            claim = self._budget.begin(owner)
+            if claim is None:
                 raise
-            log.warning("call without a hold", call_id=owner.call_id)
-            await self._own("send_later", Delivery("cost", "open_call", (owner,)))
-            return Hold(True)
+            return Hold(True, held_micros=claim.micros, claim=claim)
+        if hold.admitted:
+            self._budget.came(owner)
         return hold
+
+    @property
+    def calls_without_ledger(self) -> int:
+        """That began while the cost singleton did not answer."""
+        return self._budget.calls
 
     async def provider_room(self, session_id: str, priority: Priority) -> Answer:
         """While the health singleton does not answer, calls are taken: the worst that can
@@ -299,9 +313,11 @@ class RayBackends:
 
     # ------------------------------------------------------------- asking
 
-    async def _patiently(self, name: str, method: str, *args: Any) -> Any:
+    async def _patiently(
+        self, name: str, method: str, *args: Any, patience_s: float | None = None
+    ) -> Any:
         """A singleton that died is back within seconds: it is asked again until then."""
-        until_s = time.monotonic() + PATIENCE_S
+        until_s = time.monotonic() + (PATIENCE_S if patience_s is None else patience_s)
         while True:
             left_s = until_s - time.monotonic()
             try:

@@ -225,7 +225,7 @@ class Stream:
         if isinstance(room, Refused):
             self._later(self._backends.close_call(session_id))
             raise LimitReached(room.reason, retry_after_s=room.retry_after_s)
-        return spec
+        return replace(spec, claim=hold.claim)
 
     async def _lease(self, spec: CallSpec, *, here: bool) -> Placement:
         """Tells a caller who has to wait its place in the line."""

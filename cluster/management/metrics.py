@@ -57,7 +57,12 @@ class Collector:
             "reception_usage_estimated", "Answers billed by our own count.",
             stats["usage_estimated"],
         )  # fmt: skip
-        node = [live, ended, accepted, refused, shed, limit, pool, setup, dropped]
+        alone = CounterMetricFamily(
+            "reception_calls_without_ledger",
+            "Calls that began while the cost singleton did not answer, on a lease or on none.",
+            door["without_ledger"],
+        )
+        node = [live, ended, accepted, alone, refused, shed, limit, pool, setup, dropped]
         return [*node, differs, estimated, *self._money()]
 
     def _money(self) -> list[Metric]:
@@ -67,6 +72,11 @@ class Collector:
         )
         held = GaugeMetricFamily(
             "reception_held_usd", "Money held for live calls.", costs["held_micros"] / _MICROS
+        )
+        leased = GaugeMetricFamily(
+            "reception_leased_usd",
+            "Money set aside for nodes, for calls while the cost singleton is away.",
+            costs["leased_micros"] / _MICROS,
         )
         holds = GaugeMetricFamily(
             "reception_holds", "Calls that money is held for.", costs["holds"]
@@ -91,7 +101,7 @@ class Collector:
         )
         for each in costs["alerts"]:
             told.add_metric([each["measure"], str(each["percent"])], each["count"])
-        return [spent, held, holds, overdraft, budgets, told, *self._tokens()]
+        return [spent, held, leased, holds, overdraft, budgets, told, *self._tokens()]
 
     def _tokens(self) -> list[Metric]:
         """What the cache's share is made of: cached tokens are a part of the input."""

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
+
+from reception.money.leases import Claim
+from reception.money.scopes import Owner
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +46,8 @@ class TakenMessage:
 
 @dataclass(frozen=True, slots=True)
 class CallSpec:
-    """What is known of a call when it is placed on a node. Times are UNIX s."""
+    """What is known of a call when it is placed on a node. Times are UNIX s.
+    claim: it began without the ledger, and whoever bills it tells it so."""
 
     call_id: str
     session_id: str
@@ -60,6 +65,15 @@ class CallSpec:
     key_id: str
     node_id: str
     accepted_at_s: float
+    claim: Claim | None = None
+
+
+def spec_of(fields: dict[str, Any]) -> CallSpec:
+    """A spec again from what `asdict` made of it."""
+    claim = fields.get("claim")
+    if claim is not None:
+        claim = Claim(**claim | {"owner": Owner(**claim["owner"])})
+    return CallSpec(**fields | {"claim": claim})
 
 
 @dataclass(frozen=True, slots=True)

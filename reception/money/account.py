@@ -16,6 +16,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
+from reception.money.leases import Claim
 from reception.money.policy import Step
 
 
@@ -67,13 +68,15 @@ class Needs:
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """The answer to a call that wants to begin."""
+    """The answer to a call that wants to begin. `claim`: it begins without the ledger,
+    which is to be told of it."""
 
     admitted: bool
     message: str = ""
     retry_after_s: float = 0.0
     held_micros: int = 0
     step: Step = Step.GO_ON
+    claim: Claim | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,6 +186,13 @@ def release(account: Account, *, close: bool) -> tuple[Account, tuple[Entry, ...
     entries = _entries(Entry(Kind.RELEASE, _AVAILABLE, _HELD, account.held_micros))
     after = replace(account, held_micros=0, tail_micros=0, closed=account.closed or close)
     return after, entries
+
+
+def add(account: Account, micros: int) -> tuple[Account, tuple[Entry, ...]]:
+    """Holds so much more, for a lease."""
+    after = replace(account, held_micros=account.held_micros + micros)
+    kind = Kind.EXTEND if account.held_micros else Kind.HOLD
+    return after, _entries(Entry(kind, _HELD, _AVAILABLE, micros))
 
 
 def hand_over(account: Account, micros: int) -> tuple[Account, tuple[Entry, ...]]:

@@ -31,7 +31,7 @@ from reception.money.account import Account, CallCost, Charge, Entry, Hold, Need
 from reception.money.alerts import Reading
 from reception.money.bounds import MOST_TOKENS, output_tokens
 from reception.money.case import RESPONSE, Bill, Case, Changes, Posting, Terms
-from reception.money.leases import Lease
+from reception.money.leases import is_lease
 from reception.money.limits import LimitTable
 from reception.money.policy import Policy, Step
 from reception.money.scopes import EACH, OVERDRAFT, Owner, Scope
@@ -67,7 +67,7 @@ class Book:
     def learn(self, case: Case) -> None:
         """Takes an account as it was written down."""
         self._cases[case.owner.session_id] = case
-        self.sums.hold(case.scopes, case.account.held_micros)
+        self.sums.hold(case, case.account.held_micros)
 
     def scopes(self, session_id: str) -> tuple[Scope, ...] | None:
         """Where a call's money counts, if its account is here. Of a call that
@@ -164,64 +164,19 @@ class Book:
             self._record(case, account, entries, now_s)
         return case.cost()
 
-    # ------------------------------------------------------------- leases (see leases.py)
-
-    def lease(
-        self, owner: Owner, micros: int, length_s: float, margin_s: float, now_s: float
-    ) -> Lease | None:
-        """Sets money aside for a node, all of it or nothing: it is held like a
-        call's, and given back `margin_s` after the node has stopped to spend it.
-
-        Args:
-            owner: whose calls it is for; its session id is the lease's id.
-        """
-        now_s = self._tick(now_s)
-        case = Case(owner, now_s, now_s)
-        known = self._cases.get(owner.session_id)
-        if known is None:
-            left, _ = self.sums.tightest(case, now_s, of_call=False)
-            if left < micros:
-                return None
-            self._cases[owner.session_id] = case
-            account, entries = money.open_hold(case.account, Needs(micros))
-            self._record(case, account, entries, now_s + length_s + margin_s - self.terms.expiry_s)
-        elif known.account.closed:
-            return None
-        return Lease(owner, micros, length_s, self.sums.of_one_call(case, now_s))
-
-    def claim(self, lease_id: str, owner: Owner, micros: int, now_s: float) -> Hold:
-        """Moves to a call what its node holds for it out of a lease. In every
-        scope of the call the sum stays what it was."""
-        now_s = self._tick(now_s)
-        known = self._cases.get(owner.session_id)
-        if known is not None:
-            return Hold(not known.account.closed, held_micros=known.account.held_micros)
-        lease = self._cases.get(lease_id)
-        if lease is None or lease.account.held_micros < micros:
-            return Hold(False, "the lease has not that much left")
-        case = Case(owner, now_s, now_s)
-        if not set(case.scopes) <= set(lease.scopes):
-            return Hold(False, "the lease is for other calls")
-        needs = self.terms.needs(owner.model, now_s)
-        rest, given = money.hand_over(lease.account, micros)
-        account, taken = money.open_hold(case.account, Needs(micros))
-        account = replace(account, tail_micros=min(needs.tail_micros, micros))
-        self._cases[owner.session_id] = case
-        self._record(lease, rest, given, lease.active_at_s)
-        self._record(case, account, taken, now_s)
-        return Hold(True, held_micros=micros)
-
     # ------------------------------------------------------------- what nobody asks for again
 
     def expire(self, now_s: float) -> list[str]:
         """Gives back what is held for calls that were not heard of for too
-        long; their session ids."""
+        long; their session ids. Leases end by another clock (`Lender`)."""
         now_s = self._swept_s = self._tick(now_s)
         before_s = now_s - self.terms.expiry_s
         lost = [
             case
             for case in self._cases.values()
-            if case.active_at_s < before_s and case.account.held_micros
+            if case.active_at_s < before_s
+            and case.account.held_micros
+            and not is_lease(case.owner.session_id)
         ]
         for case in lost:
             account, entries = money.release(case.account, close=False)
@@ -348,7 +303,7 @@ class Book:
     ) -> None:
         """An account's next state and the entries that lead there, now."""
         now_s = self.now_s
-        self.sums.hold(case.scopes, account.held_micros - case.account.held_micros)
+        self.sums.hold(case, account.held_micros - case.account.held_micros)
         case.account, case.active_at_s = account, active_at_s
         self.changes.cases[case.owner.session_id] = case
         for entry in entries:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from reception.money.case import Case
+from reception.money.leases import is_lease
 from reception.money.limits import Limit, LimitTable
 from reception.money.scopes import Scope
 from reception.money.windows import LONGEST_S, OfCall, slot_of, span_at
@@ -61,6 +62,7 @@ class Sums:
     def __init__(self, limits: LimitTable) -> None:
         self.limits = limits
         self._held: dict[Scope, int] = {}
+        self._leased: dict[Scope, int] = {}  # of that
         self._spent: dict[Scope, _Spending] = {}
 
     def strange(self, scopes: tuple[Scope, ...]) -> list[Scope]:
@@ -71,15 +73,16 @@ class Sums:
         """Takes a scope's spending by slot of the last LONGEST_S."""
         self._spent[scope] = _Spending(dict(slots))
 
-    def hold(self, scopes: tuple[Scope, ...], more_micros: int) -> None:
-        """Counts a change of what is held."""
+    def hold(self, case: Case, more_micros: int) -> None:
+        """Counts a change of what is held for a call or a lease."""
         if more_micros:
-            for scope in scopes:
-                held = self._held.get(scope, 0) + more_micros
-                if held:
-                    self._held[scope] = held
-                else:
-                    del self._held[scope]
+            _add(self._held, case.scopes, more_micros)
+            if is_lease(case.owner.session_id):
+                _add(self._leased, case.scopes, more_micros)
+
+    def leased(self, scope: Scope) -> int:
+        """What all leases hold."""
+        return self._leased.get(scope, 0)
 
     def holding(self) -> tuple[Scope, ...]:
         """The scopes in which something is held."""
@@ -94,22 +97,16 @@ class Sums:
                 for row in spent.rows:
                     row.posted_micros += micros
 
-    def tightest(self, case: Case, now_s: float, *, of_call: bool = True) -> tuple[int, int]:
+    def tightest(self, case: Case, now_s: float) -> tuple[int, int]:
         """What the limits over a call leave: the least of them in micro-dollars
         (negative where more is posted and held), and the least in permille of
-        its limit (0 or more).
-
-        Args:
-            of_call: whether those count that are for each call.
-        """
+        its limit (0 or more)."""
         least, permille = UNLIMITED, 1_000
         account = case.account
         for scope in case.scopes:
             held = self._held.get(scope, 0)
             for row in self._rows(scope, now_s):
                 if row.of_call:
-                    if not of_call:
-                        continue
                     limit = _of_call(row, case, now_s)
                     left = limit - account.total_micros - account.held_micros
                 else:
@@ -174,6 +171,16 @@ class Sums:
             spent.slots = {s: micros for s, micros in spent.slots.items() if s >= oldest_s}
         row.until_s = span.until_s
         row.posted_micros = sum(m for slot, m in spent.slots.items() if slot >= span.start_s)
+
+
+def _add(sums: dict[Scope, int], scopes: tuple[Scope, ...], more_micros: int) -> None:
+    """To each of them; what comes to nothing is not kept."""
+    for scope in scopes:
+        left = sums.get(scope, 0) + more_micros
+        if left:
+            sums[scope] = left
+        else:
+            del sums[scope]
 
 
 def _row(limit: Limit) -> _Row:

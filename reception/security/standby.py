@@ -1,4 +1,4 @@
-"""Whether new calls are taken while security or cost singleton does not answer."""
+"""Whether new calls are taken while the security singleton does not answer."""
 
 from __future__ import annotations
 
@@ -19,17 +19,11 @@ class Standby:
     Args:
         security: "closed": nobody is admitted; "known": who was admitted here, for the
             same, within the last hour; "open": besides, whoever calls, without a tenant.
-        cost: "closed" or "open".
     """
 
-    def __init__(self, security: str, cost: str) -> None:
-        self._security, self._cost = security, cost
+    def __init__(self, security: str) -> None:
+        self._security = security
         self._known: OrderedDict[bytes, tuple[float, Admission]] = OrderedDict()
-
-    @property
-    def without_a_hold(self) -> bool:
-        """Whether a call may begin for which no money could be held."""
-        return self._cost == OPEN
 
     def admitted(
         self, credential: str | None, scope: str, admission: Admission, now_s: float

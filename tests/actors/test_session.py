@@ -86,6 +86,7 @@ class House:
             would_have_cost=lambda *_: Comparison(5, 12, {Measure.ROUTING: 7, Measure.TEXT: 0}),
         )
         self.is_ours, self.unbilled_s = True, inf
+        self.claim: Claim | None = None
         self.states: list[bytes] = []
         self.agent = FakeActor(
             save_message=lambda *_: None,
@@ -115,7 +116,7 @@ class House:
 
     def assignment(self) -> Assignment:
         provider = ProviderConfig("embedded", self.provider.url, "m")
-        spec = replace(SPEC, node_id="n")
+        spec = replace(SPEC, node_id="n", claim=self.claim)
         profile = replace(PROFILE, cheaper_model="mini")
         return Assignment(
             spec, profile, "m", self.sockets[0], provider, "pcmu", self.progress_path,
@@ -575,3 +576,51 @@ async def test_a_call_that_is_billed_again_goes_on(
     assert not call.done()
     hang_up(door)
     assert (await call).end_reason == "caller_hangup"
+
+
+CLAIM = Claim(Owner(SPEC.session_id, model="m"), "lease:d:1", 5, 1, 30.0)
+
+
+async def test_a_call_that_began_on_a_lease_is_claimed_until_it_ends(house: House) -> None:
+    """Again and again until it is answered, and with every bill."""
+    answers = iter([RayActorError(), RayActorError(), Hold(True)])
+
+    def claimed(_: Claim) -> Hold:
+        answer = next(answers)
+        if isinstance(answer, Hold):
+            return answer
+        raise answer
+
+    house.claim = CLAIM
+    house.cost._methods["claim"] = claimed
+    call, door, connection = await house.answered()
+    await house.told("response.create")
+    await say(connection, "r0", "i0", "Good day.", audio_ms=100)
+    done = {"id": "r0", "status": "completed", "usage": {"total_tokens": 1}}
+    await send(connection, "response.done", response=done)
+    async with asyncio.timeout(10):
+        while len([name for name, _ in house.cost.calls if name in ("claim", "usage")]) < 4:
+            await asyncio.sleep(0.01)
+    hang_up(door)
+    assert (await call).end_reason == "caller_hangup"
+    assert {args[-1] for _, args in house.cost.calls if _ != "would_have_cost"} == {CLAIM}
+
+
+@pytest.mark.parametrize("answers", [True, False])
+async def test_a_call_for_which_nothing_is_held_ends_politely(house: House, answers: bool) -> None:
+    """The ledger has nothing for it, or does not answer in time."""
+
+    def refused(_: Claim) -> Hold:
+        if answers:
+            return Hold(False, "the budget is used up")
+        raise RayActorError
+
+    house.claim = replace(CLAIM, alone_s=60.0 if answers else 0.5)
+    house.cost._methods["claim"] = refused
+    house.cost._methods["usage"] = refused
+    call, _, connection = await house.answered()
+    goodbye = await house.told("conversation.item.create")
+    assert PROFILE.phrases.goodbye in json.dumps(goodbye)
+    await say(connection, "r1", "i1", "Goodbye.", audio_ms=100)
+    await send(connection, "response.done", response={"id": "r1", "status": "completed"})
+    assert (await call).end_reason == "budget"

@@ -50,6 +50,7 @@ class FakeBackends:
         self.line_moves = asyncio.Event()
         self.line_moves.set()
         self.opened_at = ""
+        self.calls_without_ledger = 0
         self.report: NodeReport | None = None
         self.leaving: list[tuple[str, float | None, str]] = []
         self.here: list[bool] = []

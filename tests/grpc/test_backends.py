@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from ray.exceptions import RayActorError
 
-from actors.bills import Delivery
 from cluster.door_config import DoorConfig
-from cluster.front_door import backends, nodes
+from cluster.front_door import backends, budget, nodes
 from cluster.front_door.backends import RayBackends
 from reception.errors import Unavailable
 from reception.money.account import Hold
+from reception.money.leases import Claim, Lease
+from reception.money.purses import Wanted
 from reception.money.scopes import Owner
 from reception.placement.admission.answer import Admitted, Cause, Refused
 from reception.placement.admission.priority import Priority
@@ -44,8 +47,17 @@ class Singleton:
         await self._asked("open_call", owner)
         return Hold(True, held_micros=5)
 
-    async def send_later(self, delivery: Delivery) -> None:
-        self.asked.append(("send_later", delivery))
+    async def lease(
+        self, wanted: tuple[Wanted, ...], back: tuple[str, ...]
+    ) -> tuple[Lease | None, ...]:
+        await self._asked("lease", wanted, back)
+        return tuple(Lease(owner, 2 * 5, 5, 1, 100.0, 30.0) for owner, _ in wanted)
+
+    async def warm_up(self) -> None:
+        return None
+
+    async def profiles(self) -> tuple[Any, ...]:
+        return ()
 
     async def gave_up(self, *args: Any) -> None:
         await self._asked("gave_up", *args)
@@ -127,7 +139,7 @@ async def test_closed_takes_no_call_while_a_singleton_is_gone(
         await door.open_call(OWNER)
 
 
-async def test_open_takes_calls_and_opens_their_accounts_later(
+async def test_open_takes_calls_whose_accounts_are_opened_later(
     singletons: dict[str, Singleton],
 ) -> None:
     door = opened("known", "open")
@@ -136,9 +148,60 @@ async def test_open_takes_calls_and_opens_their_accounts_later(
     assert await door.admit("ann", "peer", "call") == ADMITTED
     with pytest.raises(Unavailable):
         await door.admit("bob", "peer", "call")
-    assert (await door.open_call(OWNER)).admitted
-    later = Delivery("cost", "open_call", (OWNER,))
-    assert singletons["agent:n"].asked == [("send_later", later)]
+    assert await door.open_call(OWNER) == Hold(True, claim=Claim(OWNER))
+    assert door.calls_without_ledger == 1
+
+
+@pytest.fixture
+async def leasing(
+    singletons: dict[str, Singleton], monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[RayBackends]:
+    """A door that leases budget for calls like OWNER's."""
+    monkeypatch.setattr(budget, "TICK_S", 0.01)
+    monkeypatch.setattr(nodes.Nodes, "follow", lambda _: asyncio.sleep(60))
+    door = opened("known", "lease")
+    await door.start()
+    assert (await door.open_call(OWNER)).held_micros == 5
+    cost = singletons["cost"]
+    async with asyncio.timeout(5):
+        while not [each for each in cost.asked if each[0] == "lease"]:
+            await asyncio.sleep(0.01)
+    yield door
+    door.close()
+
+
+async def test_lease_takes_as_many_calls_as_the_door_has_budget_for(
+    leasing: RayBackends, singletons: dict[str, Singleton]
+) -> None:
+    cost = singletons["cost"]
+    [(_, [(kind, calls)], back)] = [each for each in cost.asked if each[0] == "lease"]
+    assert (kind.tenant, calls, back) == ("acme", 1, ())
+    cost.gone = 1_000_000
+    for number in (2, 3):
+        owner = replace(OWNER, session_id=f"s{number}")
+        claim = Claim(owner, kind.session_id, 5, 1, 30.0)
+        assert await leasing.open_call(owner) == Hold(True, held_micros=5, claim=claim)
+    for none_left in (replace(OWNER, session_id="s4"), Owner("s5", tenant="other")):
+        with pytest.raises(Unavailable, match="cost"):
+            await leasing.open_call(none_left)
+    assert (await leasing.open_call(Owner("s6", exempt=True))).admitted
+    assert leasing.calls_without_ledger == 3
+    cost.gone = 0
+    assert (await leasing.open_call(Owner("s7", tenant="acme"))).claim is None
+
+
+async def test_a_lease_that_was_not_answered_is_asked_for_again(
+    leasing: RayBackends, singletons: dict[str, Singleton]
+) -> None:
+    cost = singletons["cost"]
+    assert (await leasing.open_call(Owner("s8", tenant="bob"))).admitted
+    cost.gone = 3
+    async with asyncio.timeout(5):
+        while len([each for each in cost.asked if each[0] == "lease"]) < 2:
+            await asyncio.sleep(0.01)
+    assert cost.gone == 0
+    [(owner, calls)] = [each for each in cost.asked if each[0] == "lease"][1][1]
+    assert (owner.tenant, owner.session_id[-2:], calls) == ("bob", ":2", 1)
 
 
 async def test_a_singleton_that_stands_still_is_given_up_as_one_that_is_gone(

@@ -55,7 +55,7 @@ class Actors:
             usage = {"usage_differs": 0, "usage_estimated": 0}
             return {"live": 0, "ended": 0, "pool": pool, "admission": admission} | usage
         return {"accepted": 0, "refused": {}, "setup_p50_ms": 0, "setup_p95_ms": 0,
-                "dropped_audio": 0}  # fmt: skip
+                "dropped_audio": 0, "without_ledger": 2}  # fmt: skip
 
 
 @pytest.fixture

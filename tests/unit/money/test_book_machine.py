@@ -1,4 +1,4 @@
-"""Every story of the book: crashes, zombies, odd clocks and odd days pass no limit.
+"""Every story of the book: leases, crashes, zombies, odd clocks and odd days pass no limit.
 
 The database is a fake that keeps what a commit gave it; the sums that are
 checked are computed anew from its bills, with `datetime` and not with slots.
@@ -7,7 +7,7 @@ checked are computed anew from its bills, with `datetime` and not with slots.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -18,8 +18,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from reception.errors import Fenced, ReceptionError
 from reception.money.account import ACCOUNTS, OVERDRAFT, Charge, Hold, Kind
-from reception.money.book import Book
 from reception.money.case import ADJUSTMENT, RESPONSE, Bill, Case, Changes, Posting, Terms
+from reception.money.leases import PREFIX, Claim, LeaseRules, Purse, is_lease
+from reception.money.lender import Lender
 from reception.money.limits import Limit, LimitTable, make_limit
 from reception.money.prices import parse_prices
 from reception.money.scopes import EXEMPT, Owner, Scope
@@ -58,6 +59,7 @@ LIMITS = (
     ("profile:p", "call", 400),
     ("provider:e", "call-minute", 300),
 )
+LEASES = LeaseRules(calls=3, left_percent=50, percent=40)
 TENANTS, SESSIONS, BILLS = st.sampled_from("ab"), st.sampled_from("12345"), st.integers(1, 6)
 
 
@@ -105,11 +107,16 @@ class Stories(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.database = Database()
-        self.book: Book
+        self.book: Lender
         self.clock_s = 0.0
         self.limits = {(scope, window): micros for scope, window, micros in LIMITS}
         self.answers: dict[tuple[str, ...], object] = {}
-        self.zombies: list[tuple[Book, int]] = []
+        self.zombies: list[tuple[Lender, int]] = []
+        self.steady_s = 0.0  # a clock that is never set
+        self.leases = 0
+        self.purse: Purse | None = None
+        self.claims: dict[str, Claim] = {}  # of calls that began without the ledger
+        self.began_s: dict[str, float] = {}
         self.changed = False  # whether limits are
 
     @initialize(start=st.sampled_from(STARTS), changing=st.booleans())
@@ -123,16 +130,16 @@ class Stories(RuleBasedStateMachine):
     def table(self) -> LimitTable:
         return LimitTable(make_limit(*key, micros, ZONE) for key, micros in self.limits.items())
 
-    def read(self) -> Book:
+    def read(self) -> Lender:
         database = self.database
         terms = Terms(PRICES, 30, 15, 4_000.0)
-        book = Book(self.table(), {}, terms, database.now_s)
+        book = Lender(self.table(), {}, terms, database.now_s, LEASES)
         for case in database.cases.values():
             if case.account.held_micros:
                 book.learn(copy(case))
         return book
 
-    def prepare(self, book: Book, owner: Owner) -> None:
+    def prepare(self, book: Lender, owner: Owner) -> None:
         """What the shell does before each request."""
         known = self.database.cases.get(owner.session_id)
         if book.scopes(owner.session_id) is None and known is not None:
@@ -150,10 +157,11 @@ class Stories(RuleBasedStateMachine):
         self.database.epoch += 1
         self.book = self.read()
 
-    def ask(self, owner: Owner, request: object, dies: str = "") -> object:
+    def ask(self, owner: Owner, request: object, dies: str = "", lease_id: str = "") -> object:
         """One transaction, in which the singleton may die before or after the commit."""
         assert callable(request)
-        self.prepare(self.book, owner)
+        for each in (owner, Owner(lease_id)):
+            self.prepare(self.book, each)
         before = self.sums()
         try:
             answer = request(self.book)
@@ -204,12 +212,80 @@ class Stories(RuleBasedStateMachine):
     @rule()
     def expire(self) -> None:
         self.ask(Owner(""), lambda book: book.expire(self.clock_s))
+        self.ask(Owner(""), lambda book: book.end_leases(self.steady_s))
+
+    # ------------------------------------------------------------- a front door
+
+    @rule(tenant=TENANTS, calls=st.integers(1, 4), again=st.booleans(),
+          dies=st.sampled_from(["", "", "", "before", "after"]))  # fmt: skip
+    def lease(self, tenant: str, calls: int, again: bool, dies: str) -> None:
+        """A lease is asked for: the same, if nothing was held out of it, or another."""
+        owner = Owner(f"{PREFIX}{self.leases}", "", tenant, f"k{tenant}", "cheap", "1", "p", "e")
+        if again and self.purse is not None and not self.purse.taken:
+            owner = self.purse.lease.owner
+        else:
+            self.leases += 1
+        asked_at_s = self.steady_s
+        lease = self.ask(
+            owner, lambda book: book.lease(owner, calls, self.clock_s, asked_at_s), dies
+        )
+        if lease is not None:
+            assert 0 < lease.micros <= self.database.cases[owner.session_id].account.held_micros
+            self.purse = Purse(lease, asked_at_s)
+
+    @rule()
+    def give_back(self) -> None:
+        if self.purse is not None and not self.purse.taken:
+            lease_id, self.purse = self.purse.lease_id, None
+            self.ask(Owner(lease_id), lambda book: book.give_back(lease_id, self.clock_s))
+
+    @rule(session=st.sampled_from("678"))
+    def hold_from_purse(self, session: str) -> None:
+        """The singleton does not answer."""
+        if self.purse is None or session in self.database.cases or session in self.claims:
+            return
+        owner = replace(self.purse.lease.owner, session_id=session, call_id="c")
+        claim = self.purse.hold(owner, self.steady_s)
+        if claim is not None:
+            self.claims[session] = claim
+            self.began_s[session] = self.steady_s
+
+    @rule(session=st.sampled_from("678"), cost=st.integers(0, 60), billed=st.booleans(),
+          dies=st.sampled_from(["", "", "", "before", "after"]))  # fmt: skip
+    def claim(self, session: str, cost: int, billed: bool, dies: str) -> None:
+        """By itself, or with the first bill; what was spent was held."""
+        claim = self.claims.get(session)
+        if claim is None:
+            return
+        longest_s = LEASES.setup_s + 30 + 15 + LEASES.margin_s
+        counts = self.steady_s <= self.began_s[session] + longest_s
+        counts = counts and session not in self.database.cases
+        if counts:
+            left = self.database.cases[claim.lease_id].account.held_micros
+            assert left >= claim.micros, "it was given back too early"
+        bill = Bill(RESPONSE, "r1", "cheap", Usage(), 0, cost)
+
+        def told(book: Lender) -> Hold:
+            hold = book.take(claim, self.clock_s)
+            if billed:
+                book.use(session, bill, self.clock_s)
+            return hold
+
+        before = self.overdrawn()
+        hold = self.ask(claim.owner, told, dies, claim.lease_id)
+        if counts:
+            assert self.overdrawn() == before
+            assert hold is None or (isinstance(hold, Hold) and hold.admitted)
+
+    def overdrawn(self) -> list[Posting]:
+        return [each for each in self.database.postings if each.entry.credit == OVERDRAFT]
 
     @rule(step_s=st.one_of(
         st.floats(0, 120), st.sampled_from([900.0, 3_600.0, 4_100.0, 86_400.0, 31 * 86_400.0])
     ))  # fmt: skip
     def time_passes(self, step_s: float) -> None:
         self.clock_s += step_s
+        self.steady_s += step_s
 
     @rule(past_s=st.sampled_from([-1.0, 0.0, 1.0, 899.0]))
     def next_hour(self, past_s: float) -> None:
@@ -235,6 +311,9 @@ class Stories(RuleBasedStateMachine):
             self.prepare(book, Owner(session))
             bill = Bill(RESPONSE, f"zombie{epoch}", "cheap", Usage(), 0, cost)
             book.use(session, bill, self.clock_s)
+            lent = Owner(f"{PREFIX}zombie", model="cheap")
+            self.prepare(book, lent)
+            book.lease(lent, 1, self.clock_s, self.steady_s)
             with pytest.raises(Fenced):
                 self.database.commit(book.forget(), epoch)
             assert (len(self.database.bills), len(self.database.postings)) == before
@@ -254,6 +333,8 @@ class Stories(RuleBasedStateMachine):
             for limit in table.of(scope):
                 if isinstance(limit.window, OfCall):
                     for case in within:
+                        if is_lease(case.owner.session_id):
+                            continue
                         times = case.minutes(now_s) if limit.window.name == "call-minute" else 1
                         money = case.account.total_micros + case.account.held_micros
                         key = scope, limit.window.name, case.owner.session_id
@@ -285,9 +366,16 @@ class Stories(RuleBasedStateMachine):
 
     def check_limits(self, before: dict[tuple[Scope, str, str], int], changes: Changes) -> None:
         """A sum passes its limit by what was overdrawn and by nothing else, and
-        no money is held where one would then be above its limit."""
+        no money is held where one would then be above its limit. What a call takes
+        over from a lease was held before."""
         after = self.sums()
+        claimed = any(
+            is_lease(each.case.owner.session_id) and each.entry.kind is Kind.RELEASE
+            for each in changes.postings
+        )
         for key, excess in after.items():
+            if claimed and self.changed and key[2] and key not in before:
+                continue  # it was held for before its own limit was lowered
             overdrawn = sum(
                 posting.entry.amount_micros
                 for posting in changes.postings
@@ -298,6 +386,7 @@ class Stories(RuleBasedStateMachine):
                 posting.case
                 for posting in changes.postings
                 if posting.entry.kind in (Kind.HOLD, Kind.EXTEND)
+                and not (claimed and posting.entry.kind is Kind.HOLD)
                 and key[0] in posting.case.scopes
                 and key[2] in ("", posting.case.owner.session_id)
             ]

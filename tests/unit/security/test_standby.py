@@ -11,9 +11,9 @@ from reception.security.standby import KNOWN_S, Standby
 ANN, NOBODY = Admission(True, "acme", "k1"), Admission(False, code="unauthenticated")
 
 
-def door(security: str, cost: str = "closed") -> Standby:
+def door(security: str) -> Standby:
     """One at which Ann was admitted at 100 s, and Bob was not."""
-    standing = Standby(security, cost)
+    standing = Standby(security)
     standing.admitted("ann", "call", ANN, 100.0)
     standing.admitted("bob", "call", NOBODY, 100.0)
     return standing
@@ -53,8 +53,3 @@ def test_so_many_are_known_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [standing.admit(name, "call", 102.0) for name in ("ann", "cid", "dan")] == [
         None, ANN, ANN,
     ]  # fmt: skip
-
-
-def test_calls_without_a_hold() -> None:
-    assert not door("closed").without_a_hold
-    assert door("closed", "open").without_a_hold
