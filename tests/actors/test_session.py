@@ -33,9 +33,11 @@ from reception.call.record import CallRecord
 from reception.call.transcript import Transcript
 from reception.errors import ProtocolViolation, Unavailable
 from reception.framing import Kind, split_audio
-from reception.money.account import CallCost, Charge
+from reception.money.account import CallCost, Charge, Hold
+from reception.money.leases import Claim
 from reception.money.policy import Step
 from reception.money.savings.comparison import Comparison, Measure
+from reception.money.scopes import Owner
 from tests.fakes.provider import FakeProvider, send, speak
 from tests.unit.call.example import PROFILE, SPEC
 
@@ -617,10 +619,15 @@ async def test_a_call_for_which_nothing_is_held_ends_politely(house: House, answ
 
     house.claim = replace(CLAIM, alone_s=60.0 if answers else 0.5)
     house.cost._methods["claim"] = refused
-    house.cost._methods["usage"] = refused
+    if not answers:  # a bill that is taken tells the ledger of the call as well
+        house.cost._methods["usage"] = refused
     call, _, connection = await house.answered()
+    await house.told("response.create")
+    await say(connection, "r0", "i0", "Good day.", audio_ms=100)
+    await send(connection, "response.done", response={"id": "r0", "status": "completed"})
     goodbye = await house.told("conversation.item.create")
-    assert PROFILE.phrases.goodbye in json.dumps(goodbye)
+    while PROFILE.phrases.goodbye not in json.dumps(goodbye):
+        goodbye = await house.told("conversation.item.create")
     await say(connection, "r1", "i1", "Goodbye.", audio_ms=100)
     await send(connection, "response.done", response={"id": "r1", "status": "completed"})
     assert (await call).end_reason == "budget"

@@ -12,6 +12,8 @@ from actors.storage.calls import CallStore
 from actors.storage.engine import Store
 from reception.call.record import CallRecord, CallSpec, Said, TakenMessage, TurnTime
 from reception.errors import InvalidRequest
+from reception.money.leases import Claim
+from reception.money.scopes import Owner
 
 SPEC = CallSpec(
     call_id="call-1", session_id="session-1", lease_id="lease-1", from_uri="+4930555",
@@ -57,6 +59,13 @@ def count(store: Store, table: sa.Table) -> int:
 def test_a_record_is_read_back_whole(calls: CallStore) -> None:
     calls.save_call(RECORD)
     assert calls.get_call("call-1") == RECORD
+
+
+def test_so_is_that_of_a_call_that_began_on_a_lease(calls: CallStore) -> None:
+    claim = Claim(Owner("s-1", tenant="acme", model="m"), "lease:d:1", 5, 1, 30.0)
+    record = replace(RECORD, spec=replace(RECORD.spec, claim=claim))
+    calls.save_call(record)
+    assert calls.get_call("call-1") == record
 
 
 def test_a_record_sent_twice_is_kept_once(store: Store, calls: CallStore) -> None:
