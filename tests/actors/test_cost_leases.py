@@ -48,7 +48,7 @@ def cost(make: Make) -> CostController:
     return make()
 
 
-def owner(session: str, **named: str) -> Owner:
+def owner(session: str, **named: Any) -> Owner:
     return replace(Owner(session, f"call-{session}", "acme", "key", MODEL, "1", "p"), **named)
 
 

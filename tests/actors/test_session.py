@@ -585,7 +585,7 @@ CLAIM = Claim(Owner(SPEC.session_id, model="m"), "lease:d:1", 5, 1, 30.0)
 
 async def test_a_call_that_began_on_a_lease_is_claimed_until_it_ends(house: House) -> None:
     """Again and again until it is answered, and with every bill."""
-    answers = iter([RayActorError(), RayActorError(), Hold(True)])
+    answers: Any = iter([RayActorError(), RayActorError(), Hold(True)])
 
     def claimed(_: Claim) -> Hold:
         answer = next(answers)

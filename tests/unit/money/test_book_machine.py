@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -157,7 +158,7 @@ class Stories(RuleBasedStateMachine):
         self.database.epoch += 1
         self.book = self.read()
 
-    def ask(self, owner: Owner, request: object, dies: str = "", lease_id: str = "") -> object:
+    def ask(self, owner: Owner, request: object, dies: str = "", lease_id: str = "") -> Any:
         """One transaction, in which the singleton may die before or after the commit."""
         assert callable(request)
         for each in (owner, Owner(lease_id)):
