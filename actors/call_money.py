@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import random
 import time
 from collections.abc import Callable
 
@@ -21,7 +22,7 @@ from reception.money.savings.comparison import Answered
 
 ACTOR_TIMEOUT_S = 5.0
 SAVED_TIMEOUT_S = 1.0
-CLAIM_AGAIN_S = 0.5
+CLAIM_AGAIN_S = (0.5, 3.0)  # apart, so that calls do not all claim at once
 BILL_TRIES = 3  # a singleton that restarts is back within 3 s
 _DOUBTFUL = ("caller_vanished", "internal")  # so may end a call that went elsewhere
 
@@ -49,6 +50,7 @@ class CallMoney:
         self._told = m.MoneyRunsOut(())
         self._owing: asyncio.TimerHandle | None = None
         self._claiming: asyncio.Task[None] | None = None
+        self._rng = random.Random()  # noqa: S311  # nosec B311 - jitter, no secret
 
     def begin(self, began_s: float) -> None:
         """The call goes on; the ledger may not know of it yet.
@@ -71,7 +73,7 @@ class CallMoney:
                     hold = await self._cost.claim(claim)
                 break
             except (RayError, TimeoutError):
-                await asyncio.sleep(CLAIM_AGAIN_S)
+                await asyncio.sleep(self._rng.uniform(*CLAIM_AGAIN_S))
         self._nothing_owed()
         if not hold.admitted:
             self._stop_owing()

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from benchmarks.scaling.capacity import measure
 from benchmarks.scaling.cluster import Cluster
+from benchmarks.scaling.leases import table
 from benchmarks.scaling.measures import Sample
 from benchmarks.scaling.model import Model
 from benchmarks.scaling.paper import draw, tables
@@ -40,6 +41,7 @@ def simulate(model: Model, folder: Path, capacity_s: float) -> None:
     print(f"\n{model}\n{model.end_s:.0f} simulated seconds, {outcome.events:,} events: "
           f"{took_s:.0f} s, {cpu_s:.0f} s of CPU\n")  # fmt: skip
     print(tables(outcome, capacities))
+    print(f"\n{table(model)}")
     draw(outcome, folder)
     print(f"\nplots are in {folder}")
 

@@ -11,8 +11,7 @@ from benchmarks.scaling.measures import Sample, between
 
 
 class Money(Protocol):
-    """How calls ask for money. Budget leases (a node is given an amount, and grants
-    its calls' holds itself) would be another one of these; the core has none yet."""
+    """How calls ask for money; beside it doors lease budget (`leases.py`)."""
 
     name: str
 

@@ -28,15 +28,16 @@ class PurseRules:
 
     Attributes:
         most: purses that there are at the most: of those that called last.
-        renew_s: after so long a lease is asked for again, also one that was refused;
-        along_s: after so long if others are asked for anyway.
+        renew_s: after so long a lease is asked for again, also one that was refused, and
+            all others with it;
+        apart_s: between two requests, also when other kinds come.
         idle_s: a lease is given back when its calls did not come for so long.
         at_once: leases that are given back in one request at the most.
     """
 
     most: int = 64
     renew_s: float = 60.0
-    along_s: float = 20.0
+    apart_s: float = 20.0
     idle_s: float = 300.0
     at_once: int = 500
 
@@ -75,7 +76,7 @@ class Purses:
     def __init__(self, door: str, rules: PurseRules = _RULES) -> None:
         self._door, self._rules = door, rules
         self._kept: OrderedDict[Owner, _Kept] = OrderedDict()  # who called last is last
-        self._leases = 0
+        self._leases, self._asked_at_s = 0, -inf
         self._back: dict[str, None] = {}  # leases to give back
 
     # ------------------------------------------------------------- calls
@@ -110,16 +111,19 @@ class Purses:
         rules = self._rules
         for kind in [k for k, kept in self._kept.items() if now_s - kept.came_s >= rules.idle_s]:
             self._drop(kind)
-        waited_s = {kind: now_s - kept.asked_at_s for kind, kept in self._kept.items()}
+        if now_s - self._asked_at_s < rules.apart_s:
+            return None
+        waited_s = [now_s - kept.asked_at_s for kept in self._kept.values()]
         wanted = []
-        if max(waited_s.values(), default=0.0) >= rules.renew_s:
+        if any(waited >= rules.renew_s for waited in waited_s):
             for kind, kept in self._kept.items():
-                if waited_s[kind] >= rules.along_s:
-                    calls = max(1, kept.calls)
-                    kept.asking = kept.asking or self._next(kept.purse, calls)
-                    kept.asked_at_s = now_s
-                    wanted.append((replace(kind, session_id=kept.asking), calls))
-        back = tuple(self._back)[: rules.at_once]
+                calls = max(1, kept.calls)
+                kept.asking = kept.asking or self._next(kept.purse, calls)
+                kept.asked_at_s = now_s
+                wanted.append((replace(kind, session_id=kept.asking), calls))
+            self._asked_at_s = now_s
+        along = wanted or not self._kept  # else a lease goes back with the next request
+        back = tuple(self._back)[: rules.at_once] if along else ()
         return Request(tuple(wanted), back, now_s) if wanted or back else None
 
     def answered(self, request: Request, leases: Sequence[Lease | None]) -> None:
@@ -140,7 +144,8 @@ class Purses:
                 kept.purse = Purse(lease, request.at_s) if lease else None
 
     def failed(self, request: Request) -> None:
-        """Nobody knows whether it was granted: the same is asked for again."""
+        """Nobody knows whether it was granted: the same is asked for again, soon."""
+        self._asked_at_s = -inf
         for owner, _ in request.wanted:
             kept = self._kept.get(_kind(owner))
             if kept is not None:

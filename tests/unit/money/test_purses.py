@@ -8,7 +8,7 @@ from reception.money.leases import Lease
 from reception.money.purses import PurseRules, Purses, Request, Wanted
 from reception.money.scopes import Owner
 
-RULES = PurseRules(most=3, renew_s=60.0, along_s=20.0, idle_s=300.0, at_once=2)
+RULES = PurseRules(most=3, renew_s=60.0, apart_s=20.0, idle_s=300.0, at_once=2)
 ANN = Owner("s1", "c1", "ann", "k", "m", "+49", "p")
 BOB, CID, DAN = (replace(ANN, tenant=tenant) for tenant in ("bob", "cid", "dan"))
 
@@ -74,11 +74,10 @@ def test_it_is_renewed_well_before_its_end() -> None:
 def test_others_are_asked_for_along_with_one_that_is_due() -> None:
     purses = door(ANN)
     purses.came(BOB, 19.0)
-    assert answer(purses, 19.0) == Request((wanted(BOB, 2),), (), 19.0)
-    purses.came(CID, 39.0)
-    assert answer(purses, 39.0) == Request(
-        (wanted(ANN, 1), wanted(BOB, 2), wanted(CID, 3)), (), 39.0
-    )
+    assert answer(purses, 19.0) is None
+    assert answer(purses, 20.0) == Request((wanted(ANN, 1), wanted(BOB, 2)), (), 20.0)
+    assert answer(purses, 79.0) is None
+    assert answer(purses, 80.0) == Request((wanted(ANN, 1), wanted(BOB, 2)), (), 80.0)
 
 
 def test_a_lease_that_calls_took_from_ends_by_itself_and_another_is_asked_for() -> None:
@@ -99,8 +98,9 @@ def test_a_lease_that_is_far_too_large_is_given_back_for_another() -> None:
     purses = door(ANN)
     answer(purses, 60.0, micros=301)
     answer(purses, 120.0)
-    assert answer(purses, 121.0) == Request((), ("lease:d:1",), 121.0)
-    assert answer(purses, 122.0) is None
+    assert answer(purses, 179.0) is None
+    assert answer(purses, 180.0) == Request((wanted(ANN, 2),), ("lease:d:1",), 180.0)
+    assert answer(purses, 240.0) == Request((wanted(ANN, 2),), (), 240.0)
 
 
 def test_one_that_is_not_renewed_is_given_back() -> None:
@@ -109,8 +109,7 @@ def test_one_that_is_not_renewed_is_given_back() -> None:
     assert request is not None
     purses.answered(request, [None])
     assert not purses.has(ANN, 60.0)
-    assert answer(purses, 61.0) == Request((), ("lease:d:1",), 61.0)
-    assert answer(purses, 120.0) == Request((wanted(ANN, 2),), (), 120.0)
+    assert answer(purses, 120.0) == Request((wanted(ANN, 2),), ("lease:d:1",), 120.0)
 
 
 def test_a_refused_one_is_asked_for_again_as_another() -> None:
@@ -156,7 +155,10 @@ def test_the_last_kinds_that_called_are_kept_and_the_others_given_back() -> None
     assert given is not None
     assert given.back == ("lease:d:4", "lease:d:3")  # BOB's new one: it may be granted still
     assert len(given.wanted) == 3
-    assert answer(purses, 63.0) == Request((), ("lease:d:1",), 63.0)
+    assert answer(purses, 63.0) is None
+    again = answer(purses, 122.0)
+    assert again is not None
+    assert again.back == ("lease:d:1",)
 
 
 def test_kinds_that_call_no_more_are_given_back() -> None:
@@ -164,6 +166,8 @@ def test_kinds_that_call_no_more_are_given_back() -> None:
     purses.came(BOB, 299.0)
     request = answer(purses, 300.0)
     assert request == Request((wanted(BOB, 2),), ("lease:d:1",), 300.0)
+    assert answer(purses, 599.0) == Request((), ("lease:d:2",), 599.0)
+    assert answer(purses, 600.0) is None
 
 
 def test_emergencies_need_no_lease() -> None:
