@@ -14,6 +14,7 @@ from reception.money.case import RESPONSE
 PLAIN_HZ = 300  # the provider's voice before it has heard the caller's
 IN_ORDER = frozenset({"caller_hangup"})
 POLITE = frozenset({"budget", "provider_unavailable", "max_duration", "completed"})
+MUTE_S = 20.0
 UNDER_WAY_S = 1.0  # between a response's end and our knowing of it
 
 E = TypeVar("E")
@@ -95,8 +96,13 @@ class Tale:
 
     @property
     def live(self) -> list[Story]:
-        """The calls that the fault came upon."""
+        """The calls that were there when the fault came, or came while it went on."""
         return [each for each in self.stories.values() if each.accepted]
+
+    @property
+    def refused(self) -> int:
+        """Callers whom no door took, however often they asked."""
+        return len(self.stories) - len(self.live)
 
 
 def violations(events: h.History) -> list[Violation]:
@@ -142,8 +148,11 @@ def _goes_on(tale: Tale) -> Iterator[Violation]:
     for story in tale.live:
         if story.gone is None or story.gone.how != "hung up":
             continue
+        since_s = tale.injected.until_s
+        if story.gone.at_s <= since_s:  # callers came and went meanwhile
+            since_s = story.gone.at_s - MUTE_S
         moments = [each.to_s for each in story.heard] + [each.at_s for each in story.said]
-        if not any(at_s > tale.injected.until_s for at_s in moments):
+        if not any(at_s > since_s for at_s in moments):
             last_s = max((each.to_s for each in story.heard), default=tale.injected.at_s)
             text = f"heard nothing for its last {story.gone.at_s - last_s:.1f} s"
             yield Violation("mute", story.call_id, text)

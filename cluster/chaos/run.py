@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import math
 import os
 import signal
@@ -50,10 +51,13 @@ Judged = Callable[[Try, list[Violation], Report], None]
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """tries: in order. calls: live in each. keep: a folder for histories; None for none."""
+    """tries: in order. calls: live in each. every_s: while a fault goes on one caller hangs
+    up and another comes, so often; 0: the same all the time. keep: a folder for histories;
+    None for none."""
 
     tries: Sequence[Try]
     calls: int = 30
+    every_s: float = 0.0
     nodes: int = 3
     pool: int = 8
     keep: Path | None = None
@@ -189,7 +193,8 @@ class _Trial:
         if not scene.callers:
             raise Unavailable("no call was accepted: there is nothing to try a fault on")
         await asyncio.sleep(self._try.delay_s)
-        await self._strike()
+        async with self._beside(self._come_and_go(running)):
+            await self._strike()
         self._tell("the callers hang up")
         for caller in running.values():
             caller.hang_up()
@@ -197,7 +202,18 @@ class _Trial:
         for task in running:
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
+        scene.callers = [each for each in running.values() if each.session_id]
         await self._audit([caller.call_id for caller in scene.callers])
+
+    async def _come_and_go(self, running: dict[asyncio.Task[None], ChaosCaller]) -> None:
+        """One more caller, and one less: who came first leaves first."""
+        leaving = iter(list(running.values()))
+        while self._plan.every_s:
+            await asyncio.sleep(self._plan.every_s)
+            next(leaving).hang_up()
+            caller = self._caller(len(running))
+            running[asyncio.create_task(caller.run())] = caller
+            leaving = itertools.chain(leaving, [caller])
 
     def _caller(self, number: int) -> ChaosCaller:
         this, scene = self._try, self._scene

@@ -14,17 +14,18 @@ from cluster.chaos.silence import added_silence_ms
 from reception.money.case import RESPONSE
 
 COLUMNS = (
-    "tries", "calls", "went_on", "ended_in_order", "cut_off", "lost", "billed", "billed_twice",
-    "unbilled", "leases_leaked", "hit", "silence_p50_ms", "silence_p99_ms", "silence_max_ms",
-    "others_max_ms", "driver_late_ms",
+    "tries", "refused", "calls", "went_on", "ended_in_order", "cut_off", "lost", "billed",
+    "billed_twice", "unbilled", "leases_leaked", "hit", "silence_p50_ms", "silence_p99_ms",
+    "silence_max_ms", "others_max_ms", "driver_late_ms",
 )  # fmt: skip
 _STAYED = ("cut off", "mute", "lost")
 
 
 @dataclass(slots=True)
 class Figures:
-    """Of one kind of fault. calls: live when it came. silence_ms: added for those that
-    listened and were hit; others_ms: for the others; late_ms: of the driver, by try."""
+    """Of one kind of fault. calls: live when it came, or come meanwhile. silence_ms: added
+    for those that listened and were hit; others_ms: for the others; late_ms: of the driver,
+    by try."""
 
     tries: int = 0
     counts: Counter[str] = field(default_factory=Counter)
@@ -47,6 +48,7 @@ class Figures:
                 continue
             on = story.gone is not None and story.gone.how == "hung up"
             self.counts["went_on" if on else "ended_in_order"] += 1
+        self.counts["refused"] += tale.refused
         self.counts["cut_off"] += rules["cut off"] + rules["mute"]
         self.counts["lost"] += rules["lost"]
         self.counts["billed"] += sum(each.kind == RESPONSE for each in tale.all(Used))

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 # The rest is in the report: a terminal has 80 columns.
 _SHOWN = {
-    "tries": "tries", "calls": "calls", "went_on": "on", "ended_in_order": "ended",
+    "tries": "tries", "refused": "no", "calls": "calls", "went_on": "on", "ended_in_order": "ended",
     "cut_off": "cut", "lost": "lost", "billed_twice": "twice", "unbilled": "owed",
     "leases_leaked": "leaks", "silence_p50_ms": "p50", "silence_p99_ms": "p99",
     "driver_late_ms": "late",
@@ -33,6 +33,14 @@ def chaos(
     tries: Annotated[int, typer.Option(min=1, max=1_000, help="Of each fault.")] = 20,
     calls: Annotated[int, typer.Option(min=1, max=40, help="Live at each try.")] = 30,
     nodes: Annotated[int, typer.Option(min=2, max=16, help="That take calls.")] = 3,
+    every: Annotated[
+        float,
+        typer.Option(
+            min=0,
+            help="While a fault goes on one caller leaves and another comes, "
+            "each so many seconds; 0: none.",
+        ),
+    ] = 0.0,
     seed: Annotated[int, typer.Option(help="The same seed makes the same schedule.")] = 1,
     out: Annotated[Path, typer.Option(help="The report as JSON.")] = Path("out/chaos.json"),
     keep: Annotated[
@@ -52,8 +60,10 @@ def chaos(
 
     names = parse_faults(faults, list(FAULTS))
     planned = schedule(names, tries, seed)
-    plan = Plan(planned, calls, nodes, pool_for(calls, nodes), keep)
-    about = _machine() | {"seed": seed, "tries": tries, "calls": calls, "nodes": nodes}
+    plan = Plan(planned, calls, every, nodes, pool_for(calls, nodes), keep)
+    about = _machine() | {
+        "seed": seed, "tries": tries, "calls": calls, "every_s": every, "nodes": nodes,
+    }  # fmt: skip
     out.parent.mkdir(parents=True, exist_ok=True)
 
     def write(report: "Report") -> None:  # after each try: a long run may be stopped

@@ -73,6 +73,27 @@ def test_two_calls_in_order_break_no_rule() -> None:
 def test_a_call_that_was_never_accepted_is_not_judged() -> None:
     refused: list[h.Event] = [h.Offered("c", 950, True, 1.0), h.Gone("c", "UNAVAILABLE: busy", 3.0)]
     assert broken([*story(), *refused]) == []
+    report = Report()
+    report.add("worker", (*story(), *refused))
+    row = report.figures["worker"].row()
+    assert (row["refused"], row["calls"]) == (1, 2)
+
+
+@pytest.mark.parametrize(("heard_until_s", "rules"), [(30.0, []), (19.0, [("mute", "c")])])
+def test_a_call_that_came_and_went_while_the_fault_went_on(
+    heard_until_s: float, rules: list[tuple[str, str]]
+) -> None:
+    fault = replace(INJECTED, until_s=60.0)
+    came: list[h.Event] = [
+        h.Offered("c", 950, True, 11.0),
+        h.Accepted("c", "s-c", "n1", False, 11.5),
+        h.Heard("c", 950, 350, 12.0, heard_until_s),
+        h.Summed("c", "caller_hangup", 40.0),
+        h.Gone("c", "hung up", 40.0),
+        h.Record("c", "s-c", "ended", "caller_hangup", 40.1),
+        h.Account("c", "s-c", 0, 0, True),
+    ]
+    assert broken([BEGAN, fault, *came]) == rules
 
 
 def test_events_of_calls_that_nobody_offered_belong_to_none() -> None:
