@@ -9,14 +9,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from cluster.chaos.history import Driver, History, Used
-from cluster.chaos.invariants import Tale, Violation, unbilled, violations
+from cluster.chaos.invariants import Tale, Violation, own_count, unbilled, violations
 from cluster.chaos.silence import added_silence_ms
 from reception.money.case import RESPONSE
 
 COLUMNS = (
     "tries", "refused", "calls", "went_on", "ended_in_order", "cut_off", "lost", "billed",
-    "billed_twice", "unbilled", "leases_leaked", "hit", "silence_p50_ms", "silence_p99_ms",
-    "silence_max_ms", "others_max_ms", "driver_late_ms",
+    "billed_twice", "unbilled", "own_count", "leases_leaked", "hit", "silence_p50_ms",
+    "silence_p99_ms", "silence_max_ms", "others_max_ms", "driver_late_ms",
 )  # fmt: skip
 _STAYED = ("cut off", "mute", "lost")
 
@@ -54,6 +54,7 @@ class Figures:
         self.counts["billed"] += sum(each.kind == RESPONSE for each in tale.all(Used))
         self.counts["billed_twice"] += rules["billed twice"]
         self.counts["unbilled"] += unbilled(tale) + rules["not billed"]
+        self.counts["own_count"] += own_count(tale)
         self.counts["leases_leaked"] += rules["lease leaked"]
         self.late_ms += [each.late_p99_ms for each in tale.all(Driver)]
         silences = _silences_ms(tale)

@@ -233,6 +233,16 @@ def test_a_response_without_a_bill(at_s: float, last: bool, rules: list[str]) ->
     assert report.figures["worker"].row()["unbilled"] == 1
 
 
+@pytest.mark.parametrize(("at_s", "rules"), [(9.5, []), (8.9, ["billed wrongly"])])
+def test_a_response_that_we_counted_ourselves(at_s: float, rules: list[str]) -> None:
+    events = [*story(), h.Billed("sess-x", "r-x", 30, 900, at_s, True)]
+    events += [h.Used("s-a", "r-x", "response", 30, 7, 0)]
+    assert [rule for rule, _ in broken(events)] == rules
+    report = Report()
+    report.add("worker", tuple(events))
+    assert report.figures["worker"].row()["own_count"] == 1
+
+
 def test_without_a_fault_every_response_has_a_bill() -> None:
     events = [*without(story(), h.Injected), h.Billed("sess-x", "r-x", 1, 1, 10.0, True)]
     assert broken(events) == [("not billed", "")]
