@@ -13,11 +13,13 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import psutil
 import ray
+import structlog
+from ray._private import worker as ray_worker
 
 from actors.spawn import NAMESPACE, SOON
 from reception.errors import Unavailable
@@ -25,6 +27,9 @@ from reception.errors import Unavailable
 STOP_TIMEOUT_S = 10.0
 JOIN_TIMEOUT_S = 60.0
 AFTER_RAY_S = 1.0
+_GCS = "gcs_server"
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +46,11 @@ class RayNode:
     joined: bool
     folder: str
     _raylet: subprocess.Popen[bytes] | None
+    _stopping: threading.Event = field(default_factory=threading.Event)
 
     def stop(self) -> None:
         """Ends what was started here; the folder goes too."""
+        self._stopping.set()
         _stop_ray()
         if self._raylet is not None:
             self._raylet.terminate()
@@ -93,6 +100,9 @@ def _start(address: str | None, node_ip: str | None, dashboard: bool) -> RayNode
         common["_node_ip_address"] = node_ip
     if address is None:
         common |= {"include_dashboard": dashboard, "dashboard_host": "127.0.0.1"}
+        if "RAY_gcs_storage" not in os.environ:
+            on_disk = {"gcs_storage": "rocksdb", "gcs_storage_path": f"{folder}/gcs"}
+            common["_system_config"] = on_disk
         with _signals_held():
             context = ray.init(address="local", **common)
     else:
@@ -100,7 +110,7 @@ def _start(address: str | None, node_ip: str | None, dashboard: bool) -> RayNode
             raylet = _start_raylet(address, node_ip, folder)
         context = _join(address, common, raylet)
     here, url = ray.get_runtime_context(), context.dashboard_url or ""
-    return RayNode(
+    node = RayNode(
         node_id=here.get_node_id()[:12],
         address=here.gcs_address,
         dashboard_url=f"http://{url}" if url else "",
@@ -108,6 +118,24 @@ def _start(address: str | None, node_ip: str | None, dashboard: bool) -> RayNode
         folder=folder,
         _raylet=raylet,
     )
+    if address is None:
+        keep = threading.Thread(target=_keep_gcs, args=(node._stopping,), daemon=True, name="gcs")
+        keep.start()
+    return node
+
+
+def _keep_gcs(stopping: threading.Event) -> None:
+    """Starts the cluster's GCS again when it dies, at its port, from what it has on
+    disk; nodes and actors wait for it for a minute. Ray has no public way for this."""
+    node: Any = ray_worker._global_node
+    while True:
+        node.all_processes[_GCS][0].process.wait()
+        if stopping.is_set():
+            return
+        log.error("GCS lost")
+        node.kill_gcs_server(check_alive=False)  # forgets it
+        node.start_gcs_server()
+        log.warning("GCS is back")
 
 
 def _join(address: str, options: dict[str, Any], raylet: subprocess.Popen[bytes] | None) -> Any:

@@ -14,6 +14,7 @@ from contextlib import closing
 from typing import Any
 
 import grpc
+import psutil
 import pytest
 
 from cluster.caller import Caller, HangUp, Listen, Outcome, Say, StayOn
@@ -195,6 +196,28 @@ def test_a_client_that_has_balanced_keeps_its_calls_on_the_doors_node(
         await callers.good()
 
     asyncio.run(asyncio.wait_for(scene(), 60))
+
+
+def test_calls_outlive_the_death_of_rays_gcs(cluster: LocalCluster) -> None:
+    first, second, _ = cluster.nodes
+
+    def gcs() -> list[psutil.Process]:
+        return [each for each in cluster.head.processes() if each.name() == "gcs_server"]
+
+    async def scene() -> None:
+        before = _Callers(first, "gcs", 4)
+        await before.greeted()
+        [lost] = gcs()
+        lost.kill()
+        after = _Callers(second, "after", 2)
+        await after.greeted()
+        await before.good()
+        await after.good()
+        await asyncio.to_thread(_until, lambda: bool(gcs()) and lost not in gcs())
+
+    asyncio.run(asyncio.wait_for(scene(), 90))
+    _all_in_order(cluster, [f"after-{n}" for n in range(2)] + [f"gcs-{n}" for n in range(4)])
+    assert _sees_all(cluster)
 
 
 def test_calls_outlive_a_node_that_stands_still_and_it_finds_itself_fenced(
