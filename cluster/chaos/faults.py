@@ -43,7 +43,7 @@ class Scene:
 
     def nodes(self) -> list[Member]:
         """Those that take calls."""
-        return [node for node in self.cluster.nodes if node.process.poll() is None]
+        return [each for each in self.cluster.nodes if each.said and each.process.poll() is None]
 
     def node_of(self, caller: ChaosCaller) -> Member:
         """The node that serves a call, as far as its caller was told."""

@@ -51,9 +51,9 @@ Judged = Callable[[Try, list[Violation], Report], None]
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """tries: in order. calls: live in each. every_s: while a fault goes on one caller hangs
-    up and another comes, so often; 0: the same all the time. keep: a folder for histories;
-    None for none."""
+    """tries: in order. calls: live in each. every_s: callers come so far apart, and while a
+    fault goes on one hangs up whenever another comes; 0: the same all the time. keep: a
+    folder for histories; None for none."""
 
     tries: Sequence[Try]
     calls: int = 30
@@ -184,7 +184,7 @@ class _Trial:
         for number in range(plan.calls):
             caller = self._caller(number)
             running[asyncio.create_task(caller.run())] = caller
-            await asyncio.sleep(BETWEEN_CALLS_S)
+            await asyncio.sleep(plan.every_s or BETWEEN_CALLS_S)
         answered = [asyncio.create_task(caller.answered.wait()) for caller in running.values()]
         await asyncio.wait(answered, timeout=ANSWERED_S)
         for each in answered:

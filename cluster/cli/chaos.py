@@ -37,8 +37,8 @@ def chaos(
         float,
         typer.Option(
             min=0,
-            help="While a fault goes on one caller leaves and another comes, "
-            "each so many seconds; 0: none.",
+            help="Callers come so many seconds apart, also while a fault goes on; "
+            "whoever came first leaves.",
         ),
     ] = 0.0,
     seed: Annotated[int, typer.Option(help="The same seed makes the same schedule.")] = 1,
