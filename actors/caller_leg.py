@@ -149,6 +149,11 @@ class CallerLeg:
             level = level_dbov(to_linear(frame.audio, self.format.name))
             self.barge_in.played(frame.starts_s, self._ptime_ms, level)
 
+    def silenced(self, now_s: float) -> None:
+        """Of what the receptionist was saying nothing more is played."""
+        if self.barge_in is not None:
+            self.barge_in.stopped(now_s)
+
     @property
     def counts(self) -> JitterCounts:
         """Frames received, lost, late, double and reordered so far."""

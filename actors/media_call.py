@@ -7,22 +7,19 @@ import contextlib
 import json
 import math
 import time
-import wave
 from collections.abc import Callable
 
-import structlog
 from google.protobuf.message import DecodeError
 
-from actors.audio import leg_encoder
 from actors.caller_leg import CallerLeg, Heard
 from actors.door_side import INTERNAL, DoorSide
 from actors.effort import Effort
 from actors.link import Link
-from actors.phrases import sound
 from actors.provider_leg import ProviderLeg
 from actors.provider_meter import ProviderMeter
 from actors.recording import Recorder, Recording
 from actors.session_side import SessionSide
+from actors.speaker import Speaker
 from protos.link.v1 import link_pb2 as lk
 from protos.reception.v1 import reception_pb2 as rv
 from reception.call.phrases import PREFIX
@@ -30,9 +27,8 @@ from reception.call.validation import LegGuard
 from reception.errors import ReceptionError
 from reception.framing import Kind, split_audio
 from reception.media.adaptation import Plan
-from reception.media.codecs import AudioFormat
 from reception.media.leg import LegConfig
-from reception.media.playout import CutItem, FrameOut, Playout
+from reception.media.playout import CutItem
 from reception.media.uplink import LinkSample
 from reception.provider.base import (
     AudioDelta,
@@ -46,8 +42,6 @@ from reception.provider.base import (
     SpeechStopped,
     TruncateItem,
 )
-
-log = structlog.get_logger()
 
 INVALID_ARGUMENT = 3
 SAVE_TIMEOUT_S = 2.0
@@ -100,7 +94,6 @@ class MediaCall:
         self._effort = effort
         self._caller = CallerLeg(config, effort.plan)
         self._leg_format = self._caller.format
-        self._encoder = leg_encoder(AudioFormat(config.codec, config.rate_hz))
         self._recording: Recording | None = None
         if config.recording != "off":
             kind = effort.plan.recording_for(config.recording)
@@ -109,13 +102,8 @@ class MediaCall:
             )
         self._held_event = b""  # the provider's, that the caller began to speak
         self._guard = LegGuard(config.codec, config.rate_hz)
-        self._playout = Playout(
-            self._leg_format,
-            config.ptime_ms,
-            lead_ms=config.lead_ms,
-            sends_marks=config.sends_marks,
-            frames_before=config.frames_before,
-            generation=config.generation,
+        self._speaker = Speaker(
+            self.call_id, config, self._door, self._session, self._caller, self._recording, effort
         )
         self._stats = lk.LegStats()
         self._provider = ProviderLeg(
@@ -129,7 +117,6 @@ class MediaCall:
         self._listening = config.listening
         self._finishing: asyncio.Task[None] | None = None
         self._hand_over_by_s = math.inf
-        self._drained = asyncio.Event()
         self._ended = False
         self._up_us = 0
         self._turn_up_us = 0
@@ -148,7 +135,7 @@ class MediaCall:
         self._door.move(door)
         self._guard = self._guard.anew()
         now_s = time.monotonic()
-        self._on_heard(self._caller.restart(now_s, speaking=self._playout.busy), now_s)
+        self._on_heard(self._caller.restart(now_s, speaking=self._speaker.busy), now_s)
         self._door.open()
 
     def adopt(self, session: Link, name: str) -> None:
@@ -161,10 +148,10 @@ class MediaCall:
         self.tick(time.monotonic())
 
     def _leave_if_due(self, now_s: float) -> None:
-        if self._playout.busy and now_s < self._hand_over_by_s:
+        if self._speaker.busy and now_s < self._hand_over_by_s:
             return
         self._hand_over_by_s = math.inf
-        self._silence(now_s)
+        self._speaker.silence(now_s)
         self._door.hand_over(self._session.checkpoint)
 
     # ------------------------------------------------------------- the caller
@@ -189,7 +176,7 @@ class MediaCall:
                 return
             case "mark":
                 self._guard.mark(message.mark.name)
-                self._playout.mark_reached(message.mark.name, time.monotonic())
+                self._speaker.mark_reached(message.mark.name, time.monotonic())
                 self.tick(time.monotonic())
                 return
             case "dtmf":
@@ -207,7 +194,7 @@ class MediaCall:
 
     def _on_audio(self, audio: rv.Audio, stamp_ns: int) -> None:
         self._guard.audio(len(audio.payload))
-        now_s, speaking = time.monotonic(), self._playout.busy
+        now_s, speaking = time.monotonic(), self._speaker.busy
         heard = self._caller.receive(audio.payload, audio.sequence, now_s, speaking=speaking)
         self._on_heard(heard, now_s)
         self._up_us = max(0, time.monotonic_ns() - stamp_ns) // 1000
@@ -243,8 +230,7 @@ class MediaCall:
 
     def _on_door_control(self, message: lk.DoorToWorker) -> None:
         if message.HasField("first_audio_sent"):
-            gateway_us = self._turn_up_us + message.first_audio_sent.down_us
-            self._tell_playout(lk.Playout.MEASURED, gateway_us=gateway_us)
+            self._speaker.measured(self._turn_up_us + message.first_audio_sent.down_us)
         elif message.HasField("leg_gone"):
             if message.leg_gone.may_return:
                 self._door.wait()
@@ -255,8 +241,7 @@ class MediaCall:
         """The caller does not come back."""
         self._listening = False
         self._door.left()
-        self._silence(time.monotonic())
-        self._drained.set()
+        self._speaker.silence(time.monotonic())
         self._session.tell(leg_gone=lk.LegGone(reason=reason))
 
     # ------------------------------------------------------------- the session
@@ -270,7 +255,9 @@ class MediaCall:
             case "stop_playout":
                 self._cut()
             case "play":
-                self._play(message.play)
+                play = message.play
+                self._speaker.play(play.item_id, play.path, self._provider.received_ns)
+                self.tick(time.monotonic())
             case "listen":
                 self._listening = message.listen.on
             case "finish":
@@ -296,12 +283,7 @@ class MediaCall:
     async def _finish(self, drain_ms: int) -> None:
         """Plays out what was made, closes the provider's socket, reports totals."""
         self._listening = False
-        self._playout.complete_all()
-        self._drained.clear()
-        if self._playout.busy:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(drain_ms / 1000):
-                    await self._drained.wait()
+        await self._speaker.play_out(drain_ms / 1000)
         await self._provider.finish(abrupt=not drain_ms)
         await self._provider.hang_up()
         await self._count()
@@ -314,7 +296,8 @@ class MediaCall:
         stats.frames_reordered = counts.reordered
         stats.silence_ms = max(0, round(self._withheld_ms))
         stats.caller_mos_milli = round(self._caller.mos * 1000)
-        stats.frames_out = self._playout.frames_out
+        stats.reception_audio_ms = self._speaker.audio_ms
+        stats.frames_out = self._speaker.frames_out
         stats.frames_dropped += self._door.dropped_audio + self._provider.dropped_audio
         if self._recording is not None:
             self._recording.end(time.monotonic())
@@ -335,9 +318,9 @@ class MediaCall:
                 self._on_answer(event)
                 return
             case AudioDone():
-                self._playout.complete(event.item_id)
+                self._speaker.complete(event.item_id)
             case ResponseDone():
-                self._playout.complete_all()
+                self._speaker.complete_all()
                 self._meter.used(self._session_id, event)
             case RateLimits():
                 self._meter.heard(event)
@@ -362,7 +345,7 @@ class MediaCall:
         barge_in = self._caller.barge_in
         if barge_in is None:
             return True
-        return barge_in.provider_started(time.monotonic(), speaking=self._playout.busy)
+        return barge_in.provider_started(time.monotonic(), speaking=self._speaker.busy)
 
     def _pass_held_event_on(self) -> None:
         held, self._held_event = self._held_event, b""
@@ -371,24 +354,17 @@ class MediaCall:
 
     def _on_answer(self, delta: AudioDelta) -> None:
         audio = self._provider.answer(delta)
-        self._stats.reception_audio_ms += self._leg_format.duration_ms(len(audio))
-        self._playout.add(delta.item_id, delta.content_index, audio)
+        received_ns = self._provider.received_ns
+        self._speaker.add(delta.item_id, delta.content_index, audio, received_ns)
         self.tick(time.monotonic())
 
-    def _play(self, play: lk.Play) -> None:
-        """A recording, as if the provider had made it."""
-        try:
-            audio = sound(play.path, self._leg_format)
-        except (OSError, EOFError, wave.Error) as error:
-            log.warning("phrase not played", call_id=self.call_id, error=str(error))
-            self._tell_playout(lk.Playout.INTERRUPTED, item_id=play.item_id)
-            return
-        self._stats.reception_audio_ms += self._leg_format.duration_ms(len(audio))
-        self._playout.add(play.item_id, 0, audio)
-        self._playout.complete(play.item_id)
-        self.tick(time.monotonic())
+    def _cut(self) -> None:
+        """Barge-in: stops, and truncates what was not heard."""
+        for item in self._speaker.cut(time.monotonic()):
+            if item.heard_ms == 0 or not item.item_id.startswith(PREFIX):  # text can't be cut
+                self._provider.tell(_forget_unheard(item))
 
-    # ------------------------------------------------------------- playout
+    # ------------------------------------------------------------- the time
 
     @property
     def uplink(self) -> LinkSample:
@@ -402,7 +378,7 @@ class MediaCall:
 
     def pace(self, now_s: float) -> None:
         """Sends the frames whose time has come; called every frame time."""
-        if not self._door.away and self._playout.overdue(now_s):
+        if self._speaker.overdue(now_s):
             self._effort.missed()
         self.tick(now_s)
 
@@ -410,73 +386,13 @@ class MediaCall:
         """Sends the frames that are due, as soon as there is something to do."""
         if self._ended:
             return
-        heard = self._caller.tick(now_s, speaking=self._playout.busy)
+        heard = self._caller.tick(now_s, speaking=self._speaker.busy)
         if heard is not None:
             self._on_heard(heard, now_s)
-        for out in self._playout.due(now_s) if not self._door.away else ():
-            if isinstance(out, FrameOut):
-                self._send_frame(out, now_s)
-            else:
-                self._door.to_caller(rv.ReceptionMessage(mark=rv.Mark(name=out.name)))
+        self._speaker.send_due(now_s)
         if self._hand_over_by_s < math.inf:
             self._leave_if_due(now_s)
-        if self._playout.take_drained(now_s):
-            self._drained.set()
-            self._tell_playout(lk.Playout.DRAINED)
-
-    def _send_frame(self, frame: FrameOut, now_s: float) -> None:
-        audio = rv.Audio(
-            payload=self._encoder.encode(frame.audio),
-            sequence=frame.sequence,
-            timestamp_ms=frame.timestamp_ms,
-            item_id=frame.item_id,
-        )
-        # A stamp asks the door to measure; only the first frame of an answer has one.
-        stamp_ns = self._provider.received_ns if frame.first else 0
-        self._door.to_caller(rv.ReceptionMessage(audio=audio), stamp_ns)
-        self._caller.played(frame)
-        self._effort.sent()
-        if self._recording is not None:
-            self._recording.sent(frame)
-        if frame.first:
-            self._tell_playout(lk.Playout.STARTED, item_id=frame.item_id, at_s=now_s)
-
-    def _cut(self) -> None:
-        """Barge-in: stop, tell the leg, truncate what was not heard."""
-        cut = self._silence(time.monotonic())
-        if not cut:
-            return
-        clear = rv.ClearAudio(item_id=cut[0].item_id, heard_ms=cut[0].heard_ms)
-        self._door.to_caller(rv.ReceptionMessage(clear_audio=clear))
-        for item in cut:
-            if item.heard_ms == 0 or not item.item_id.startswith(PREFIX):  # text can't be cut
-                self._provider.tell(_forget_unheard(item))
-        first = cut[0]
-        self._tell_playout(lk.Playout.INTERRUPTED, item_id=first.item_id, heard_ms=first.heard_ms)
-
-    def _silence(self, now_s: float) -> list[CutItem]:
-        """Nothing more is played; what lost audio by that."""
-        cut = self._playout.interrupt(now_s)
-        if self._caller.barge_in is not None:
-            self._caller.barge_in.stopped(now_s)
-        if self._recording is not None:
-            self._recording.cut(cut)
-        return cut
-
-    def _tell_playout(
-        self,
-        kind: lk.Playout.Kind,
-        *,
-        item_id: str = "",
-        heard_ms: int = 0,
-        gateway_us: int = 0,
-        at_s: float | None = None,
-    ) -> None:
-        at_ns = time.monotonic_ns() if at_s is None else int(at_s * 1e9)
-        playout = lk.Playout(
-            kind=kind, item_id=item_id, heard_ms=heard_ms, gateway_us=gateway_us, at_ns=at_ns
-        )
-        self._session.tell(playout=playout)
+        self._speaker.tell_if_drained(now_s)
 
     # ------------------------------------------------------------- the end
 
