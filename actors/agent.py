@@ -14,7 +14,6 @@ from actors.assigner import Assigner
 from actors.assignment import NodeConfig, ProviderConfig
 from actors.bills import Delivery
 from actors.changes import CallChange
-from actors.checkpoint import Pending
 from actors.deliveries import DELIVERY_TIMEOUT_S, Deliveries
 from actors.gossip import Listener
 from actors.intake import Intake
@@ -30,6 +29,7 @@ from actors.storage.calls import ENDED
 from actors.tasks import Tasks
 from actors.warm_pool import WarmPool
 from actors.worker_pool import WorkerPool
+from reception.call import messages as m
 from reception.call.profile import ProfileBook
 from reception.call.record import CallRecord, CallSpec, TakenMessage
 from reception.errors import NotFound, Unavailable
@@ -127,7 +127,7 @@ class NodeAgent:
         """Whether a call is live here, or its record may still wait to be written."""
         return len(self._has.deliveries) > 0 or self._calls.of_session(session_id) is not None
 
-    async def _settle(self, spec: CallSpec, pending: Iterable[Pending]) -> int | None:
+    async def _settle(self, spec: CallSpec, pending: Iterable[m.Work]) -> int | None:
         transcriber = self._assigner.profile(spec).transcription_model
         return await self._has.deliveries.settle(spec, pending, transcriber)
 

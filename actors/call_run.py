@@ -23,7 +23,7 @@ from actors.assignment import Assignment
 from actors.call_money import CallMoney
 from actors.call_news import CallNews
 from actors.call_worker import CallWorker
-from actors.checkpoint import Checkpoint, Pending
+from actors.checkpoint import Checkpoint
 from actors.link import Link
 from actors.log import log
 from actors.spawn import Remote
@@ -78,7 +78,6 @@ class CallRun:
             MAX_WAITING_EVENTS
         )
         self._came = self._handled = self._told_events = 0  # messages with events
-        self._pending: dict[str, tuple[Pending, float]] = {}  # and since when (UNIX time)
         self._stats: asyncio.Future[lk.LegStats] = asyncio.get_running_loop().create_future()
         self._fenced = False
 
@@ -186,7 +185,6 @@ class CallRun:
         return checkpoint.dumps(
             Checkpoint(
                 self._conversation.checkpoint(),
-                self._pending,
                 self._money.cost_micros,
                 self._worker.moves,
                 self._worker.listening,
@@ -217,13 +215,13 @@ class CallRun:
 
     def _restore(self, state: Checkpoint) -> None:
         """All as it was then; what was under way elsewhere is begun again."""
-        self._conversation.resume(state.conversation, state.later_s)
+        again = self._conversation.resume(state.conversation, state.later_s)
         self._money.cost_micros = state.cost_micros
         worker = self._worker
         worker.moves, worker.listening = state.moves, state.listening
         worker.began_s = state.began_s + state.later_s
-        for command, since_s in state.pending.values():
-            self._begin(command, since_s)
+        for work in again:
+            self._begin(work)
 
     # ------------------------------------------------------------- the loop
 
@@ -242,9 +240,6 @@ class CallRun:
                 commands = [
                     command for event in events for command in conversation.handle(event, now_s)
                 ]
-                for event in events:
-                    if isinstance(event, m.ToolFinished):
-                        self._pending.pop(event.call_id, None)
                 self._handled = number or self._handled
                 self._carry_out(commands)
             self._news.soon()
@@ -265,7 +260,7 @@ class CallRun:
                     self._worker.listening = on
                     step.messages.add(listen=lk.Listen(on=on))
                 case m.RunTool() | m.ReportUsage() | m.ReportTranscription() | m.Redial():
-                    self._begin(command, time.time())
+                    self._begin(command)
                 case m.Renew(opening, model):
                     renew = lk.Renew(dial_plan=self._worker.dial_plan(opening, model))
                     step.messages.add(renew=renew)
@@ -284,25 +279,15 @@ class CallRun:
             self._told_events = self._handled
             self._worker.send(step=step)
 
-    def _begin(self, command: Pending, since_s: float) -> None:
-        """What happens elsewhere; the state has it until it is done."""
-        match command:
+    def _begin(self, work: m.Work) -> None:
+        """What happens elsewhere; the conversation's state has it until it is done."""
+        match work:
             case m.RunTool():
-                key, work = command.call_id, self._run_tool(command, since_s)
-            case m.ReportUsage(response_id):
-                key, work = f"usage {response_id}", self._money.charge(command)
-            case m.ReportTranscription(item_id):
-                key, work = f"words {item_id}", self._money.charge(command)
+                self._tasks.begin(self._run_tool(work))
+            case m.ReportUsage() | m.ReportTranscription():
+                self._tasks.begin(self._bill(work))
             case m.Redial():
-                key, work = "dial", self._redial(command)
-        self._pending[key] = command, since_s
-        task = self._tasks.begin(work)
-        if not isinstance(command, m.RunTool):  # that one is done when its result is in
-            task.add_done_callback(lambda _: self._done(key, command))
-
-    def _done(self, key: str, command: Pending) -> None:
-        if self._pending.get(key, (None, 0.0))[0] is command:
-            del self._pending[key]
+                self._tasks.begin(self._redial(work))
 
     def _put(self, *events: m.ConversationEvent, number: int = 0) -> None:
         """Events past the inbox's bound mean that something runs away: the link
@@ -338,11 +323,12 @@ class CallRun:
 
     # ------------------------------------------------------------- elsewhere
 
-    async def _run_tool(self, command: m.RunTool, since_s: float) -> None:
+    async def _run_tool(self, command: m.RunTool) -> None:
         """A function that is run again by another session has the same time, and so its
         message the same id: it is kept once."""
+        at_s = self._spec.accepted_at_s + command.at_ms / 1000
         outcome = tools.run(
-            command.name, command.arguments, self._assignment.profile, since_s, self._spec
+            command.name, command.arguments, self._assignment.profile, at_s, self._spec
         )
         output, effect = outcome.output, outcome.effect
         if isinstance(effect, tools.Message):
@@ -355,13 +341,14 @@ class CallRun:
                 output, effect = outcome.output, outcome.effect
         self._put(m.ToolFinished(command.call_id, output, effect))
 
+    async def _bill(self, command: m.ReportUsage | m.ReportTranscription) -> None:
+        await self._money.charge(command)
+        self._put(m.Billed(command.key))
+
     async def _redial(self, command: m.Redial) -> None:
         await asyncio.sleep(command.delay_s)
-        if self._conversation.finish is not None:
+        if not self._conversation.awaits(command):
             return
-        newest = self._pending.get("dial", (command, 0.0))[0]
-        if newest is not command or (self._worker.linked and self._conversation.connected):
-            return  # the session before this one had done it
         try:
             if not self._worker.linked:
                 link = await self._worker.move()

@@ -8,14 +8,12 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from reception.call import messages as m
 from reception.errors import LinkError
 
-FORMAT = 2
+FORMAT = 3
 """Of what is in a checkpoint; a test knows when it has to be another."""
 
 _OURS = (__name__, "actors.bills")
-Pending = m.RunTool | m.ReportUsage | m.ReportTranscription | m.Redial
 
 _PLAIN = {("builtins", name) for name in ("set", "frozenset", "dict", "list", "tuple", "bytes")} | {
     ("collections", "deque")
@@ -25,13 +23,11 @@ _PLAIN = {("builtins", name) for name in ("set", "frozenset", "dict", "list", "t
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
     """conversation: `Conversation.checkpoint`.
-    pending: what was under way elsewhere, and since when (UNIX time).
     moves: from one audio worker to another. began_s: the call, on `clock_s`'s clock.
     clock_s, unix_s: the monotonic and the UNIX time when this was so.
     """
 
     conversation: dict[str, Any]
-    pending: dict[str, tuple[Pending, float]]
     cost_micros: int
     moves: int
     listening: bool

@@ -10,7 +10,6 @@ import structlog
 from ray.exceptions import RayError, RayTaskError
 
 from actors.bills import Delivery, bill, closing
-from actors.checkpoint import Pending
 from actors.keeper import CallKeeper
 from actors.outbox import Outbox
 from actors.spawn import find
@@ -92,7 +91,7 @@ class Deliveries:
         return True
 
     async def settle(
-        self, spec: CallSpec, pending: Iterable[Pending], transcriber: str
+        self, spec: CallSpec, pending: Iterable[m.Work], transcriber: str
     ) -> int | None:
         """Bills what was under way of a call that goes on nowhere, and closes its account.
 

@@ -11,11 +11,11 @@ import structlog
 from ray.exceptions import RayError
 
 from actors import checkpoint
-from actors.checkpoint import Pending
 from actors.keeper import CallKeeper
 from actors.storage.calls import ENDED
 from actors.storage.live import Claim
-from reception.call.conversation import recorded
+from reception.call import messages as m
+from reception.call.conversation import recorded, under_way
 from reception.call.record import CallRecord, CallSpec
 from reception.errors import LinkError, NotFound, ReceptionError, Unavailable
 
@@ -24,7 +24,7 @@ log = structlog.get_logger()
 LOOK_S = 2.0
 NODE_LOST = "node_lost"
 
-Settle = Callable[[CallSpec, Iterable[Pending]], Awaitable[int | None]]
+Settle = Callable[[CallSpec, Iterable[m.Work]], Awaitable[int | None]]
 
 
 class Reaper:
@@ -99,10 +99,10 @@ class Reaper:
         return await self._keeper.save_call(record, claim.generation)
 
 
-def _what_is_known(claim: Claim) -> tuple[CallRecord, list[Pending]]:
+def _what_is_known(claim: Claim) -> tuple[CallRecord, list[m.Work]]:
     """The record, and what was under way."""
     record = CallRecord(claim.spec, ENDED, ENDED, "")
-    pending: list[Pending] = []
+    pending: list[m.Work] = []
     if claim.checkpoint:
         try:
             state = checkpoint.loads(claim.checkpoint)
@@ -112,6 +112,6 @@ def _what_is_known(claim: Claim) -> tuple[CallRecord, list[Pending]]:
             record = replace(
                 recorded(claim.spec, state.conversation), cost_micros=state.cost_micros
             )
-            pending = [command for command, _ in state.pending.values()]
+            pending = under_way(state.conversation)
     ended = replace(record, state=ENDED, phase=ENDED, end_reason=NODE_LOST)
     return replace(ended, ended_at_s=time.time()), pending

@@ -122,12 +122,15 @@ class Conversation:
         """All that the call has come to. Values of plain classes, to be kept as a copy."""
         return {name: value for name, value in vars(self._call).items() if name != _GIVEN}
 
-    def resume(self, checkpoint: Mapping[str, Any], later_s: float = 0.0) -> None:
+    def resume(self, checkpoint: Mapping[str, Any], later_s: float = 0.0) -> list[m.Work]:
         """Goes on where another conversation of the same call was; `start` has no part
         in it.
 
         Args:
             later_s: by how much this clock is ahead of the other one's.
+
+        Returns:
+            What was under way elsewhere, to be begun again.
         """
         call = self._call
         vars(call).update(checkpoint)
@@ -136,6 +139,11 @@ class Conversation:
         call.turns.shift(later_s)
         if call.floor.playing is not None:
             call.floor.playing.since_s += later_s
+        return under_way(checkpoint)
+
+    def awaits(self, work: m.Work) -> bool:
+        """Whether this is still to be done."""
+        return self._call.under_way.get(work.key) == work
 
     @property
     def state(self) -> State:
@@ -145,11 +153,6 @@ class Conversation:
     def finish(self) -> m.FinishCall | None:
         """Once the call has ended."""
         return self._call.finish
-
-    @property
-    def connected(self) -> bool:
-        """The provider has a session for this call."""
-        return self._call.connection.up
 
     def usage_counts(self) -> dict[str, int]:
         """How often our own count was not the provider's, and was billed."""
@@ -164,6 +167,11 @@ class Conversation:
     def record(self) -> CallRecord:
         """The call record as it is now; costs and times of day are the shell's."""
         return recorded(self._given.spec, vars(self._call))
+
+
+def _answered(call: Course, event: m.Billed | m.ToolFinished) -> None:
+    """Nothing else follows from it."""
+    call.answered(event.key)
 
 
 def _settle(call: Course) -> None:
@@ -202,6 +210,11 @@ def recorded(spec: CallSpec, checkpoint: Mapping[str, Any]) -> CallRecord:
     )
 
 
+def under_way(checkpoint: Mapping[str, Any]) -> list[m.Work]:
+    """What was done elsewhere, and not answered, when a call had come to this checkpoint."""
+    return list(checkpoint["under_way"].values())
+
+
 _HANDLERS: dict[type, Callable[[Course, Any], None]] = {
     m.ProviderUp: provider.up,
     m.ProviderDown: provider.down,
@@ -226,12 +239,15 @@ _HANDLERS: dict[type, Callable[[Course, Any], None]] = {
     m.LegRefused: caller.refused,
     m.TransferResult: effects.transfer_result,
     m.AnswerAudio: money.answer_audio,
+    m.Billed: _answered,
     m.MoneyRunsOut: money.runs_out,
     m.EndRequested: ending.requested,
 }
 _LATE: dict[type, Callable[[Course, Any], None]] = {
     p.ResponseStarted: money.late_answer,
     m.AnswerAudio: money.answer_audio,
+    m.Billed: _answered,
+    m.ToolFinished: _answered,
     p.SpeechStopped: money.spoken,
     p.CallerTranscript: money.bill_words,
     p.CallerTranscriptFailed: money.words_failed,

@@ -123,6 +123,18 @@ class ToolFinished:
     output: str
     effect: Effect = None
 
+    @property
+    def key(self) -> str:
+        return _tool(self.call_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Billed:
+    """A bill needs nothing more to be done: it was taken, or will be sent later. key: of
+    its command."""
+
+    key: str
+
 
 @dataclass(frozen=True, slots=True)
 class EndRequested:
@@ -157,6 +169,7 @@ ConversationEvent = (
     | AnswerAudio
     | GatewayMeasured
     | ToolFinished
+    | Billed
     | EndRequested
     | MoneyRunsOut
 )
@@ -248,21 +261,34 @@ class Listen:
 @dataclass(frozen=True, slots=True)
 class RunTool:
     """Run a tool; feed `ToolFinished` back. `arguments` is parsed JSON text
-    that was checked against the tool's schema."""
+    that was checked against the tool's schema. at_ms: since the call began."""
 
     call_id: str
     name: str
     arguments: str
+    at_ms: int
+
+    @property
+    def key(self) -> str:
+        return _tool(self.call_id)
+
+
+def _tool(call_id: str) -> str:
+    return f"tool {call_id}"
 
 
 @dataclass(frozen=True, slots=True)
 class ReportUsage:
-    """Bill this response of `model`; `estimated` by our own count."""
+    """Bill this response of `model`; feed `Billed` back. `estimated` by our own count."""
 
     response_id: str
     usage: Usage
     model: str
     estimated: bool = False
+
+    @property
+    def key(self) -> str:
+        return f"usage {self.response_id}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,7 +300,8 @@ class UsageDiffers:
 
 @dataclass(frozen=True, slots=True)
 class ReportTranscription:
-    """Bill the transcription of one caller item; `estimated` by our own count."""
+    """Bill the transcription of one caller item; feed `Billed` back. `estimated` by our
+    own count."""
 
     item_id: str
     seconds: float
@@ -282,15 +309,32 @@ class ReportTranscription:
     output_tokens: int
     estimated: bool = False
 
+    @property
+    def key(self) -> str:
+        return f"words {self.item_id}"
+
+
+DIAL = "dial"
+
 
 @dataclass(frozen=True, slots=True)
 class Redial:
     """Dial `model` of the provider, in place of the session that there is or was (after
-    `delay_s`), and send `opening` commands."""
+    `delay_s`, if it is still awaited then), and send `opening` commands; `ProviderUp` or
+    `ProviderDown` comes of it."""
 
     delay_s: float
     opening: tuple[ProviderCommand, ...]
     model: str
+
+    @property
+    def key(self) -> str:
+        return DIAL
+
+
+Work = RunTool | ReportUsage | ReportTranscription | Redial
+"""Is done elsewhere, and answered by an event. A newer one of the same key takes the place
+of the one before."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,6 @@ from ray.exceptions import RayActorError
 
 from actors.agent import NodeAgent
 from actors.assignment import NodeConfig, ProviderConfig
-from actors.checkpoint import Pending
 from actors.outbox import Outbox
 from actors.storage.live import Claim
 from reception.call import messages as m
@@ -473,9 +472,9 @@ async def test_a_call_that_goes_on_nowhere_is_billed_and_its_account_closed(
     monkeypatch.setattr("actors.deliveries.find", lambda role: {"cost": cost}[role])
     house.keep_later(Outbox(tmp_path / "outbox"))
     usage = p.Usage(output_audio=20)
-    pending: list[Pending] = [
+    pending: list[m.Work] = [
         m.ReportUsage("r1", usage, "m"), m.ReportTranscription("i1", 1.5, 0, 0),
-        m.Redial(0.0, (), "m"), m.RunTool("t1", "name", "{}"),
+        m.Redial(0.0, (), "m"), m.RunTool("t1", "name", "{}", 5),
     ]  # fmt: skip
     assert await agent._settle(SPEC, pending) == 900
     expected = [

@@ -10,7 +10,7 @@ from dataclasses import replace
 import pytest
 
 from actors import checkpoint
-from actors.checkpoint import Checkpoint, Pending
+from actors.checkpoint import Checkpoint
 from actors.keeper import CallKeeper
 from actors.reaper import NODE_LOST, Reaper
 from reception.call import messages as m
@@ -31,7 +31,7 @@ class House:
         self.b = CallKeeper(database_url, "b", self.fenced.append)
         self.alive = {"a", "b"}
         self.here: set[str] = set()
-        self.settled: list[tuple[str, list[Pending]]] = []
+        self.settled: list[tuple[str, list[m.Work]]] = []
         self.cost: int | None = 700
         self.reapers = [self._reaper(self.a, "a"), self._reaper(self.b, "b")]
 
@@ -41,7 +41,7 @@ class House:
     async def who_lives(self) -> set[str]:
         return self.alive
 
-    async def settle(self, spec: CallSpec, pending: Iterable[Pending]) -> int | None:
+    async def settle(self, spec: CallSpec, pending: Iterable[m.Work]) -> int | None:
         self.settled.append((spec.session_id, list(pending)))
         return self.cost
 
@@ -74,10 +74,9 @@ def state() -> bytes:
     talk.handle(m.ProviderUp(), 101.0)
     greeting = p.AssistantTranscript("r1", "i1", PHRASES.greeting, final=True)
     talk.handle(m.FromProvider(greeting), 101.0)
-    pending: dict[str, tuple[Pending, float]] = {"usage r1": (REPORT, 5.0)}
-    return checkpoint.dumps(
-        Checkpoint(talk.checkpoint(), pending, 500, 0, True, 100.0, 101.0, 1_001.0)
-    )
+    made = p.ResponseDone("r1", "completed", usage=REPORT.usage)
+    assert talk.handle(m.FromProvider(made), 101.0) == [REPORT]
+    return checkpoint.dumps(Checkpoint(talk.checkpoint(), 500, 0, True, 100.0, 101.0, 1_001.0))
 
 
 REPORT = m.ReportUsage("r1", p.Usage(output_audio=20), "m")

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from reception.call import messages as m
 from reception.placement.admission.admission import Admission, AdmissionRules
 from reception.placement.admission.answer import Admitted, Refused
 from reception.placement.admission.priority import Priority
 from reception.placement.lease import Placement
 from reception.provider.base import Usage
 from reception.version import VERSION
-from tests.unit.call.example import conversation
 
 
 def test_the_version_has_three_numbers() -> None:
@@ -27,16 +25,6 @@ def test_a_placement_is_the_same_at_another_worker_but_for_that() -> None:
 def test_tokens_are_counted_once_cached_ones_are_a_part() -> None:
     usage = Usage(input_text=1, input_audio=2, cached_text=1, output_text=3, output_audio=4)
     assert usage.tokens == 10
-
-
-def test_a_conversation_is_connected_while_its_provider_is_up() -> None:
-    talk = conversation()
-    talk.start(0.0)
-    seen = [talk.connected]
-    for event in (m.ProviderUp(), m.ProviderDown(1006, "gone")):
-        talk.handle(event, 1.0)
-        seen.append(talk.connected)
-    assert seen == [False, True, False]
 
 
 def test_a_node_that_was_drained_takes_calls_again() -> None:

@@ -89,6 +89,7 @@ class Course:
         self.state = State.CONNECTING
         self.now_s = 0.0
         self.out: list[m.ConversationCommand] = []
+        self.under_way: dict[str, m.Work] = {}  # elsewhere: begun again by the next session
         self.story: deque[str] = deque(maxlen=30)
         self.deadlines: dict[str, float] = {}
         self.transcript = Transcript()
@@ -126,8 +127,15 @@ class Course:
         return out
 
     def tell(self, command: m.ConversationCommand | None) -> None:
-        if command is not None:
-            self.out.append(command)
+        if command is None:
+            return
+        self.out.append(command)
+        if isinstance(command, m.Work):
+            self.under_way[command.key] = command
+
+    def answered(self, key: str) -> None:
+        """That work is done, or there is no need of it any more."""
+        self.under_way.pop(key, None)
 
     def tell_provider(self, command: p.ProviderCommand) -> None:
         self.tell(m.ToProvider(command))

@@ -60,6 +60,7 @@ def end(call: Course, reason: str, *, hangup: bool) -> None:
     call.tell(call.turns.done(call.now_s, interrupted=False))
     call.go(State.ENDED)
     call.deadlines.clear()
+    call.answered(m.DIAL)
     call.end_reason = reason
     call.finish = m.FinishCall(reason, hangup, DRAIN_MS if hangup else 0)
     call.tell(call.finish)

@@ -20,6 +20,7 @@ _BUSY = "conversation_already_has_active_response"
 
 def up(call: Course, event: m.ProviderUp) -> None:
     call.connection.up = True
+    call.answered(m.DIAL)
     call.thrift.up(event.model)
     call.bills.count.changed()
     money.write_off_words(call)  # of the session before

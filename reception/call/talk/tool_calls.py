@@ -16,10 +16,15 @@ def made(call: Course, event: p.ToolCall) -> None:
     if call.state is State.THINKING:
         call.go(State.TOOL_RUNNING)
     call.later("tools", call.profile.limits.tool_s)
-    call.tell(m.RunTool(event.call_id, event.name, event.arguments))
+    call.tell(m.RunTool(event.call_id, event.name, event.arguments, call.at_ms))
 
 
 def finished(call: Course, event: m.ToolFinished) -> None:
+    call.answered(event.key)
+    _take(call, event)
+
+
+def _take(call: Course, event: m.ToolFinished) -> None:
     if call.tools.finish(event.call_id, event.output) is None:
         return
     if isinstance(event.effect, Message):
@@ -33,7 +38,7 @@ def finished(call: Course, event: m.ToolFinished) -> None:
 def timeout(call: Course) -> None:
     for call_id in call.tools.running():
         output = failed("the function took too long").output
-        finished(call, m.ToolFinished(call_id, output))
+        _take(call, m.ToolFinished(call_id, output))
 
 
 def give_results(call: Course) -> None:

@@ -244,9 +244,9 @@ def test_the_provider_acts_by_itself_only_where_it_alone_decides():
 def test_a_tool_runs_once_and_its_result_is_answered_once():
     call = Call().greeted()
     call.asked()
-    call.tell(p.ResponseStarted("r1"))
+    call.tell(p.ResponseStarted("r1"), after=1.5)
     out = call.tell(tool_call(), tool_call())
-    assert only(out, m.RunTool) == [m.RunTool("t1", "get_opening_hours", "{}")]
+    assert only(out, m.RunTool) == [m.RunTool("t1", "get_opening_hours", "{}", 1_500)]
     assert str(call.state) == "tool_running"
     assert asked_for(call.tell(m.ToolFinished("t1", "out"))) == []  # the response is not over
     out = call.tell(p.ResponseDone("r1", "completed"))
@@ -781,6 +781,25 @@ events = st.one_of(
 steps = st.lists(st.tuples(events, st.floats(0, 20)), max_size=40)
 
 
+def of_a_turn(item):
+    told = p.SpeechStarted(item, 0), p.SpeechStopped(item, 900), p.CallerTranscript(item, "x", True)
+    return [m.FromProvider(each) for each in told]
+
+
+def of_a_function(call_id):
+    return [m.FromProvider(tool_call(call_id=call_id)), m.ToolFinished(call_id, "{}")]
+
+
+scenes = st.one_of(
+    events.map(lambda event: [event]), st.just([m.ProviderUp()]),
+    ids.map(of_a_turn), ids.map(of_a_function),
+)  # fmt: skip
+pauses = st.just(0.0) | st.floats(0, 20)
+plays = st.lists(st.tuples(scenes, pauses), max_size=30).map(
+    lambda play: [(event, seconds) for scene, seconds in play for event in scene]
+)
+
+
 @settings(max_examples=200)
 @given(steps)
 def test_whatever_happens_the_call_ends_exactly_once_and_no_tool_runs_twice(story):
@@ -810,19 +829,91 @@ def test_whatever_happens_the_call_ends_exactly_once_and_no_tool_runs_twice(stor
     assert tuple(map(str, steps)) == call.talk.record().budget_steps
 
 
+class Elsewhere:
+    """What commands began elsewhere, and no event answered."""
+
+    WORK = m.RunTool | m.ReportUsage | m.ReportTranscription | m.Redial
+
+    def __init__(self):
+        self.doing = []
+
+    def began(self, out):
+        for command in out:
+            if isinstance(command, m.Redial | m.FinishCall):  # of one dial none comes any more
+                self._forget(m.Redial)
+            if isinstance(command, self.WORK):
+                self.doing.append(command)
+
+    def answered(self, event):
+        match event:
+            case m.ProviderUp():
+                self._forget(m.Redial)
+            case m.ToolFinished(call_id):
+                self._forget(m.RunTool, lambda run: run.call_id == call_id)
+
+    def bill(self, data):
+        """One of the bills, whichever comes to be taken first; None where there is none."""
+        bills = only(self.doing, m.ReportUsage | m.ReportTranscription)
+        if not bills or data.draw(st.booleans()):
+            return None
+        bill = data.draw(st.sampled_from(bills))
+        self.doing.remove(bill)
+        return m.Billed(bill.key)
+
+    def _forget(self, kind, which=lambda _: True):
+        self.doing = [each for each in self.doing if not (isinstance(each, kind) and which(each))]
+
+
 @settings(max_examples=200)
-@given(steps, st.data())
+@given(plays, st.data())
 def test_another_conversation_that_resumes_says_the_same_to_whatever_happens(story, data):
+    """And begins again what was begun elsewhere, all that was not answered."""
     one, other = Call(CHEAP, rng=NoJitter()), Call(CHEAP, rng=NoJitter())
+    elsewhere = Elsewhere()
     for event, seconds in story:
         if data.draw(st.booleans()):
             checkpoint = pickle.dumps(other.talk.checkpoint())
             other.talk = conversation(CHEAP, rng=NoJitter())
-            other.talk.resume(pickle.loads(checkpoint))
-        assert other.wait_for(seconds) == one.wait_for(seconds)
-        assert other.tell(event) == one.tell(event)
+            again = other.talk.resume(pickle.loads(checkpoint))
+            assert sorted(again, key=repr) == sorted(elsewhere.doing, key=repr)
+            assert all(one.talk.awaits(each) for each in again)
+        elsewhere.began(waited := one.wait_for(seconds))
+        assert other.wait_for(seconds) == waited
+        if (billed := elsewhere.bill(data)) is not None:
+            assert one.tell(billed) == other.tell(billed) == []
+        elsewhere.answered(event)
+        elsewhere.began(told := one.tell(event))
+        assert other.tell(event) == told
         assert other.talk.record() == one.talk.record()
         assert (other.state, other.talk.finish) == (one.state, one.talk.finish)
+
+
+def test_a_dial_is_awaited_until_the_provider_is_up_or_another_takes_its_place():
+    call = Call().greeted()
+    [first] = only(call.tell(m.ProviderDown(1006, "")), m.Redial)
+    assert call.talk.awaits(first)
+    [second] = only(call.tell(m.MediaLost()), m.Redial)
+    assert [call.talk.awaits(each) for each in (first, second)] == [False, True]
+    call.tell(m.ProviderUp())
+    assert not call.talk.awaits(second)
+    [third] = only(call.tell(m.ProviderDown(1006, "")), m.Redial)
+    call.tell(m.CallerGone("caller_hangup"))
+    assert not call.talk.awaits(third)
+
+
+def test_a_function_that_nobody_waits_for_is_begun_again_all_the_same():
+    """It may be a message that is still to be kept."""
+    call = Call().greeted()
+    call.asked()
+    call.tell(p.ResponseStarted("r1"))
+    [run] = only(call.tell(tool_call("take_message")), m.RunTool)
+    call.tell(p.ResponseDone("r1", "completed"))
+    assert only(call.wait_for(PROFILE.limits.tool_s), m.ToProvider)  # that it took too long
+    call.tell(m.CallerGone("caller_hangup"))
+    next_one = conversation(PROFILE)
+    assert run in next_one.resume(call.talk.checkpoint())
+    assert call.tell(m.ToolFinished("t1", "{}")) == []
+    assert run not in next_one.resume(call.talk.checkpoint())
 
 
 def test_a_turn_is_measured_by_the_clock_of_who_goes_on():
