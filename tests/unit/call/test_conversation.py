@@ -816,11 +816,11 @@ def test_whatever_happens_the_call_ends_exactly_once_and_no_tool_runs_twice(stor
             break
         out += call.wait()
     assert str(call.state) == "ended"
-    bills = (m.ReportUsage, m.UsageDiffers)
+    bills = (m.ReportUsage, m.ReportTranscription, m.UsageDiffers)
     out_but_bills = [command for command in out if not isinstance(command, bills)]
     [finish] = only(out, m.FinishCall)
     assert out_but_bills[-1] == finish
-    billed = [command.response_id for command in only(out, m.ReportUsage)]
+    billed = [command.key for command in only(out, m.ReportUsage | m.ReportTranscription)]
     assert len(billed) == len(set(billed))
     ran = [command.call_id for command in only(out, m.RunTool)]
     assert len(ran) == len(set(ran))
