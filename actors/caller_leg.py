@@ -45,7 +45,7 @@ class CallerLeg:
         leg = AudioFormat(config.codec, config.rate_hz)
         hearing = config.hearing
         self.format = leg.inner
-        self.barge_in = BargeIn(hearing) if hearing.decides else None
+        self._barge_in = BargeIn(hearing) if hearing.decides else None
         self._ptime_ms = config.ptime_ms
         self._jitter: JitterBuffer[bytes] = JitterBuffer(
             _WINDOW_FRAMES, max(_WINDOW_S, config.ptime_ms / 1000)
@@ -71,8 +71,8 @@ class CallerLeg:
         """From the next frame on no more is done than this."""
         self._watching = self._activity is not None and plan.way is not Way.PASS_THROUGH
         self._enhancing = self._enhancer is not None and plan.way is Way.FULL
-        if self.barge_in is not None:
-            self.barge_in.blind = not self._watching
+        if self._barge_in is not None:
+            self._barge_in.blind = not self._watching
         if self._gate is not None:
             self._gate.blind = not self._watching
         if self._enhancer is not None:
@@ -107,6 +107,18 @@ class CallerLeg:
         if self._gate is not None:
             self._gate.provider_hears = speech
 
+    def speech_started(self, now_s: float, *, speaking: bool) -> bool:
+        """The provider hears speech. False: hold its event back for now."""
+        self.provider_hears(True)
+        barge_in = self._barge_in
+        return barge_in is None or barge_in.provider_started(now_s, speaking=speaking)
+
+    def speech_stopped(self) -> bool:
+        """The provider hears the speech's end. False: it was held back to its end; both
+        events are to be dropped."""
+        self.provider_hears(False)
+        return self._barge_in is None or self._barge_in.provider_stopped()
+
     def _hear(self, frames: list[bytes | Lost], now_s: float, speaking: bool) -> Heard:
         heard = Heard()
         for frame in filter(None, map(self._frames.hear, frames)):
@@ -132,7 +144,7 @@ class CallerLeg:
         """The frame as it is passed on, and whether there may be voice in it."""
         assert self._activity is not None
         found = self._activity.feed(audio)
-        if self.barge_in is not None and self.barge_in.heard(
+        if self._barge_in is not None and self._barge_in.heard(
             found.voiced, found.level_dbov, found.duration_ms, now_s, speaking=speaking
         ):
             heard.interrupts = True
@@ -145,14 +157,14 @@ class CallerLeg:
 
     def played(self, frame: FrameOut) -> None:
         """A frame of the receptionist's was handed to the leg: it may come back."""
-        if self.barge_in is not None and self._watching:
+        if self._barge_in is not None and self._watching:
             level = level_dbov(to_linear(frame.audio, self.format.name))
-            self.barge_in.played(frame.starts_s, self._ptime_ms, level)
+            self._barge_in.played(frame.starts_s, self._ptime_ms, level)
 
     def silenced(self, now_s: float) -> None:
         """Of what the receptionist was saying nothing more is played."""
-        if self.barge_in is not None:
-            self.barge_in.stopped(now_s)
+        if self._barge_in is not None:
+            self._barge_in.stopped(now_s)
 
     @property
     def counts(self) -> JitterCounts:

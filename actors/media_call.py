@@ -326,26 +326,18 @@ class MediaCall:
                 self._meter.heard(event)
                 return
             case SpeechStarted():
-                self._caller.provider_hears(True)
-                if not self._interrupts():
+                now_s, speaking = time.monotonic(), self._speaker.busy
+                if not self._caller.speech_started(now_s, speaking=speaking):
                     self._held_event = raw
                     return
                 self._cut()
             case SpeechStopped():
-                self._caller.provider_hears(False)
                 self._turn_up_us = self._up_us
-                if self._caller.barge_in and not self._caller.barge_in.provider_stopped():
+                if not self._caller.speech_stopped():
                     self._held_event = b""  # a cough, from beginning to end
                     return
         self._session.tell(provider_event=raw)
         self.tick(time.monotonic())
-
-    def _interrupts(self) -> bool:
-        """The provider hears speech: does it stop the receptionist?"""
-        barge_in = self._caller.barge_in
-        if barge_in is None:
-            return True
-        return barge_in.provider_started(time.monotonic(), speaking=self._speaker.busy)
 
     def _pass_held_event_on(self) -> None:
         held, self._held_event = self._held_event, b""
