@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import astuple
-from decimal import Decimal
 from functools import partial
 from typing import Any, TypeVar
 
@@ -18,6 +17,7 @@ from actors.cost_views import MoneyViews
 from actors.lending import Lending
 from actors.owners import check_ids, whole
 from actors.prices import load_prices
+from actors.reconciling import Reconciling
 from actors.settings import Settings
 from actors.storage.books import Ask, Books
 from actors.storage.engine import Store
@@ -25,12 +25,13 @@ from actors.storage.writer import Writer
 from reception.errors import InvalidRequest
 from reception.money.account import CallCost, Charge, Hold
 from reception.money.book import Book
-from reception.money.case import ADJUSTMENT, RESPONSE, TRANSCRIPTION, Bill, Terms
+from reception.money.case import ADJUSTMENT, INVOICED, RESPONSE, TRANSCRIPTION, Bill, Terms
+from reception.money.invoice import Item
 from reception.money.leases import Claim, Lease
 from reception.money.lender import Lender
 from reception.money.limits import default_limits
 from reception.money.policy import Step
-from reception.money.prices import PriceTable
+from reception.money.prices import PriceTable, whole_ms
 from reception.money.purses import Wanted
 from reception.money.scopes import Owner
 from reception.provider.base import Usage
@@ -84,6 +85,13 @@ class CostController(MoneyViews):
         self._watch = AlertWatch(self._writer, self._books, clock)
         self._refused_for = ""
         self._lending = Lending(self._books, settings.provider)
+        self._reconciling = Reconciling(
+            self._store,
+            self._writer,
+            self._books,
+            SINGLETON,
+            lambda: Books(self._books.terms, defaults, proves=False),
+        )
         budgets = Budgets(self._store, self._writer, defaults, zone)
         super().__init__(self._store, self._books, budgets, clock, zone)
 
@@ -146,8 +154,7 @@ class CostController(MoneyViews):
         now_s = self._clock()
         cost = self._prices.transcription_cost(model, seconds, input_tokens, output_tokens, now_s)
         tokens = Usage(input_audio=input_tokens, output_text=output_tokens)
-        audio_ms = int(Decimal(str(seconds)) * 1_000)
-        bill = Bill(TRANSCRIPTION, item_id, model, tokens, audio_ms, cost)
+        bill = Bill(TRANSCRIPTION, item_id, model, tokens, whole_ms(seconds), cost)
         return await self._bill(session_id, bill, claim, now_s)
 
     async def close_call(self, session_id: str, claim: Claim | None = None) -> CallCost:
@@ -180,6 +187,12 @@ class CostController(MoneyViews):
         check_ids(session_id, adjustment_id)
         check_name("by", by)
         check_name("reason", reason)
+        if adjustment_id.startswith(INVOICED):
+            raise InvalidRequest(
+                f"adjustment_id is {adjustment_id[:40]!r}: only an invoice's begin with "
+                f"{INVOICED!r}",
+                field="adjustment_id",
+            )
         now_s = self._clock()
         bill = Bill(ADJUSTMENT, adjustment_id, "", Usage(), 0, change_micros)
         detail = {
@@ -197,6 +210,28 @@ class CostController(MoneyViews):
             return cost
 
         return await self._write(Ask(self._books, adjust, Owner(session_id)))
+
+    async def reconcile(
+        self, items: Sequence[Item], by: str, provider: str = "", dry_run: bool = False
+    ) -> dict[str, Any]:
+        """Makes the bills of each item of a provider's invoice what it says. Made by a
+        process that is not the singleton this replaces nobody.
+
+        Args:
+            by: who asked for it.
+            provider: whose invoice it is; "" for the deployment's.
+            dry_run: only says what would be done.
+
+        Returns:
+            `items`: how many; of them `corrected` and `added` (billed nowhere before), by
+            `micros` together; `corrections` and `differences` by name, 100 at most of each
+            kind: what can't be corrected, and what is billed and not in the invoice.
+
+        Raises:
+            InvalidRequest: too many items, or a text is too long.
+        """
+        whose = provider or self._provider
+        return await self._reconciling.run(items, by, whose, self._clock(), dry_run=dry_run)
 
     # ------------------------------------------------------------- leases of budget
 

@@ -6,7 +6,9 @@ from dataclasses import replace
 
 from actors.budgets import check_name
 from reception.errors import InvalidRequest
+from reception.money.case import INVOICED
 from reception.money.leases import PREFIX, is_lease
+from reception.money.reconciliation import is_invoiced
 from reception.money.scopes import Owner
 
 MAX_ID_CHARS = 256
@@ -34,6 +36,11 @@ def whole(owner: Owner, provider: str, *, leases: bool = False) -> Owner:
         raise InvalidRequest(
             f"session_id is {owner.session_id[:40]!r}: that of a lease, and of nothing else, "
             f"begins with {PREFIX!r}",
+            field="session_id",
+        )
+    if is_invoiced(owner.session_id):
+        raise InvalidRequest(
+            f"session_id is {owner.session_id[:40]!r}: no call's begins with {INVOICED!r}",
             field="session_id",
         )
     for field, most in _MOST.items():

@@ -52,14 +52,23 @@ class Books:
         terms: how much is held.
         defaults: limits that hold where no others are set.
         cooldown_s: after which an alert of a limit may be told again.
+        proves: the sums, when the book is first read.
     """
 
-    def __init__(self, terms: Terms, defaults: tuple[Limit, ...], cooldown_s: float = 0.0) -> None:
+    def __init__(
+        self,
+        terms: Terms,
+        defaults: tuple[Limit, ...],
+        cooldown_s: float = 0.0,
+        *,
+        proves: bool = True,
+    ) -> None:
+        self._proves = proves
         self.terms, self._defaults, self._cooldown_s = terms, defaults, cooldown_s
         self._shipped = terms.prices
         self.faults: list[str] = []
         self._book: Lender | None = None
-        self._revision = -1
+        self._revision = limits.Revision(-1, -1)
         self._alerts = LimitAlerts(cooldown_s)
         self._changed: set[Scope] = set()  # since the last look
         self._all_changed = False
@@ -80,6 +89,10 @@ class Books:
         book = self._book
         revision = limits.revision(connection)
         if book is None:
+            if self._proves:
+                self._prove(connection)
+            book = self._read(connection)
+        elif revision.book != self._revision.book:
             book = self._read(connection)
         elif revision != self._revision:
             self.read_prices(connection)
@@ -141,11 +154,14 @@ class Books:
         book.use(owner.session_id, Bill(RESPONSE, "rehearsal", model, Usage(), 0, 0), now_s)
         ledger.write(connection, book.forget(), 0)
 
-    def _read(self, connection: Connection) -> Lender:
-        """The book as it was written down; its sums are proved first."""
+    def _prove(self, connection: Connection) -> None:
+        """Notes where what was written down does not add up."""
         self.faults = ledger_check.faults(connection)
         for fault in self.faults:
             log.error("the ledger does not add up", fault=fault)
+
+    def _read(self, connection: Connection) -> Lender:
+        """The book as it was written down."""
         self.read_prices(connection)
         set_limits, policies = limits.load(connection)
         table = LimitTable((*self._defaults, *set_limits))

@@ -10,6 +10,7 @@ from sqlalchemy.engine import Connection
 
 from actors.storage import alerts
 from actors.storage.schema import accounts, model_totals, spending
+from reception.money.case import INVOICED
 from reception.money.leases import PREFIX
 from reception.money.limits import Limit, LimitTable
 from reception.money.scopes import EACH, EXEMPT, GLOBAL, KINDS, OVERDRAFT, Scope
@@ -25,8 +26,11 @@ SCOPE_COLUMNS = dict(
 )  # fmt: skip
 """Where an account has the id of its scope of each kind."""
 
+OF_INVOICE = accounts.c.session_id.startswith(INVOICED, autoescape=True)
+"""Accounts of what an invoice had and no call was billed for."""
+
 _OF_LEASE = accounts.c.session_id.startswith(PREFIX, autoescape=True)
-_OF_CALL = sa.not_(_OF_LEASE)
+_OF_CALL = sa.not_(sa.or_(_OF_LEASE, OF_INVOICE))
 _HELD = sa.func.coalesce(sa.func.sum(accounts.c.held_micros), 0)
 _COUNTS = sa.select(
     sa.func.count().filter(_OF_CALL),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -14,13 +14,24 @@ from reception.money.limits import Limit, make_limit
 from reception.money.policy import Policy, parse_policy
 from reception.money.windows import Calendar
 
-_REVISION = "limits"
-_REVISED = sa.select(epochs.c.epoch).where(epochs.c.singleton == _REVISION)
+_LIMITS, _BOOK = "limits", "book"
+_REVISED = sa.select(epochs.c.singleton, epochs.c.epoch).where(
+    epochs.c.singleton.in_((_LIMITS, _BOOK))
+)
 
 
-def revision(connection: Connection) -> int:
-    """A number that grows with every change, whoever made it."""
-    return int(connection.execute(_REVISED).scalar_one_or_none() or 0)
+class Revision(NamedTuple):
+    """Numbers that grow with every change of limits and policies, whoever made it, and of
+    accounts, beside the singleton."""
+
+    limits: int
+    book: int
+
+
+def revision(connection: Connection) -> Revision:
+    """What was changed so far."""
+    found = {row.singleton: int(row.epoch) for row in connection.execute(_REVISED)}
+    return Revision(found.get(_LIMITS, 0), found.get(_BOOK, 0))
 
 
 def load(connection: Connection) -> tuple[list[Limit], dict[str, Policy]]:
@@ -79,7 +90,17 @@ def shown(limit: Limit) -> dict[str, Any]:
 
 def revise(connection: Connection) -> None:
     """Tells the singleton that something was changed."""
-    insert_if_new(connection, epochs, {"singleton": _REVISION, "epoch": 0})
+    _revise(connection, _LIMITS)
+
+
+def revise_book(connection: Connection) -> None:
+    """Tells the singleton that accounts were changed beside it, by who has its epoch
+    locked until then."""
+    _revise(connection, _BOOK)
+
+
+def _revise(connection: Connection, name: str) -> None:
+    insert_if_new(connection, epochs, {"singleton": name, "epoch": 0})
     connection.execute(
-        sa.update(epochs).where(epochs.c.singleton == _REVISION).values(epoch=epochs.c.epoch + 1)
+        sa.update(epochs).where(epochs.c.singleton == name).values(epoch=epochs.c.epoch + 1)
     )

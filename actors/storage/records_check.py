@@ -13,15 +13,39 @@ from sqlalchemy.engine import Connection
 
 from actors.storage.calls import ENDED
 from actors.storage.engine import step_of
+from actors.storage.ledger_view import OF_INVOICE
 from actors.storage.schema import accounts, calls, usage
-from reception.money.case import ADJUSTMENT, RESPONSE
+from reception.money.case import ADJUSTMENT, INVOICED, RESPONSE
+from reception.money.reconciliation import NUMBER_DIGITS
 from reception.money.reports import DAY_S, label
 from reception.money.usage_export import SUMS, Key, model_name
 from reception.money.windows import zone_of
 
 MAX_SHOWN = 100
 
+_AT_S = sa.case((OF_INVOICE, accounts.c.opened_at_s), else_=usage.c.at_s).label("at_s")
 _TOKENS = tuple(name for parts in SUMS.values() for name in parts)
+
+_BILLS = (
+    sa.select(_AT_S, usage.c.model, usage.c.kind, *(usage.c[name] for name in _TOKENS))
+    .join(accounts, accounts.c.session_id == usage.c.session_id)
+    .where(usage.c.kind != ADJUSTMENT)
+)
+_FIX = usage.alias("fix")
+_FIXES_THIS = sa.literal(INVOICED) + usage.c.kind + ":" + usage.c.response_id + ":"
+_FIXES = (  # the kind and time are of the bill that is corrected
+    sa.select(_AT_S, _FIX.c.model, usage.c.kind, *(_FIX.c[name] for name in _TOKENS))
+    .select_from(_FIX)
+    .join(usage, usage.c.session_id == _FIX.c.session_id)
+    .join(accounts, accounts.c.session_id == usage.c.session_id)
+    .where(
+        _FIX.c.kind == ADJUSTMENT,
+        _FIX.c.response_id.startswith(INVOICED, autoescape=True),
+        usage.c.kind != ADJUSTMENT,
+        sa.func.length(_FIX.c.response_id) == sa.func.length(_FIXES_THIS) + NUMBER_DIGITS,
+        sa.func.substr(_FIX.c.response_id, 1, sa.func.length(_FIXES_THIS)) == _FIXES_THIS,
+    )
+)
 
 
 def differences(connection: Connection) -> list[str]:
@@ -83,26 +107,27 @@ def _text(row: Any) -> str:
 def tokens_by_day(
     connection: Connection, since_s: float, until_s: float, also: Sequence[str], provider: str = ""
 ) -> dict[Key, dict[str, int]]:
-    """Tokens of responses billed in a span, by UTC day and model.
+    """Tokens of responses billed in a span, by UTC day and model. What an invoice corrected
+    counts when the bill was, what it added when the invoice says that it was made.
 
     Args:
         also: models whose transcriptions count too.
         provider: only of calls of this one; "" for all.
     """
-    day = step_of(connection, usage.c.at_s, DAY_S).label("day_s")
+    bills = _BILLS.where(accounts.c.provider == provider) if provider else _BILLS
+    fixes = _FIXES.where(accounts.c.provider == provider) if provider else _FIXES
+    both = sa.union_all(bills, fixes).subquery()
+    day = step_of(connection, both.c.at_s, DAY_S).label("day_s")
     query = (
         sa.select(
             day,
-            usage.c.model,
-            usage.c.kind,
-            *(sa.func.sum(usage.c[name]).label(name) for name in _TOKENS),
+            both.c.model,
+            both.c.kind,
+            *(sa.func.sum(both.c[name]).label(name) for name in _TOKENS),
         )
-        .join(accounts, accounts.c.session_id == usage.c.session_id)
-        .where(usage.c.at_s >= since_s, usage.c.at_s < until_s, usage.c.kind != ADJUSTMENT)
-        .group_by("day_s", usage.c.model, usage.c.kind)
+        .where(both.c.at_s >= since_s, both.c.at_s < until_s)
+        .group_by("day_s", both.c.model, both.c.kind)
     )
-    if provider:
-        query = query.where(accounts.c.provider == provider)
     found: dict[Key, dict[str, int]] = {}
     for row in connection.execute(query).mappings():
         model = model_name(row["model"])

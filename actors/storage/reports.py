@@ -11,9 +11,9 @@ from sqlalchemy.engine import Connection
 
 from actors.storage.calls import ENDED
 from actors.storage.engine import step_of
-from actors.storage.ledger_view import SCOPE_COLUMNS
+from actors.storage.ledger_view import OF_INVOICE, SCOPE_COLUMNS
 from actors.storage.schema import accounts, calls, usage
-from reception.money.case import RESPONSE
+from reception.money.case import ADJUSTMENT, CORRECTS_RESPONSE, RESPONSE
 from reception.money.reports import COMPLETED, Line
 from reception.money.windows import SLOT_S
 
@@ -36,7 +36,7 @@ _ENDED_MS = (calls.c.ended_at_s - calls.c.accepted_at_s) * 1_000
 _RECORD = sa.cast(calls.c.record, sa.Text().with_variant(sa.JSON(), "postgresql"))
 _SAVED = sa.type_coerce(_RECORD, sa.JSON)["stats", "saved_micros"].as_integer()
 _MONEY = (
-    sa.func.count().label("calls"),
+    sa.func.count().filter(sa.not_(OF_INVOICE)).label("calls"),
     sa.func.count().filter(_OVER).label("ended"),
     sa.func.count().filter(_OVER, calls.c.end_reason.in_(COMPLETED)).label("completed"),
     _sum(_ENDED_MS, _OVER).label("talk_ms"),
@@ -44,9 +44,14 @@ _MONEY = (
     _sum(accounts.c.total_micros, _OVER).label("ended_micros"),
     _sum(_SAVED, _OVER).label("saved_micros"),
 )
+_OF_RESPONSE = sa.or_(
+    usage.c.kind == RESPONSE,
+    (usage.c.kind == ADJUSTMENT)
+    & usage.c.response_id.startswith(CORRECTS_RESPONSE, autoescape=True),
+)  # Bill.of_response
 _USED = (
     sa.func.count().filter(usage.c.kind == RESPONSE).label("responses"),
-    *(_sum(usage.c[name], usage.c.kind == RESPONSE).label(name) for name in _TOKENS),
+    *(_sum(usage.c[name], _OF_RESPONSE).label(name) for name in _TOKENS),
     _sum(usage.c.audio_ms).label("transcribed_ms"),
 )
 _CALLS = accounts.outerjoin(calls, calls.c.session_id == accounts.c.session_id)

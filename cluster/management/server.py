@@ -13,8 +13,8 @@ from cluster.management.app import create_app
 
 PATIENCE_S = 5.0
 LONG_S = 60.0
-_LONG = ("report", "forecast", "verify")
-"""What reads much of the database."""
+_LONG = ("report", "forecast", "verify", "reconcile")
+"""What reads or writes much of the database."""
 
 
 class ManagementApi:

@@ -75,6 +75,10 @@ class Book:
         case = self._cases.get(session_id)
         return case.scopes if case else None
 
+    def known(self, session_id: str) -> Case | None:
+        """An account that is here."""
+        return self._cases.get(session_id)
+
     def forget(self) -> Changes:
         """What is to be written, once; accounts without a hold are then no
         longer kept here."""

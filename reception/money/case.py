@@ -14,6 +14,12 @@ RESPONSE = "response"
 TRANSCRIPTION = "transcription"
 ADJUSTMENT = "adjustment"
 
+INVOICED = "invoice:"
+"""What a provider's invoice made begins so: the ids of adjustments, and of the accounts
+of what was not billed before (see reconciliation.py)."""
+
+CORRECTS_RESPONSE = f"{INVOICED}{RESPONSE}:"
+
 _TOKENS = tuple(each.name for each in fields(Usage))
 _MAX_KNOWN = 1_000
 
@@ -33,6 +39,13 @@ class Bill:
     @property
     def key(self) -> tuple[str, str]:
         return self.kind, self.used_id
+
+    @property
+    def of_response(self) -> bool:
+        """Whether it is a response's, or corrects one's."""
+        return self.kind == RESPONSE or (
+            self.kind == ADJUSTMENT and self.used_id.startswith(CORRECTS_RESPONSE)
+        )
 
 
 @dataclass(slots=True)
@@ -64,11 +77,11 @@ class Case:
 
     def cost(self) -> CallCost:
         """What it has cost so far."""
-        responses = [bill.tokens for bill in self.bills.values() if bill.kind == RESPONSE]
-        tokens = {name: sum(getattr(each, name) for each in responses) for name in _TOKENS}
-        account = self.account
+        found = [bill for bill in self.bills.values() if bill.of_response]
+        tokens = {name: sum(getattr(each.tokens, name) for each in found) for name in _TOKENS}
+        responses, account = sum(bill.kind == RESPONSE for bill in found), self.account
         return CallCost(
-            account.total_micros, account.held_micros, account.closed, len(responses), **tokens
+            account.total_micros, account.held_micros, account.closed, responses, **tokens
         )
 
 

@@ -137,6 +137,11 @@ class PriceTable:
         return -(-rate * seconds // 60)
 
 
+def whole_ms(seconds: float) -> int:
+    """Milliseconds of audio, as they are noted in a bill: what is less than one is left out."""
+    return int(Decimal(str(seconds)) * _MS_PER_S)
+
+
 def to_micros(picos: int) -> int:
     """Whole micro-dollars, half up. `picos` is 0 or more."""
     return (picos + PICOS_PER_MICRO // 2) // PICOS_PER_MICRO

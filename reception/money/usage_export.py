@@ -16,9 +16,11 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from functools import partial
 from typing import Any
 
 from reception.errors import InvalidRequest
+from reception.money.rows import count_of, fields_of, has, wrong
 
 SUMS = {
     "input": ("input_text", "input_audio"),
@@ -30,9 +32,12 @@ SUMS = {
 COUNTS = (*(name for parts in SUMS.values() for name in parts), *SUMS)
 
 _DAY_S = 86_400
-_MAX_COUNT = 10**15
 _DATED = re.compile(r"-20\d\d-\d\d-\d\d$")
 _COMPLETIONS = "organization.usage.completions.result"
+
+_fields = partial(fields_of, file="usage_export")
+_count = partial(count_of, file="usage_export")
+_wrong = partial(wrong, file="usage_export")
 
 Key = tuple[str, str]
 """A day and a model."""
@@ -68,7 +73,7 @@ def parse_rows(rows: Iterable[Any]) -> Export:
         day, model = _day(number, row.get("day")), row.get("model")
         if not isinstance(model, str) or not model:
             raise _wrong(number, "model", model, "a model's name")
-        counts = {name: _count(number, name, row[name]) for name in COUNTS if _given(row, name)}
+        counts = {name: _count(number, name, row[name]) for name in COUNTS if has(row, name)}
         if not counts:
             raise _wrong(number, "counts", None, f"one at least of {', '.join(COUNTS)}")
         _add(found, (day, model_name(model)), counts)
@@ -76,10 +81,6 @@ def parse_rows(rows: Iterable[Any]) -> Export:
         raise InvalidRequest("the export has no rows: needs one at least", field="usage_export")
     starts = [_start_of(day) for day, _ in found]
     return Export(min(starts), max(starts) + _DAY_S, found)
-
-
-def _given(row: Mapping[str, Any], name: str) -> bool:
-    return row.get(name) not in (None, "")
 
 
 def _day(number: int, value: Any) -> str:
@@ -193,28 +194,7 @@ def _differences(
     ]
 
 
-def _fields(number: int, value: Any) -> Mapping[str, Any]:
-    if not isinstance(value, Mapping):
-        raise _wrong(number, "it", value, "an object with fields")
-    return value
-
-
 def _add(found: dict[Key, dict[str, int]], key: Key, counts: Mapping[str, int]) -> None:
     known = found.setdefault(key, {})
     for name, count in counts.items():
         known[name] = known.get(name, 0) + count
-
-
-def _count(number: int, name: str, value: Any) -> int:
-    try:
-        count = int(str(value))
-    except ValueError:
-        count = -1
-    if not 0 <= count <= _MAX_COUNT:
-        raise _wrong(number, name, value, f"a whole number of 0 to {_MAX_COUNT}")
-    return count
-
-
-def _wrong(number: int, name: str, value: Any, bound: str) -> InvalidRequest:
-    shown = repr(value)[:60]
-    return InvalidRequest(f"row {number}: {name} is {shown}: must be {bound}", field="usage_export")

@@ -7,7 +7,7 @@ import asyncio
 import contextlib
 import random
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +38,7 @@ from voice.audio import Mouth
 from voice.interfaces import ENGINE_RATE_HZ, Brain, Say
 from voice.server import EngineConfig, EngineServer
 
-MODEL = "embedded"
+MODEL, WORDS = "embedded", "whisper-1"
 MS_PER_CHAR = 20
 CHUNK_MS = 100
 _FRAME_BYTES = 160
@@ -165,7 +165,7 @@ class Stack:
         self.cost = CostController(settings)
         self.engine = EngineServer(EngineConfig(), FakeRecognizer(), PacedVoice(times), brain)
         turns = replace(profile.turn_detection, silence_duration_ms=200)
-        self.profile = replace(profile, turn_detection=turns, transcription_model="whisper-1")
+        self.profile = replace(profile, turn_detection=turns, transcription_model=WORDS)
         self._socket = str(folder / "w.sock")
         self._worker = AudioWorker("w", self._socket, str(folder / "recordings"))
         self.agent = Agent([self._socket])
@@ -268,6 +268,19 @@ class Stack:
             for response_id, usage in invoice.usages.items()
         }
 
+    def invoice(self) -> list[dict[str, Any]]:
+        """All that the provider bills, as the rows of an itemised invoice."""
+        answers = [
+            {"kind": "response", "id": response_id, "model": MODEL} | asdict(usage)
+            for response_id, usage in self.invoiced().items()
+        ]
+        words = [
+            {"kind": "transcription", "id": item_id, "model": WORDS, "seconds": seconds}
+            for invoice in self.engine.invoices
+            for item_id, seconds in invoice.transcribed_s.items()
+        ]
+        return answers + words
+
 
 def _usage(raw: dict[str, Any]) -> Usage:
     into, out = raw["input_token_details"], raw["output_token_details"]
@@ -282,4 +295,4 @@ def seeded(seed: int, name: str) -> random.Random:
     return random.Random(f"{seed} {name}")
 
 
-__all__ = ["MODEL", "MS_PER_CHAR", "Caller", "Say", "Stack", "seeded"]
+__all__ = ["MODEL", "MS_PER_CHAR", "WORDS", "Caller", "Say", "Stack", "seeded"]

@@ -17,11 +17,13 @@ import pytest
 
 from actors.pulse import Pulse
 from actors.settings import Settings
+from actors.storage.calls import CallStore
 from reception.call.profile import Limits
 from reception.call.record import CallRecord
+from reception.money.invoice import Item, parse_items
 from reception.money.own_count import agree
 from reception.provider.base import Usage
-from tests.actors.stack import MODEL, Caller, Stack, seeded
+from tests.actors.stack import MODEL, WORDS, Caller, Stack, seeded
 from tests.unit.call.example import PROFILE
 from voice.interfaces import CallTool, Question, Say
 
@@ -109,7 +111,7 @@ async def test_they_are_the_same(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Every answer is in both once, and with the same tokens, unless the provider's socket
-    died in the middle of it: then the ledger has our own count."""
+    died in the middle of it: then the ledger has our own count, until it is reconciled."""
     Pulse.configure(60.0)  # one process is everything here, and may be slow
     for timeout in (
         "call_run.STATS_TIMEOUT_S", "call_run.TAKE_OVER_TIMEOUT_S", "call_run.ACTOR_TIMEOUT_S",
@@ -140,6 +142,10 @@ async def test_they_are_the_same(
         invoiced = stack.invoiced()
         assert stack.agent.later == []
         assert await stack.cost.check() == []
+        records = CallStore(stack.cost._store)
+        for record in whole:
+            records.save_call(record)
+        assert await stack.cost.verify() == []
         totals = await stack.cost.totals()
         prices = stack.cost._prices
         lost = {each for each in billed if billed[each] != invoiced.get(each)}
@@ -164,19 +170,41 @@ async def test_they_are_the_same(
         def sum_of(bills: dict[str, Usage]) -> int:
             return sum(prices.cost(usage, MODEL, 2e9) for usage in bills.values())
 
-        words = {
-            item_id: seconds
-            for invoice in stack.engine.invoices
-            for item_id, seconds in invoice.transcribed_s.items()
-        }
+        rows = stack.invoice()
+        words = {row["id"]: row["seconds"] for row in rows if row["kind"] == "transcription"}
         written = stack.transcribed()
         unheard = words.keys() - written.keys()
         assert written == {item_id: words[item_id] for item_id in written}
         # Their socket died between the provider's count of them and its word of it.
         assert len(unheard) <= brain.faults["closes"] + brain.faults["breaks"]
         transcribed = sum(
-            prices.transcription_cost("whisper-1", seconds, 0, 0, 2e9)
-            for seconds in written.values()
+            prices.transcription_cost(WORDS, seconds, 0, 0, 2e9) for seconds in written.values()
         )
         assert totals["posted_micros"] == sum_of(billed) + transcribed
         assert totals["held_micros"] == 0
+        await reconciled(stack, parse_items(rows), len(lost), len(unheard))
+
+
+async def reconciled(stack: Stack, items: tuple[Item, ...], lost: int, unheard: int) -> None:
+    """With the whole invoice the ledger is what the provider bills, to the micro-dollar."""
+    cost = stack.cost
+    whole = sum(item.cost(item.model, cost._prices, 2e9) for item in items)
+    before = (await cost.totals())["posted_micros"]
+    found = await cost.reconcile(items, "test")
+    print(
+        f"{len(items)} items: {found['corrected']} corrected, {found['added']} added, "
+        f"{found['micros']:+d} micro-dollars to {before}; the invoice is {whole}"
+    )
+    assert (found["corrected"], found["added"]) == (lost, unheard)
+    assert found["differences"] == []
+    totals = await cost.totals()
+    assert totals["posted_micros"] == whole == before + found["micros"]
+    assert totals["calls"] == CALLS
+    for name in Usage.__dataclass_fields__:
+        counted = totals["models"][MODEL][name]
+        assert counted == sum(getattr(item.tokens, name) for item in items), name
+    assert await cost.check() == []
+    assert await cost.verify() == []
+    again = await cost.reconcile(items, "test")
+    assert (again["corrected"], again["added"], again["micros"]) == (0, 0, 0)
+    assert await cost.totals() == totals
