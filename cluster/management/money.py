@@ -12,10 +12,14 @@ from pydantic import BaseModel, Field
 from actors.prices import MAX_TEXT_CHARS
 from cluster.management.access import PREFIX, Access
 from reception.errors import InvalidRequest
+from reception.money.invoice import parse_items
 from reception.money.reports import to_csv
 from reception.money.windows import NEVER_S
 
 MAX_PRICES_BYTES = 4 * MAX_TEXT_CHARS
+MAX_ITEMS = 10_000
+"""Of an invoice at once."""
+
 MAX_ID = 2**63 - 1
 NEXT_PAGE = "x-next-page-token"
 
@@ -38,10 +42,20 @@ class NewPolicy(BaseModel, extra="forbid"):
     steps: dict[str, int]
 
 
+class Invoice(BaseModel, extra="forbid"):
+    """A provider's itemised invoice (docs/money.md): each item with kind, id, model and what
+    it used; whose it is, the deployment's provider if that is empty."""
+
+    items: list[dict[str, Any]] = Field(min_length=1, max_length=MAX_ITEMS)
+    provider: str = ""
+    dry_run: bool = Field(False, strict=True)
+
+
 def add_money(app: FastAPI, access: Access) -> None:
     """Budgets and what was, is and will be spent."""
     _add_budgets(app, access)
     _add_views(app, access)
+    _add_proofs(app, access)
 
 
 def _add_budgets(app: FastAPI, access: Access) -> None:
@@ -130,8 +144,21 @@ def _add_views(app: FastAPI, access: Access) -> None:
         found: dict[str, Any] = await ask("cost", "alerts", after, since, at_most)
         return found
 
-    @app.post(f"{PREFIX}/verify", dependencies=allowed)
+
+def _add_proofs(app: FastAPI, access: Access) -> None:
+    ask = access.ask
+
+    @app.post(f"{PREFIX}/verify", dependencies=[Depends(access.may_read)])
     async def verify() -> dict[str, Any]:
         """Replays the ledger and compares it with the sums and the call records."""
         differences: list[str] = await ask("cost", "verify")
         return {"differences": differences, "at": time.time()}
+
+    @app.post(f"{PREFIX}/reconcile")
+    async def reconcile(invoice: Invoice, by: str = Depends(access.may_manage)) -> dict[str, Any]:
+        """Makes the ledger what a provider's itemised invoice says; again changes nothing."""
+        items = parse_items(invoice.items)
+        found: dict[str, Any] = await ask(
+            "cost", "reconcile", items, by, invoice.provider, invoice.dry_run
+        )
+        return found

@@ -7,6 +7,7 @@ import csv
 import io
 import json
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -330,6 +331,70 @@ def test_an_export_that_is_wrong_is_one_line(
     path = tmp_path / name
     path.write_text(text)
     done = run(url, "verify", "--usage-export", str(path))
+    assert (done.exit_code, done.stderr.count("\n")) == (1, 1)
+    assert name in done.stderr
+    assert fault in done.stderr
+
+
+# ------------------------------------------------------------------ an invoice
+
+
+def test_an_invoice_in_each_form(url: str, tmp_path: Path) -> None:
+    now_s = time.time()
+    cost = talk(url, at_s=now_s - 60)
+    row = {"kind": "response", "id": "r9", "model": MODEL, "input_text": "", "output_audio": 5}
+    path = tmp_path / "rows.csv"
+    path.write_text(f"{','.join(row)}\n{','.join(map(str, row.values()))}\n")
+    dry = run(url, "reconcile", str(path), "--dry-run")
+    assert dry.output == (
+        "response r9: not billed before (+5 tokens, +0 ms, +100 micro-dollars)\n"
+        "1 items: 0 would be corrected, 1 would be added, +$0.000100\n"
+    )
+    assert told(url, "report")["total"]["cost_micros"] == cost
+    assert "1 items: 0 corrected, 1 added, +$0.000100" in run(url, "reconcile", str(path)).output
+    path = tmp_path / "rows.json"
+    path.write_text(json.dumps([row | {"output_audio": 4}]))
+    assert told(url, "reconcile", str(path)) == {
+        "items": 1, "corrected": 1, "added": 0, "micros": -20, "differences": [],
+        "corrections": ["response r9: billed otherwise (-1 tokens, +0 ms, -20 micro-dollars)"],
+    }  # fmt: skip
+    again = run(url, "reconcile", str(path))
+    assert (again.exit_code, again.output) == (0, "1 items: nothing is to be corrected\n")
+    assert told(url, "verify") == {"differences": []}
+    assert told(url, "report")["total"]["cost_micros"] == cost + 80
+
+
+def test_what_an_invoice_lacks_is_told(url: str, tmp_path: Path) -> None:
+    talk(url, at_s=time.time() - 60, count=1)
+    row = {"kind": "response", "model": MODEL} | asdict(TURN)
+    path = tmp_path / "rows.json"
+    path.write_text(json.dumps([row | {"id": f"x{number}"} for number in range(101)]))
+    done = run(url, "reconcile", str(path), "--provider", "openai")
+    assert (done.exit_code, done.output.splitlines()[100]) == (0, "and 1 more corrections")
+    talk(url, at_s=time.time() - 50, count=1)
+    path.write_text(json.dumps([row | {"id": "r1", "model": "unknown"}]))
+    done = run(url, "reconcile", str(path), "--provider", "openai")
+    assert (done.exit_code, done.output.splitlines()[1]) == (
+        1, "1 items: nothing is to be corrected",
+    )  # fmt: skip
+    assert "response r1: it can't be corrected: model 'unknown' has no price" in done.output
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "fault"),
+    [
+        ("a.json", "[", "Expecting value"),
+        ("a.json", "{}", "the invoice is no list of items"),
+        ("a.json", "[5]", "row 1: it is 5"),
+        ("a.csv", "kind,id\nresponse,r1\n", "what it used is None: must be one at least"),
+    ],
+)
+def test_an_invoice_that_is_wrong_is_one_line(
+    url: str, tmp_path: Path, name: str, text: str, fault: str
+) -> None:
+    path = tmp_path / name
+    path.write_text(text)
+    done = run(url, "reconcile", str(path))
     assert (done.exit_code, done.stderr.count("\n")) == (1, 1)
     assert name in done.stderr
     assert fault in done.stderr

@@ -28,6 +28,7 @@ from reception.security.admission import UNKNOWN_KEY, Admission
 MODEL = "gpt-realtime-2.1-mini"
 NOON_S = 1_795_521_600.0
 PREFIX = "/api/v3/management"
+ITEM = {"kind": "response", "id": "r", "model": MODEL, "output_text": 1}
 PRICES = Path(__file__).parents[2] / "config" / "prices.yaml"
 
 
@@ -189,7 +190,7 @@ def test_only_who_may_manage_changes_and_only_who_may_read_looks(
     limit = {"scope": "global", "window": "day", "micros": 1}
     changes = (
         ("PUT", "budgets/limit"), ("DELETE", "budgets/limit?scope=global&window=day"),
-        ("PUT", "budgets/policy"), ("PUT", "budgets/prices"),
+        ("PUT", "budgets/policy"), ("PUT", "budgets/prices"), ("POST", "reconcile"),
     )  # fmt: skip
     for method, path in changes:
         for key in ("reads", "nobody"):
@@ -245,6 +246,40 @@ def test_forecast_alerts_and_verification(http: httpx.Client, actors: Actors) ->
     last = alerts["told"][-1]["id"]
     assert http.get(f"{PREFIX}/alerts", params={"after": last}).json()["told"] == []
     assert http.post(f"{PREFIX}/verify").json()["differences"] == []
+
+
+def test_an_invoice_is_reconciled(http: httpx.Client, actors: Actors) -> None:
+    spend(actors)
+    item = {"kind": "response", "id": "r1", "model": MODEL, "output_audio": 1_001}
+    new = item | {"id": "r2", "output_audio": 1}
+    dry = http.post(f"{PREFIX}/reconcile", json={"items": [item, new], "dry_run": True}).json()
+    assert changed(actors) == []
+    done = http.post(f"{PREFIX}/reconcile", json={"items": [item, new]}).json()
+    assert done == dry
+    assert (done["corrected"], done["added"], done["micros"]) == (1, 1, 40)
+    assert changed(actors) == [("id-manages", "reconcile")]
+    again = http.post(f"{PREFIX}/reconcile", json={"items": [item, new]}).json()
+    assert (again["corrected"], again["added"], again["differences"]) == (0, 0, [])
+    assert http.post(f"{PREFIX}/verify").json()["differences"] == []
+
+
+@pytest.mark.parametrize(
+    ("sent", "field", "text"),
+    [
+        ({"items": []}, "items", "items is []: List should have at least 1 item"),
+        ({"items": [{"kind": "call"}]}, "invoice", "row 1: kind is 'call': must be one of"),
+        ({"items": [{}], "dry_run": 1}, "dry_run", "dry_run is 1: must be a valid boolean"),
+        ({"items": [ITEM] * 10_001}, "items", "List should have at most 10000 items"),
+        ({"items": [ITEM], "provider": "p" * 65}, "provider", "provider has 65 characters"),
+    ],
+)
+def test_what_no_invoice_is(
+    http: httpx.Client, actors: Actors, sent: Any, field: str, text: str
+) -> None:
+    answer = http.post(f"{PREFIX}/reconcile", json=sent)
+    assert (answer.status_code, answer.json()["field"]) == (400, field)
+    assert text in answer.json()["title"]
+    assert changed(actors) == []
 
 
 def test_money_in_the_metrics(http: httpx.Client, actors: Actors) -> None:

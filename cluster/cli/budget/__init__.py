@@ -3,6 +3,7 @@
 from cluster.cli.budget import (  # noqa: F401 - each adds its commands
     forecast,
     limits,
+    reconcile,
     report,
     simulate,
     verify,
