@@ -64,7 +64,7 @@ class Assigner:
         return Assignment(
             spec,
             profile,
-            profile.speaks(self.provider.model, level),
+            profile.speaks(self.provider.model, level, full_asked=spec.full_model),
             self._workers.socket(worker_id),
             self.provider,
             self._workers.provider_format(worker_id, leg),

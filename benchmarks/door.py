@@ -54,7 +54,9 @@ class Backends:
     async def admit(self, credential: str | None, peer: str, scope: str) -> Admission:
         return Admission(True, "t", "k")
 
-    def receptionist(self, profile: str, to_uri: str) -> tuple[str, str]:
+    def receptionist(
+        self, profile: str, to_uri: str, *, full_model: bool = False
+    ) -> tuple[str, str]:
         return "p", "m"
 
     async def open_call(self, owner: Owner) -> Hold:

@@ -64,7 +64,9 @@ class Backends(Protocol):
     @property
     def calls_without_ledger(self) -> int: ...
 
-    def receptionist(self, profile: str, to_uri: str) -> tuple[str, str]: ...
+    def receptionist(
+        self, profile: str, to_uri: str, *, full_model: bool = False
+    ) -> tuple[str, str]: ...
 
     def locate(self) -> tuple[str, str]: ...
 
@@ -192,13 +194,16 @@ class RayBackends:
 
     # ------------------------------------------------------------- placing
 
-    def receptionist(self, profile: str, to_uri: str) -> tuple[str, str]:
+    def receptionist(
+        self, profile: str, to_uri: str, *, full_model: bool = False
+    ) -> tuple[str, str]:
         """The name of the profile that answers, and its model."""
         if self._profiles is None:
             raise Unavailable("this node is still starting", retry_after_s=1.0)
         book, model, level = self._profiles
         chosen = book.choose(profile, to_uri)
-        return chosen.name, chosen.speaks(model, chosen.savings or level)
+        level = chosen.savings or level
+        return chosen.name, chosen.speaks(model, level, full_asked=full_model)
 
     def locate(self) -> tuple[str, str]:
         """The node that the next call is best brought to, and its front door's address."""

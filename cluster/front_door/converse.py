@@ -34,6 +34,7 @@ from reception.errors import (
     ReceptionError,
     Unavailable,
 )
+from reception.money.account import Hold
 from reception.money.scopes import Owner
 from reception.placement.admission.answer import Refused
 from reception.placement.admission.priority import Priority, priority_of
@@ -200,8 +201,11 @@ class Stream:
             key_id=admission.key_id,
             node_id=self._config.node_id,
             accepted_at_s=time.time(),
+            full_model=request.full_model,
         )
-        profile, model = self._backends.receptionist(request.profile, request.to_uri)
+        profile, model = self._backends.receptionist(
+            request.profile, request.to_uri, full_model=request.full_model
+        )
         priority = priority_of(request.metadata)
         owner = Owner(
             session_id,
@@ -214,8 +218,8 @@ class Stream:
             exempt=priority is Priority.EMERGENCY,
         )
         try:
-            hold, room = await asyncio.gather(
-                self._backends.open_call(owner), self._backends.provider_room(session_id, priority)
+            (spec, hold), room = await asyncio.gather(
+                self._hold(spec, owner), self._backends.provider_room(session_id, priority)
             )
         except asyncio.CancelledError:
             self._later(self._backends.close_call(session_id))
@@ -226,6 +230,17 @@ class Stream:
             self._later(self._backends.close_call(session_id))
             raise LimitReached(room.reason, retry_after_s=room.retry_after_s)
         return replace(spec, claim=hold.claim)
+
+    async def _hold(self, spec: CallSpec, owner: Owner) -> tuple[CallSpec, Hold]:
+        """Holds the call's money. Where there is none for the full model that it asks for,
+        the small one answers."""
+        hold = await self._backends.open_call(owner)
+        if hold.admitted or not spec.full_model:
+            return spec, hold
+        _, model = self._backends.receptionist(spec.profile, spec.to_uri)
+        if model != owner.model:
+            hold = await self._backends.open_call(replace(owner, model=model))
+        return replace(spec, full_model=False), hold
 
     async def _lease(self, spec: CallSpec, *, here: bool) -> Placement:
         """Tells a caller who has to wait its place in the line."""
@@ -368,5 +383,6 @@ def _checked(start: rv.CallStart) -> StartRequest:
             profile=start.profile,
             metadata=dict(start.metadata),
             sends_marks=start.sends_marks,
+            full_model=start.full_model,
         )
     )

@@ -91,14 +91,16 @@ class Profile:
     savings: Level | None = None
     full_model: bool = False
 
-    def speaks(self, model: str, level: Level) -> str:
+    def speaks(self, model: str, level: Level, *, full_asked: bool = False) -> str:
         """The model that speaks first in a call.
 
         Args:
             model: the deployment's.
             level: how the call saves.
+            full_asked: the call asks for the full model.
         """
-        return route(self.model or model, LEVELS[level], full_asked=self.full_model)
+        full_asked = full_asked or self.full_model
+        return route(self.model or model, LEVELS[level], full_asked=full_asked)
 
     def person(self) -> Entry | None:
         """Who takes a call whose money is gone."""

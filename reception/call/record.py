@@ -47,7 +47,10 @@ class TakenMessage:
 @dataclass(frozen=True, slots=True)
 class CallSpec:
     """What is known of a call when it is placed on a node. Times are UNIX s.
-    claim: it began without the ledger, and whoever bills it tells it so."""
+
+    claim: it began without the ledger, and whoever bills it tells it so.
+    full_model: the telephony system asked for it.
+    """
 
     call_id: str
     session_id: str
@@ -66,6 +69,7 @@ class CallSpec:
     node_id: str
     accepted_at_s: float
     claim: Claim | None = None
+    full_model: bool = False
 
 
 def spec_of(fields: dict[str, Any]) -> CallSpec:

@@ -52,6 +52,7 @@ class StartRequest:
     profile: str = ""
     metadata: Mapping[str, str] = field(default_factory=dict)
     sends_marks: bool = False
+    full_model: bool = False
 
 
 def check_token(token: str) -> None:

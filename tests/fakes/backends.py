@@ -39,6 +39,7 @@ class FakeBackends:
     def __init__(self, worker_path: str, provider_url: str) -> None:
         self.admission = Admission(True, "t", "k")
         self.hold = Hold(True, held_micros=1)
+        self.holds: dict[str, Hold] = {}  # by model, where not that one
         self.room: Answer = Admitted(inf)
         self.rooms_asked: list[tuple[str, Priority]] = []
         self.lease_error: Exception | None = None
@@ -104,7 +105,7 @@ class FakeBackends:
     async def open_call(self, owner: Owner) -> Hold:
         self.opened.append(owner.session_id)
         self.owners.append(owner)
-        return self.hold
+        return self.holds.get(owner.model, self.hold)
 
     async def provider_room(self, session_id: str, priority: Priority) -> Answer:
         self.rooms_asked.append((session_id, priority))
@@ -113,9 +114,11 @@ class FakeBackends:
     async def close_call(self, session_id: str) -> None:
         self.closed.append(session_id)
 
-    def receptionist(self, profile: str, to_uri: str) -> tuple[str, str]:
+    def receptionist(
+        self, profile: str, to_uri: str, *, full_model: bool = False
+    ) -> tuple[str, str]:
         del profile, to_uri
-        return "p", "m"
+        return "p", "full" if full_model else "m"
 
     async def lease(self, spec: CallSpec, *, here: bool) -> Placement:
         self.here.append(here)

@@ -426,6 +426,25 @@ async def test_money_is_held_for_the_call_as_it_is(
     await stream.write(caller(end=rv.CallEnd(reason="normal_clearing")))
 
 
+@pytest.mark.parametrize(
+    ("refused", "held", "answers"),
+    [((), ["full"], "full"), (("full",), ["full", "m"], "m"), (("full", "m"), ["full", "m"], "")],
+)
+async def test_a_call_that_asks_for_the_full_model_has_it_if_the_money_is_there(
+    house: House, refused: tuple[str, ...], held: list[str], answers: str
+) -> None:
+    house.backends.holds = dict.fromkeys(refused, Hold(False, "the hour's budget is used up"))
+    stream = await house.converse(start(call_id="c1", full_model=True))
+    if answers:
+        await until(stream, "accepted")
+        assert house.backends.live["c1"].spec.full_model == (answers == "full")
+        await stream.write(caller(end=rv.CallEnd(reason="normal_clearing")))
+    else:
+        assert (await failure(stream))[0] is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert [owner.model for owner in house.backends.owners] == held
+    assert len(set(house.backends.opened)) == 1
+
+
 async def test_an_unknown_priority_is_refused_before_money_is_held(house: House) -> None:
     stream = await house.converse(start(metadata={"priority": "royal"}))
     code, _, details = await failure(stream)

@@ -82,7 +82,7 @@ class LegFormat(_message.Message):
     def __init__(self, codec: _Optional[_Union[Codec, str]] = ..., rate_hz: _Optional[int] = ..., ptime_ms: _Optional[int] = ...) -> None: ...
 
 class CallStart(_message.Message):
-    __slots__ = ("call_id", "to", "direction", "format", "profile", "metadata", "resume_token", "sends_marks", "here")
+    __slots__ = ("call_id", "to", "direction", "format", "profile", "metadata", "resume_token", "sends_marks", "here", "full_model")
     class MetadataEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -100,6 +100,7 @@ class CallStart(_message.Message):
     RESUME_TOKEN_FIELD_NUMBER: _ClassVar[int]
     SENDS_MARKS_FIELD_NUMBER: _ClassVar[int]
     HERE_FIELD_NUMBER: _ClassVar[int]
+    FULL_MODEL_FIELD_NUMBER: _ClassVar[int]
     call_id: str
     to: str
     direction: Direction
@@ -109,7 +110,8 @@ class CallStart(_message.Message):
     resume_token: str
     sends_marks: bool
     here: bool
-    def __init__(self, call_id: _Optional[str] = ..., to: _Optional[str] = ..., direction: _Optional[_Union[Direction, str]] = ..., format: _Optional[_Union[LegFormat, _Mapping]] = ..., profile: _Optional[str] = ..., metadata: _Optional[_Mapping[str, str]] = ..., resume_token: _Optional[str] = ..., sends_marks: _Optional[bool] = ..., here: _Optional[bool] = ..., **kwargs) -> None: ...
+    full_model: bool
+    def __init__(self, call_id: _Optional[str] = ..., to: _Optional[str] = ..., direction: _Optional[_Union[Direction, str]] = ..., format: _Optional[_Union[LegFormat, _Mapping]] = ..., profile: _Optional[str] = ..., metadata: _Optional[_Mapping[str, str]] = ..., resume_token: _Optional[str] = ..., sends_marks: _Optional[bool] = ..., here: _Optional[bool] = ..., full_model: _Optional[bool] = ..., **kwargs) -> None: ...
 
 class Audio(_message.Message):
     __slots__ = ("payload", "sequence", "timestamp_ms", "item_id")

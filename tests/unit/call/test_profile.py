@@ -39,3 +39,4 @@ def test_a_small_model_speaks_unless_the_profile_insists(level, full_model, mode
     assert profile.speaks("gpt-realtime-2.1", level) == model
     named = replace(profile, model="gpt-realtime-2.1")
     assert named.speaks("other", level) == model
+    assert named.speaks("other", level, full_asked=True) == "gpt-realtime-2.1"
