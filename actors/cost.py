@@ -157,6 +157,21 @@ class CostController(MoneyViews):
         bill = Bill(TRANSCRIPTION, item_id, model, tokens, whole_ms(seconds), cost)
         return await self._bill(session_id, bill, claim, now_s)
 
+    async def change_model(self, session_id: str, model: str) -> bool:
+        """Holds what a live call needs that is to go on with a dearer model; whether the
+        limits allow it.
+
+        Raises:
+            InvalidRequest: the model has no price.
+        """
+        check_ids(session_id)
+        check_name("model", model)
+        now_s = self._clock()
+        change = Ask(
+            self._books, lambda book, _: book.change_model(session_id, model, now_s), session_id
+        )
+        return await self._write(change)
+
     async def close_call(self, session_id: str, claim: Claim | None = None) -> CallCost:
         """Gives the rest of the hold back. What comes later is still billed; a
         call that was never opened can't be opened after this.

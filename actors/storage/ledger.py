@@ -45,8 +45,8 @@ _POST = sa.insert(ledger)
 _NOTE = sa.insert(usage)
 _PIECE = 500  # SQLite takes 32,766 values in a statement, older ones 999
 
-_CHANGING = ("held_micros", "tail_micros", "total_micros", "closed", "wrapping", "active_at_s",
-             "entries")  # fmt: skip
+_CHANGING = ("model", "held_micros", "tail_micros", "total_micros", "closed", "wrapping",
+             "active_at_s", "entries")  # fmt: skip
 
 
 # ------------------------------------------------------------------ reading

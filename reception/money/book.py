@@ -130,6 +130,30 @@ class Book:
         bound = 0 if left == UNLIMITED else self._bound(case, bill, now_s)
         return Charge(cost, case.account.total_micros, ends, due, bound)
 
+    def change_model(self, session_id: str, model: str, now_s: float) -> bool:
+        """Holds what a live call needs that is to go on with a dearer model, before it does.
+
+        Returns:
+            Whether it may: not where the limits leave less, nor where the policy has
+            calls go on with a cheaper one.
+
+        Raises:
+            InvalidRequest: the model has no price.
+        """
+        now_s = self._tick(now_s)
+        case = self._cases.get(session_id)
+        if case is None or case.account.closed or case.account.wrapping:
+            return False
+        needs = self.terms.needs(model, now_s)
+        needs = replace(needs, slice_micros=max(needs.slice_micros, 2 * case.dearest_micros))
+        left, permille = self.sums.tightest(case, now_s)
+        account, entries, held = money.extend(case.account, needs, max(0, left))
+        if not held or Step.CHEAPER in self._due(case, permille):
+            return False
+        case.owner = replace(case.owner, model=model)
+        self._record(case, account, entries, now_s)
+        return True
+
     def adjust(self, session_id: str, bill: Bill, now_s: float) -> tuple[CallCost, bool]:
         """Corrects what a call has cost by `bill.cost_micros`, which may be
         negative; once for each id.
@@ -281,12 +305,16 @@ class Book:
         account = case.account
         if bill.kind != RESPONSE or account.closed or account.wrapping or case.owner.exempt:
             return 0
+        model, last = bill.model, bill.tokens
+        if all(each.model != case.owner.model for each in case.bills.values()):
+            # Held for and not used yet: the next answer may be its, and it has nothing cached.
+            model, last = case.owner.model, replace(last, cached_text=0, cached_audio=0)
         try:
-            price = self.terms.prices.price(bill.model, now_s)
+            price = self.terms.prices.price(model, now_s)
         except InvalidRequest:
             return 0
         spendable = account.held_micros - account.tail_micros
-        tokens = output_tokens(spendable, bill.tokens, price)
+        tokens = output_tokens(spendable, last, price)
         return tokens if tokens < MOST_TOKENS else 0
 
     def _post(self, case: Case, bill: Bill, now_s: float) -> None:

@@ -117,6 +117,23 @@ async def test_the_default_limits_come_back_when_others_are_taken_away(make: Mak
     assert not (await cost.open_call(call("s3"))).admitted
 
 
+async def test_a_dearer_model_is_held_for_before_it_goes_on(make: Make) -> None:
+    old = make()
+    await old.open_call(call("s1"))
+    await old.set_limit("tenant:acme", "day", 2 * HELD, "anna")
+    assert not await old.change_model("s1", "gpt-realtime-2.1")
+    await old.set_limit("tenant:acme", "day", None, "anna")
+    assert await old.change_model("s1", "gpt-realtime-2.1")
+    new = make()
+    held = (await new.call_cost("s1")).held_micros
+    assert held > 2 * HELD
+    for response in ("r1", "r2"):  # of the model before
+        await new.usage("s1", response, MODEL, spoken(40_000))
+    assert (await new.call_cost("s1")).held_micros == held
+    with pytest.raises(InvalidRequest, match="model"):
+        await new.change_model("s1", "gpt-9")
+
+
 async def test_limits_outlive_a_restart(make: Make) -> None:
     old = make()
     await old.open_call(call("s1"))

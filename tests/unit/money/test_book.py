@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -144,6 +145,58 @@ def test_a_cheaper_model_goes_on_with_the_dearer_hold() -> None:
     book.use("s1", bill(2, 401, model=CHEAP), NOON_S)
     assert book.close("s1", NOON_S).total_micros == 751
     assert entries(book)[-1] == ("release", 2 * 401 + 200)
+
+
+def test_a_dearer_model_is_held_for_before_it_goes_on() -> None:
+    book = make()
+    book.open(call(), NOON_S)
+    assert book.change_model("s1", DEAR, NOON_S)
+    assert book.change_model("s1", DEAR, NOON_S)
+    assert entries(book)[1:] == [("extend", 540)]
+    book.use("s1", bill(1, 201), NOON_S)  # of the model before: the hold stays the dearer one's
+    assert entries(book)[-1] == ("extend", 402 - 199)
+    assert book.close("s1", NOON_S).total_micros == 201
+    assert not book.change_model("s1", DEAR, NOON_S)
+    assert not book.change_model("s9", DEAR, NOON_S)
+    book.open(call("s2"), NOON_S)
+    with pytest.raises(InvalidRequest, match="gpt-9"):
+        book.change_model("s2", "gpt-9", NOON_S)
+
+
+def test_a_dearer_model_holds_twice_the_calls_dearest_answer_too() -> None:
+    book = make()
+    book.open(call(), NOON_S)
+    book.use("s1", bill(1, 300), NOON_S)
+    assert book.change_model("s1", DEAR, NOON_S)
+    assert entries(book)[-1] == ("extend", 2 * 300 + 200 - (2 * 300 + 20))
+
+
+@pytest.mark.parametrize(("limit", "allowed"), [(600, True), (599, False)])
+def test_without_the_money_for_it_no_dearer_model_goes_on(limit: int, allowed: bool) -> None:
+    book = make(("global", "hour", limit), policies={"*": Policy(())})
+    book.open(call(), NOON_S)
+    assert book.change_model("s1", DEAR, NOON_S) is allowed
+    [case] = book.changes.cases.values()
+    assert case.owner.model == (DEAR if allowed else CHEAP)
+    assert case.account.held_micros == (600 if allowed else 60)
+    assert not case.account.wrapping
+
+
+def test_where_calls_go_on_with_a_cheaper_model_none_goes_on_with_a_dearer_one() -> None:
+    book = make(("global", "hour", 10_000), policies={"*": parse_policy({"cheaper": 50})})
+    book.open(call(), NOON_S)
+    know(book, GLOBAL, slots={slot_of(NOON_S): 4_941})
+    assert not book.change_model("s1", DEAR, NOON_S)
+    know(book, GLOBAL, slots={slot_of(NOON_S): 4_940})
+    assert book.change_model("s1", DEAR, NOON_S)
+
+
+def test_a_call_that_comes_to_its_end_changes_nothing() -> None:
+    book = make(("tenant:*", "call", 100))
+    know(book, "tenant:acme")
+    book.open(call(), NOON_S)
+    assert book.use("s1", bill(1, 45), NOON_S).wrap_up
+    assert not book.change_model("s1", CHEAP, NOON_S)
 
 
 def test_a_rise_of_price_is_held_before_it_comes() -> None:
@@ -464,6 +517,24 @@ def test_an_answer_is_bounded_by_what_is_held_for_it() -> None:
     assert book.use("s1", bill(5, 1, CHEAP), NOON_S).output_tokens == 0
     book.close("s1", NOON_S)
     assert book.use("s1", bill(6, 1, "speaking"), NOON_S).output_tokens == 0
+
+
+def test_an_answer_before_a_dearer_model_is_bounded_as_the_next_one_is() -> None:
+    dear = SPEAKING | {"audio": {"input": 10, "cached": 1, "output": 40}}
+    book = make(("global", "hour", 1_000_000), prices=table(speaking=[SPEAKING], shouting=[dear]))
+    book.open(call(model="speaking"), NOON_S)
+    heard = Usage(input_audio=2_000, cached_audio=2_000, output_audio=1)
+    first, second, third = (
+        replace(bill(number, 10, model), tokens=heard)
+        for number, model in ((1, "speaking"), (2, "speaking"), (3, "shouting"))
+    )
+    assert book.use("s1", first, NOON_S).output_tokens == 1_024
+    assert book.change_model("s1", "shouting", NOON_S)
+    assert book.use("s1", second, NOON_S).output_tokens == 256  # none of it cached
+    assert book.use("s1", third, NOON_S).output_tokens == 512
+    book.terms = book.terms.at(table(shouting=[dear | {"audio": {"output": 20}}]))
+    fourth = replace(first, used_id="r4")
+    assert book.use("s1", fourth, NOON_S).output_tokens == 0  # a model without a price
 
 
 def test_where_nothing_is_limited_no_answer_is_bounded() -> None:

@@ -201,6 +201,18 @@ class Stories(RuleBasedStateMachine):
             first = self.answers.setdefault((session, *bill.key), answer.cost_micros)
             assert answer.cost_micros == first
 
+    @rule(session=SESSIONS, dies=st.sampled_from(["", "", "before", "after"]))
+    def change_model(self, session: str, dies: str) -> None:
+        def change(book: Book) -> bool:
+            return book.change_model(session, "dear", self.clock_s)
+
+        if self.ask(Owner(session), change, dies) is True:
+            case = self.database.cases[session]
+            account, needs = case.account, Terms(PRICES, 30, 15, 0.0).needs("dear", self.clock_s)
+            assert case.owner.model == "dear"
+            assert account.tail_micros >= needs.tail_micros
+            assert 2 * (account.held_micros - account.tail_micros) >= needs.slice_micros
+
     @rule(session=SESSIONS, number=BILLS, change=st.integers(-30, 30))
     def adjust(self, session: str, number: int, change: int) -> None:
         bill = Bill(ADJUSTMENT, f"a{number}", "", Usage(), 0, change)
