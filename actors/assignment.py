@@ -54,6 +54,11 @@ class Assignment:
     level: Level = Level.OFF
     phrases: Mapping[str, Recorded] = field(default_factory=dict)
 
+    @property
+    def asked_model(self) -> str:
+        """That would speak if nothing was saved."""
+        return self.profile.model or self.provider.model
+
 
 @dataclass(frozen=True, slots=True)
 class NodeConfig:

@@ -103,6 +103,15 @@ class CallMoney:
             self._owing = loop.call_later(self._assignment.unbilled_s, self._stop_owing)
         await self._send_later(delivery)
 
+    async def allows(self, model: str) -> bool:
+        """Has the call's money held at the rate of this model; whether that could be done."""
+        try:
+            async with asyncio.timeout(ACTOR_TIMEOUT_S):
+                return bool(await self._cost.change_model(self._spec.session_id, model))
+        except (RayError, ReceptionError, TimeoutError) as error:
+            log.warning("no full model", call_id=self._spec.call_id, error=repr(error))
+            return False
+
     def stop(self) -> None:
         """The call is over: nobody is to end it."""
         self._nothing_owed()

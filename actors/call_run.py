@@ -67,7 +67,7 @@ class CallRun:
             rng=random.Random(spec.session_id),  # noqa: S311  # nosec B311 - jitter, no secret
             decisions=LEVELS[assignment.level],
             recorded={text: each.duration_ms for text, each in assignment.phrases.items()},
-            asked_model=assignment.profile.model or assignment.provider.model,
+            asked_model=assignment.asked_model,
         )
         self._worker = CallWorker(assignment, agent, self._on_frame, self._on_link_end)
         self._money = CallMoney(assignment, cost, agent, self._put)
@@ -339,6 +339,11 @@ class CallRun:
                 log.exception("message not saved", call_id=self._spec.call_id)
                 outcome = tools.failed("the message could not be kept")
                 output, effect = outcome.output, outcome.effect
+        elif isinstance(effect, tools.FullModel) and not await self._money.allows(
+            self._assignment.asked_model
+        ):
+            outcome = tools.not_now()
+            output, effect = outcome.output, outcome.effect
         self._put(m.ToolFinished(command.call_id, output, effect))
 
     async def _bill(self, command: m.ReportUsage | m.ReportTranscription) -> None:

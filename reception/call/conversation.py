@@ -65,7 +65,8 @@ class Conversation:
         recorded: Mapping[str, int] = MappingProxyType({}),
         asked_model: str = "",
     ) -> None:
-        configured = configuration(profile, audio_format, voice, decisions)
+        may_ask = asked_model not in ("", model)
+        configured = configuration(profile, audio_format, voice, decisions, may_ask=may_ask)
         self._given = Given(spec, profile, configured, rng, recorded)
         thrift = Thrift(model, decisions.answer_tokens, asked_model)
         self._call = Course(self._given, thrift)

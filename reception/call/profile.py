@@ -10,7 +10,15 @@ from reception.media.hearing import Hearing
 from reception.money.savings.levels import LEVELS, Level, route
 from reception.provider.base import TurnDetection
 
-ALL_TOOLS = ("transfer_call", "take_message", "get_opening_hours", "find_person", "end_call")
+FULL_MODEL_TOOL = "use_full_model"
+ALL_TOOLS = (
+    "transfer_call",
+    "take_message",
+    "get_opening_hours",
+    "find_person",
+    "end_call",
+    FULL_MODEL_TOOL,
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, replace
 
-from reception.call.profile import Profile
+from reception.call.profile import FULL_MODEL_TOOL, Profile
 from reception.call.tools import specs
 from reception.money.own_count import CHARS_PER_TOKEN
 from reception.money.savings.levels import LEVELS, Decisions, Level
@@ -87,15 +87,24 @@ def head_tokens(configure: Configure) -> int:
 
 
 def configuration(
-    profile: Profile, audio_format: str, voice: str, decisions: Decisions = LEVELS[Level.OFF]
+    profile: Profile,
+    audio_format: str,
+    voice: str,
+    decisions: Decisions = LEVELS[Level.OFF],
+    *,
+    may_ask: bool = False,
 ) -> Configure:
-    """The provider session's configuration for a profile and a level of saving."""
+    """The provider session's configuration for a profile and a level of saving.
+
+    Args:
+        may_ask: there is a fuller model, for which this one may ask.
+    """
     cut_at = decisions.truncate_at_tokens
     return Configure(
         instructions=instructions(profile, decisions.manner),
         voice=profile.voice or voice,
         audio_format=audio_format,
-        tools=specs(profile),
+        tools=tuple(each for each in specs(profile) if may_ask or each.name != FULL_MODEL_TOOL),
         # What the worker may not let count must neither stop a response nor cause one.
         turn_detection=replace(profile.turn_detection, automatic=not profile.hearing.decides),
         transcription_model=profile.transcription_model,

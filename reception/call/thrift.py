@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from reception.call.profile import FULL_MODEL_TOOL
 from reception.money.policy import Step
 from reception.money.savings.comparison import Answered
 from reception.money.savings.levels import MINI
@@ -16,7 +17,7 @@ _BRIEF = AddText(
     "system", "From now on answer in one short sentence, unless the caller asks for more."
 )
 _ORDER = tuple(Step)
-_TRIES = 10  # to have the cheaper model: who speaks meanwhile puts it off
+_TRIES = 10  # to have another model: who speaks meanwhile puts it off
 _MOST_TOKENS = 4_096  # the provider's own bound
 _MOST_ANSWERS = 500  # of which is said what they would have cost
 
@@ -47,7 +48,8 @@ class Thrift:
         self._alone, self._tries = True, 0
         self._affordable = 0
         self.answered: list[Answered] = []
-        self._asked = {model: asked_model or model}
+        self._full = asked_model or model
+        self._asked = {model: self._full}
         self._longest = answer_tokens or _MOST_TOKENS
 
     def note(self, usage: Usage) -> None:
@@ -98,7 +100,10 @@ class Thrift:
         self, configuration: Configure, replay: list[ProviderCommand]
     ) -> tuple[ProviderCommand, ...]:
         """What another session is told."""
-        told = replace(configuration, max_output_tokens=self.max_output_tokens)
+        tools = configuration.tools
+        if self._next == self._full:
+            tools = tuple(each for each in tools if each.name != FULL_MODEL_TOOL)
+        told = replace(configuration, tools=tools, max_output_tokens=self.max_output_tokens)
         return (told, *replay, *((_BRIEF,) if Step.SHORTEN in self.taken else ()))
 
     # ------------------------------------------------------------- the model
@@ -109,7 +114,15 @@ class Thrift:
         Args:
             cheaper_model: the profile's; "" for the model's own small one.
         """
-        self._next = cheaper_model or MINI.get(self.model, self.model)
+        self._next, self._tries = cheaper_model or MINI.get(self.model, self.model), 0
+
+    def go_fuller(self) -> bool:
+        """From the next pause on, the model that would speak if nothing was saved. False:
+        it does, or the call had to go on with a cheaper one."""
+        if self.model == self._full or Step.CHEAPER in self.taken:
+            return False
+        self._next, self._tries = self._full, 0
+        return True
 
     @property
     def changes_model(self) -> bool:
@@ -140,7 +153,7 @@ class Thrift:
 
     def give_up_change(self) -> bool:
         """A session is gone, or could not be had. True: it was the first one of the
-        cheaper model, and the call goes on with the model that it had."""
+        other model, and the call goes on with the model that it had."""
         if not self._alone or self._dialled == self.model:
             return False
         self._next = self._dialled = self.model

@@ -40,13 +40,9 @@ class ToolUses:
         self._uses[call.call_id] = ToolUse(call)
         return True
 
-    def finish(self, call_id: str, output: str) -> ToolCall | None:
-        """A call gave its result; None when it is not awaited."""
-        use = self._uses.get(call_id)
-        if use is None or use.output is not None:
-            return None
-        use.output = output
-        return use.call
+    def finish(self, call_id: str, output: str) -> None:
+        """A call that was running gave its result."""
+        self._uses[call_id].output = output
 
     def running(self) -> list[str]:
         return [call_id for call_id, use in self._uses.items() if use.output is None]

@@ -13,7 +13,7 @@ from datetime import date, timedelta
 from typing import Any
 
 from reception.call.hours import DAYS
-from reception.call.profile import Entry, Profile
+from reception.call.profile import FULL_MODEL_TOOL, Entry, Profile
 from reception.call.record import CallSpec, TakenMessage
 from reception.provider.base import JsonObject, ToolSpec
 
@@ -44,7 +44,12 @@ class EndCall:
     reason: str
 
 
-Effect = Transfer | Message | EndCall | None
+@dataclass(frozen=True, slots=True)
+class FullModel:
+    """The full model is to go on."""
+
+
+Effect = Transfer | Message | EndCall | FullModel | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +63,7 @@ def _text(description: str, **more: Any) -> JsonObject:
 
 
 def specs(profile: Profile) -> tuple[ToolSpec, ...]:
-    """The functions that this profile's model may call."""
+    """The functions that this profile's models may call."""
     names = [entry.name for entry in profile.directory]
     declared = {
         "transfer_call": (
@@ -92,6 +97,13 @@ def specs(profile: Profile) -> tuple[ToolSpec, ...]:
         "end_call": (
             "Hang up, after goodbye was said.",
             {"reason": _text("Why, in a few words")},
+            [],
+        ),
+        FULL_MODEL_TOOL: (
+            "Have a more capable assistant go on with this call. Call it when a question is too "
+            "hard for you, or the caller is not content with your answers; never for what "
+            "another function does.",
+            {},
             [],
         ),
     }
@@ -138,6 +150,15 @@ def failed(what: str) -> ToolOutcome:
     """The outcome of a tool that could not do its work."""
     return _outcome(
         ok=False, error=what, spoken="I'm sorry, something went wrong on our side just now."
+    )
+
+
+def not_now() -> ToolOutcome:
+    """The outcome where the full model can't go on: it does already, or costs too much."""
+    return _outcome(
+        ok=False,
+        error="no more capable assistant is free: answer as well as you can",
+        spoken="I'm not sure about that. Would you like to leave a message?",
     )
 
 
@@ -281,10 +302,18 @@ def _end_call(given: dict[str, str], profile: Profile, now_s: float, call: CallS
     return _outcome(effect, ok=True, spoken=profile.phrases.goodbye)
 
 
+def _use_full_model(
+    given: dict[str, str], profile: Profile, now_s: float, call: CallSpec
+) -> ToolOutcome:
+    del given, profile, now_s, call
+    return _outcome(FullModel(), ok=True, spoken="One moment please, let me think about that.")
+
+
 _HANDLERS: dict[str, Callable[[dict[str, str], Profile, float, CallSpec], ToolOutcome]] = {
     "transfer_call": _transfer_call,
     "take_message": _take_message,
     "get_opening_hours": _get_opening_hours,
     "find_person": _find_person,
     "end_call": _end_call,
+    FULL_MODEL_TOOL: _use_full_model,
 }

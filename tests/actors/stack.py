@@ -172,6 +172,7 @@ class Stack:
         self._progress = str(folder / "agent.sock")
         self._url = ""
         self.phrases: dict[str, Recorded] = {}
+        self.model = self.full_model = MODEL  # that speaks first, and if nothing is saved
         monkeypatch.setattr(
             actors.session, "find", lambda name: self.cost if name == "cost" else self.agent
         )
@@ -202,12 +203,12 @@ class Stack:
             deaths: of the call's session, seconds after the one before.
         """
         spec = replace(SPEC, call_id=name, session_id=f"s-{name}", lease_id=f"l-{name}")
-        owner = Owner(spec.session_id, name, spec.tenant, spec.key_id, MODEL)
+        owner = Owner(spec.session_id, name, spec.tenant, spec.key_id, self.model)
         hold = await self.cost.open_call(owner)
         assert hold.admitted, hold
-        provider = ProviderConfig("embedded", self._url, MODEL)
+        provider = ProviderConfig("embedded", self._url, self.full_model)
         assignment = Assignment(
-            spec, self.profile, MODEL, self._socket, provider, "pcmu", self._progress,
+            spec, self.profile, self.model, self._socket, provider, "pcmu", self._progress,
             level=Level.QUALITY, phrases=self.phrases,
         )  # fmt: skip
         running = asyncio.create_task(CallSession(name, "n").run_call(assignment))

@@ -274,6 +274,26 @@ async def test_a_call_saves_as_its_money_runs_out(house: House) -> None:
     assert billed(house) == [("r0", "m"), ("r1", "mini")]
 
 
+async def test_where_nobody_can_hold_the_money_the_full_model_is_not_used(house: House) -> None:
+    def gone(*_: Any) -> bool:
+        raise RayActorError
+
+    house.cost._methods["change_model"] = gone
+    call, door, connection = await house.answered()
+    await house.told("response.create")
+    await say(connection, "r0", "i0", "Good day.")
+    await send(
+        connection, "response.function_call_arguments.done",
+        response_id="r0", item_id="i1", call_id="t1", name="use_full_model", arguments="{}",
+    )  # fmt: skip
+    await send(connection, "response.done", response={"id": "r0", "status": "completed"})
+    told = await house.told("conversation.item.create")
+    assert json.loads(told["item"]["output"])["ok"] is False
+    assert ("change_model", (SPEC.session_id, "m")) in house.cost.calls
+    hang_up(door)
+    await call
+
+
 def billed(house: House) -> list[tuple[str, str]]:
     return [(args[1], args[2]) for name, args in house.cost.calls if name == "usage"]
 

@@ -17,7 +17,7 @@ def speech_started(call: Course, event: p.SpeechStarted) -> None:
         return
     call.transcript.began("caller", event.item_id, call.at_ms)
     call.go(State.CALLER_SPEAKING)
-    call.prompted = False
+    call.prompted = call.unanswered = False
     call.call_off("silence")
     if call.profile.hearing.decides:
         speaking.hush(call)
@@ -47,7 +47,7 @@ def pressed(call: Course, event: m.CallerPressed) -> None:
     if call.state not in TALKING:
         return
     call.digits += event.digits
-    call.prompted = False
+    call.prompted = call.unanswered = False
     call.call_off("silence")
     if call.digits in call.profile.keys or "#" in event.digits:
         act_on_digits(call)

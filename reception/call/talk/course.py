@@ -106,6 +106,7 @@ class Course:
         self.effect: Transfer | EndCall | None = None  # once all is said
         self.transfer: Transfer | None = None  # under way
         self.transferred_to = ""
+        self.unanswered = False  # a question, for which the full model was asked for
         self.wrapping = False  # the money is gone: nothing new is begun
         self.taken_over = False  # by a person, or that was tried
         self.last_words, self.unsaid = "", False

@@ -26,6 +26,8 @@ def up(call: Course, event: m.ProviderUp) -> None:
     money.write_off_words(call)  # of the session before
     call.call_off("dial")
     call.later("renew", RENEW_S)
+    if call.state is State.LISTENING and call.unanswered:
+        speaking.listen(call)
     if call.state is not State.CONNECTING:
         return
     if not call.greeted:
@@ -98,7 +100,8 @@ def renew(call: Course) -> None:
     takes its place in a pause."""
     changes = call.thrift.changes_model
     if call.state in (State.LISTENING, State.ON_HOLD) and speaking.is_quiet(call):
-        call.tell(m.Renew(_reopening(call), call.thrift.renewal()))
+        model = call.thrift.renewal()
+        call.tell(m.Renew(_reopening(call), model))
         call.later("renew", CHANGE_AGAIN_S if changes else RENEW_AGAIN_S)
     else:
         call.later("renew", RENEW_LOOK_S)

@@ -10,6 +10,8 @@ from reception.call.talk.course import Course, Playing
 from reception.call.thrift import words_tokens
 from reception.provider import base as p
 
+_ANSWER = p.AddText("system", "Now answer what the caller asked last.")
+
 
 def respond(call: Course, exactly: str = "") -> None:
     """Asks the provider for an answer, or plays the recording of these words."""
@@ -53,8 +55,15 @@ def hush(call: Course) -> None:
 
 
 def listen(call: Course) -> None:
-    """Nobody speaks: how long is that all right?"""
+    """Nobody speaks: how long is that all right? Not at all where an answer is due that
+    the full model was asked for."""
     call.go(State.LISTENING)
+    if call.unanswered and call.connection.up and not (call.thrift.changes_model or call.wrapping):
+        call.unanswered = False
+        call.go(State.THINKING)
+        call.tell_provider(_ANSWER)
+        respond(call)
+        return
     limits = call.profile.limits
     call.later("silence", limits.end_after_s if call.prompted else limits.prompt_after_s)
     if call.thrift.changes_model and call.connection.up:

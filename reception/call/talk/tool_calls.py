@@ -6,7 +6,7 @@ from reception.call import messages as m
 from reception.call.states import TALKING, State
 from reception.call.talk import effects, speaking
 from reception.call.talk.course import Course
-from reception.call.tools import Message, failed
+from reception.call.tools import EndCall, FullModel, Message, Transfer, failed, not_now
 from reception.provider import base as p
 
 
@@ -25,12 +25,19 @@ def finished(call: Course, event: m.ToolFinished) -> None:
 
 
 def _take(call: Course, event: m.ToolFinished) -> None:
-    if call.tools.finish(event.call_id, event.output) is None:
+    if event.call_id not in call.tools.running():
         return
-    if isinstance(event.effect, Message):
-        call.taken.append(event.effect.message)
-    elif event.effect is not None:
-        call.effect = event.effect
+    output = event.output
+    match event.effect:
+        case Message(message):
+            call.taken.append(message)
+        case Transfer() | EndCall() as effect:
+            call.effect = effect
+        case FullModel() if call.thrift.go_fuller():
+            call.unanswered = True
+        case FullModel():
+            output = not_now().output
+    call.tools.finish(event.call_id, output)
     if call.tools.ready(call.floor.response) and call.connection.up:
         give_results(call)
 

@@ -68,5 +68,8 @@ class NoJitter(random.Random):
         return (a + b) / 2
 
 
-def conversation(profile: Profile = PROFILE, rng: random.Random | None = None) -> Conversation:
-    return Conversation(SPEC, profile, "m", "pcmu", rng=rng or random.Random(1))
+def conversation(
+    profile: Profile = PROFILE, rng: random.Random | None = None, full: str = ""
+) -> Conversation:
+    rng = rng or random.Random(1)
+    return Conversation(SPEC, profile, "m", "pcmu", rng=rng, asked_model=full)

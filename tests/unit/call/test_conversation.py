@@ -31,9 +31,9 @@ UNLIMITED = replace(PROFILE.limits, max_call_s=1e6, prompt_after_s=1e6, answer_s
 class Call:
     """A conversation with a clock that the test moves."""
 
-    def __init__(self, profile=PROFILE, rng=None):
+    def __init__(self, profile=PROFILE, rng=None, full=""):
         self.now_s = 100.0
-        self.talk = conversation(profile, rng)
+        self.talk = conversation(profile, rng, full)
         self.out = self.talk.start(self.now_s)
 
     @property
@@ -747,7 +747,7 @@ def test_what_others_see_of_a_state():
 # ------------------------------------------------------------------ whatever happens
 
 ids = st.sampled_from(["a", "b", "c"])
-effects = st.sampled_from([None, TRANSFER, tools.EndCall("x")])
+effects = st.sampled_from([None, TRANSFER, tools.EndCall("x"), tools.FullModel()])
 codes = st.sampled_from(["x", BUSY])
 due = st.lists(st.sampled_from(list(Step)[1:-1]), unique=True, max_size=3)
 events = st.one_of(
@@ -803,7 +803,7 @@ plays = st.lists(st.tuples(scenes, pauses), max_size=30).map(
 @settings(max_examples=200)
 @given(steps)
 def test_whatever_happens_the_call_ends_exactly_once_and_no_tool_runs_twice(story):
-    call = Call(CHEAP)
+    call = Call(CHEAP, full="full")
     out = []
     for event, seconds in story:
         out += call.wait_for(seconds)
@@ -868,12 +868,12 @@ class Elsewhere:
 @given(plays, st.data())
 def test_another_conversation_that_resumes_says_the_same_to_whatever_happens(story, data):
     """And begins again what was begun elsewhere, all that was not answered."""
-    one, other = Call(CHEAP, rng=NoJitter()), Call(CHEAP, rng=NoJitter())
+    one, other = (Call(CHEAP, rng=NoJitter(), full="full") for _ in range(2))
     elsewhere = Elsewhere()
     for event, seconds in story:
         if data.draw(st.booleans()):
             checkpoint = pickle.dumps(other.talk.checkpoint())
-            other.talk = conversation(CHEAP, rng=NoJitter())
+            other.talk = conversation(CHEAP, NoJitter(), "full")
             again = other.talk.resume(pickle.loads(checkpoint))
             assert sorted(again, key=repr) == sorted(elsewhere.doing, key=repr)
             assert all(one.talk.awaits(each) for each in again)
