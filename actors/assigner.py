@@ -5,12 +5,13 @@ from __future__ import annotations
 from actors.assignment import Assignment, NodeConfig, ProviderConfig
 from actors.phrase_files import recordings
 from actors.worker_pool import WorkerPool
-from reception.call.phrases import Recorded
+from reception.call.phrases import Recorded, fixed
 from reception.call.profile import Profile, ProfileBook
 from reception.call.record import CallSpec
 from reception.errors import Unavailable
 from reception.media.codecs import AudioFormat
-from reception.money.savings.levels import LEVELS
+from reception.media.speech import speech_ms
+from reception.money.savings.levels import LEVELS, Decisions
 
 # What sessions are warmed up with; it never reaches a provider.
 _REHEARSAL = CallSpec(
@@ -71,7 +72,8 @@ class Assigner:
             self._config.agent_socket,
             unbilled_s=self._config.unbilled_s,
             level=level,
-            phrases=self._recorded(profile) if LEVELS[level].premade_phrases else {},
+            phrases=self._phrases(profile, LEVELS[level]),
+            synthesizer=self._config.synthesizer,
         )
 
     def rehearsal(self) -> Assignment | None:
@@ -81,7 +83,12 @@ class Assigner:
             return None
         return self.assignment(_REHEARSAL, self.profile(_REHEARSAL), workers[0])
 
-    def _recorded(self, profile: Profile) -> dict[str, Recorded]:
-        """Read for each call: whoever makes recordings need not restart anything."""
+    def _phrases(self, profile: Profile, decisions: Decisions) -> dict[str, Recorded]:
+        """Recordings are looked for at each call: whoever makes them need not restart
+        anything. Where answers are spoken here, fixed words are too, in the same voice."""
+        if decisions.text_answers:
+            return {text: Recorded("", round(speech_ms(len(text)))) for text in fixed(profile)}
+        if not decisions.premade_phrases:
+            return {}
         provider = self.provider
         return recordings(self._config.phrases_path, provider.provider, provider.voice, profile)

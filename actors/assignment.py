@@ -39,7 +39,8 @@ class Assignment:
     progress_socket is where the node agent hears how the call gets on; session is
     the name of the session that it is given to; unbilled_s how long it goes on while
     nothing can be billed; level is how the call saves; phrases are recordings of what
-    the profile says word for word.
+    the profile says word for word, without a path where they are spoken here;
+    synthesizer is the socket of who speaks answers that come as text.
     """
 
     spec: CallSpec
@@ -53,6 +54,7 @@ class Assignment:
     unbilled_s: float = inf
     level: Level = Level.OFF
     phrases: Mapping[str, Recorded] = field(default_factory=dict)
+    synthesizer: str = ""
 
     @property
     def asked_model(self) -> str:
@@ -66,7 +68,7 @@ class NodeConfig:
 
     host: where other nodes reach this one; zone: where it stands; outbox_path: a folder for
     what can't be written yet; phrases_path: one with recordings of fixed phrases;
-    unbilled_s: as in Assignment.
+    unbilled_s, synthesizer: as in Assignment; "" where no calls have answers as text.
     """
 
     node_id: str
@@ -84,6 +86,7 @@ class NodeConfig:
     outbox_path: str = ""
     unbilled_s: float = inf
     phrases_path: str = ""
+    synthesizer: str = ""
 
     @property
     def agent_socket(self) -> str:

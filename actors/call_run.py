@@ -255,7 +255,7 @@ class CallRun:
                     step.messages.add(stop_playout=lk.StopPlayout())
                 case m.PlayPhrase(item_id, text):
                     path = self._assignment.phrases[text].path
-                    step.messages.add(play=lk.Play(item_id=item_id, path=path))
+                    step.messages.add(play=lk.Play(item_id=item_id, path=path, text=text))
                 case m.Listen(on):
                     self._worker.listening = on
                     step.messages.add(listen=lk.Listen(on=on))

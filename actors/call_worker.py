@@ -17,7 +17,7 @@ from actors.link import SESSION_SUFFIX, FrameHandler, Link
 from actors.spawn import Remote
 from protos.link.v1 import link_pb2 as lk
 from reception.errors import ReceptionError, Unavailable
-from reception.media.leg import LegConfig
+from reception.media.leg import LegConfig, Speaks
 from reception.media.silence import sent_around
 from reception.money.savings.levels import LEVELS
 from reception.provider import codec_for
@@ -127,6 +127,7 @@ class CallWorker:
             checkpoint: the call's state, for a worker that it moved to.
         """
         spec, profile = self._spec, self._assignment.profile
+        decisions = LEVELS[self._assignment.level]
         leg = LegConfig(
             spec.codec,
             spec.rate_hz,
@@ -137,7 +138,8 @@ class CallWorker:
             listening=self.listening,
             hearing=profile.hearing,
             recording=profile.recording,
-            silence_ms=sent_around(profile.turn_detection, LEVELS[self._assignment.level]),
+            silence_ms=sent_around(profile.turn_detection, decisions),
+            speaks=self._speaks() if decisions.text_answers else None,
         )
         return lk.SessionAttach(
             call_id=spec.call_id,
@@ -159,6 +161,11 @@ class CallWorker:
             opening=tuple(self._codec.encode(command) for command in opening),
         )
         return json.dumps(asdict(plan)).encode()
+
+    def _speaks(self) -> Speaks:
+        profile, provider = self._assignment.profile, self._assignment.provider
+        voice = profile.voice or provider.voice
+        return Speaks(self._assignment.synthesizer, voice, profile.language)
 
     def _frames_before(self) -> int:
         """How many numbers the leg's frames may have had so far: playout keeps to

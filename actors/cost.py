@@ -164,13 +164,13 @@ class CostController(MoneyViews):
         Raises:
             InvalidRequest: the model has no price.
         """
-        check_ids(session_id)
         check_name("model", model)
         now_s = self._clock()
-        change = Ask(
-            self._books, lambda book, _: book.change_model(session_id, model, now_s), session_id
+        return await self._write(
+            self._lending.of_call(
+                session_id, lambda book: book.change_model(session_id, model, now_s), None, now_s
+            )
         )
-        return await self._write(change)
 
     async def close_call(self, session_id: str, claim: Claim | None = None) -> CallCost:
         """Gives the rest of the hold back. What comes later is still billed; a

@@ -22,25 +22,22 @@ from actors.session_side import SessionSide
 from actors.speaker import Speaker
 from protos.link.v1 import link_pb2 as lk
 from protos.reception.v1 import reception_pb2 as rv
-from reception.call.phrases import PREFIX
 from reception.call.validation import LegGuard
 from reception.errors import ReceptionError
 from reception.framing import Kind, split_audio
 from reception.media.adaptation import Plan
 from reception.media.leg import LegConfig
-from reception.media.playout import CutItem
 from reception.media.uplink import LinkSample
 from reception.provider.base import (
+    AssistantTranscript,
     AudioDelta,
     AudioDone,
-    DeleteItem,
-    ProviderCommand,
     ProviderEvent,
     RateLimits,
     ResponseDone,
+    ResponseStarted,
     SpeechStarted,
     SpeechStopped,
-    TruncateItem,
 )
 
 INVALID_ARGUMENT = 3
@@ -102,9 +99,6 @@ class MediaCall:
             )
         self._held_event = b""  # the provider's, that the caller began to speak
         self._guard = LegGuard(config.codec, config.rate_hz)
-        self._speaker = Speaker(
-            self.call_id, config, self._door, self._session, self._caller, self._recording, effort
-        )
         self._stats = lk.LegStats()
         self._provider = ProviderLeg(
             self._leg_format,
@@ -112,6 +106,18 @@ class MediaCall:
             self._on_provider,
             self._on_provider_state,
             lambda made: self._session.tell(answer_audio=made),
+        )
+        self._speaker = Speaker(
+            self.call_id,
+            config,
+            self._door,
+            self._session,
+            self._caller,
+            self._provider,
+            self._recording,
+            effort,
+            self.tick,
+            self._pass_on,
         )
         self._first_plan = attach.dial_plan
         self._listening = config.listening
@@ -148,7 +154,7 @@ class MediaCall:
         self.tick(time.monotonic())
 
     def _leave_if_due(self, now_s: float) -> None:
-        if self._speaker.busy and now_s < self._hand_over_by_s:
+        if self._speaker.has_more and now_s < self._hand_over_by_s:
             return
         self._hand_over_by_s = math.inf
         self._speaker.silence(now_s)
@@ -202,7 +208,7 @@ class MediaCall:
 
     def _on_heard(self, heard: Heard, now_s: float) -> None:
         if heard.interrupts and self._listening:
-            self._cut()
+            self._speaker.cut(now_s)
             self._pass_held_event_on()
         if heard.keys:
             pressed = rv.CallerMessage(dtmf=rv.Dtmf(digits=heard.keys))
@@ -253,11 +259,9 @@ class MediaCall:
             case "to_caller":
                 self._door.to_caller(message.to_caller)
             case "stop_playout":
-                self._cut()
+                self._speaker.cut(time.monotonic())
             case "play":
-                play = message.play
-                self._speaker.play(play.item_id, play.path, self._provider.received_ns)
-                self.tick(time.monotonic())
+                self._speaker.play(message.play.item_id, message.play.path, message.play.text)
             case "listen":
                 self._listening = message.listen.on
             case "finish":
@@ -310,18 +314,25 @@ class MediaCall:
 
     def _on_provider_state(self, state: lk.ProviderState) -> None:
         self._caller.provider_hears(False)
+        self._speaker.provider_lost()
         self._session.tell(provider_state=state)
 
     def _on_provider(self, event: ProviderEvent, raw: bytes) -> None:
         match event:
             case AudioDelta():
-                self._on_answer(event)
+                audio = self._provider.answer(event)
+                self._speaker.add(event.item_id, event.content_index, audio)
                 return
             case AudioDone():
                 self._speaker.complete(event.item_id)
+            case ResponseStarted():
+                self._speaker.answer_began()
+            case AssistantTranscript():
+                self._speaker.words(event)
             case ResponseDone():
-                self._speaker.complete_all()
                 self._meter.used(self._session_id, event)
+                self._speaker.answer_over(event, raw)
+                return
             case RateLimits():
                 self._meter.heard(event)
                 return
@@ -330,12 +341,16 @@ class MediaCall:
                 if not self._caller.speech_started(now_s, speaking=speaking):
                     self._held_event = raw
                     return
-                self._cut()
+                self._speaker.cut(now_s)
             case SpeechStopped():
                 self._turn_up_us = self._up_us
                 if not self._caller.speech_stopped():
                     self._held_event = b""  # a cough, from beginning to end
                     return
+        self._pass_on(raw)
+
+    def _pass_on(self, raw: bytes) -> None:
+        """A message of the provider's that the session is to know."""
         self._session.tell(provider_event=raw)
         self.tick(time.monotonic())
 
@@ -343,18 +358,6 @@ class MediaCall:
         held, self._held_event = self._held_event, b""
         if held:
             self._session.tell(provider_event=held)
-
-    def _on_answer(self, delta: AudioDelta) -> None:
-        audio = self._provider.answer(delta)
-        received_ns = self._provider.received_ns
-        self._speaker.add(delta.item_id, delta.content_index, audio, received_ns)
-        self.tick(time.monotonic())
-
-    def _cut(self) -> None:
-        """Barge-in: stops, and truncates what was not heard."""
-        for item in self._speaker.cut(time.monotonic()):
-            if item.heard_ms == 0 or not item.item_id.startswith(PREFIX):  # text can't be cut
-                self._provider.tell(_forget_unheard(item))
 
     # ------------------------------------------------------------- the time
 
@@ -396,6 +399,7 @@ class MediaCall:
 
     def _stop(self) -> None:
         self._ended = True
+        self._speaker.close()
         self._door.stop()
         self._session.stop()
 
@@ -408,10 +412,3 @@ class MediaCall:
         await self._provider.hang_up()
         await self._door.close()
         await self._session.close()
-
-
-def _forget_unheard(item: CutItem) -> ProviderCommand:
-    """Nothing heard: the item goes; else it is cut where the caller heard it to."""
-    if item.heard_ms == 0:
-        return DeleteItem(item.item_id)
-    return TruncateItem(item.item_id, item.content_index, item.heard_ms)

@@ -171,7 +171,7 @@ class _Profile(_Strict):
     recording: Literal["off", "wav", "flac", "opus"] = "off"
     cheaper_model: Annotated[str, Field(max_length=128)] = ""
     transfer_to: str = ""
-    savings: Literal["off", "quality", "balanced", "thrifty"] | None = None
+    savings: Literal["off", "quality", "balanced", "thrifty", "economy"] | None = None
     full_model: bool = False
 
     @field_validator("savings", mode="before")

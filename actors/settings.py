@@ -110,7 +110,7 @@ class Settings(BaseSettings):
     provider_base_url: str = Field("", pattern=r"^(https?://\S+)?$")
     model: str = Field("", max_length=128)
     voice: str = Field("", max_length=64)
-    savings: Literal["off", "quality", "balanced", "thrifty"] = Field(
+    savings: Literal["off", "quality", "balanced", "thrifty", "economy"] = Field(
         "quality", description="how the provider's bill is kept low; see docs/money.md"
     )
     # the account's limits, as far as they are known; what the provider says of them counts too

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import time
 import wave
+from collections.abc import Callable
 
 import structlog
 
@@ -14,13 +15,23 @@ from actors.caller_leg import CallerLeg
 from actors.door_side import DoorSide
 from actors.effort import Effort
 from actors.phrases import sound
+from actors.provider_leg import ProviderLeg
 from actors.recording import Recording
 from actors.session_side import SessionSide
+from actors.text_answers import TextAnswers
 from protos.link.v1 import link_pb2 as lk
 from protos.reception.v1 import reception_pb2 as rv
+from reception.call.phrases import PREFIX
 from reception.media.codecs import AudioFormat
 from reception.media.leg import LegConfig
 from reception.media.playout import CutItem, FrameOut, Playout
+from reception.provider.base import (
+    AssistantTranscript,
+    DeleteItem,
+    ProviderCommand,
+    ResponseDone,
+    TruncateItem,
+)
 
 log = structlog.get_logger()
 
@@ -33,7 +44,11 @@ class Speaker:
         door: the way to the caller, who may be away.
         session: hears what is played.
         caller: the leg that what is played may come back on.
+        provider: hears what was cut off.
         recording: of both voices, if there is one.
+        tick: is called when there is something to send.
+        on_over: takes the provider's message of the end of an answer that came as text,
+            once all of it has its sound.
 
     Attributes:
         audio_ms: that there was to play so far.
@@ -46,13 +61,17 @@ class Speaker:
         door: DoorSide,
         session: SessionSide,
         caller: CallerLeg,
+        provider: ProviderLeg,
         recording: Recording | None,
         effort: Effort,
+        tick: Callable[[float], None],
+        on_over: Callable[[bytes], None],
     ) -> None:
         self.audio_ms = 0
         self._call_id = call_id
         self._door, self._session, self._caller = door, session, caller
-        self._recording, self._effort = recording, effort
+        self._provider, self._recording, self._effort = provider, recording, effort
+        self._tick, self._on_over = tick, on_over
         self._format = caller.format
         self._encoder = leg_encoder(AudioFormat(config.codec, config.rate_hz))
         self._playout = Playout(
@@ -63,7 +82,17 @@ class Speaker:
             frames_before=config.frames_before,
             generation=config.generation,
         )
-        self._received_ns = 0
+        self._texts: TextAnswers | None = None
+        if config.speaks is not None:
+            self._texts = TextAnswers(
+                config.speaks,
+                self._format,
+                effort.plan.resampler,
+                lambda item_id, audio: self.add(item_id, 0, audio),
+                self._spoken,
+                self._text_over,
+                provider.tell,
+            )
         self._drained = asyncio.Event()
 
     @property
@@ -72,39 +101,73 @@ class Speaker:
         return self._playout.busy
 
     @property
+    def has_more(self) -> bool:
+        """There is audio that the caller has not heard, or there are words without any."""
+        return self.busy or (self._texts is not None and self._texts.busy)
+
+    @property
     def frames_out(self) -> int:
         return self._playout.frames_out
 
     # ------------------------------------------------------------- what there is to play
 
-    def add(self, item_id: str, content_index: int, audio: bytes, received_ns: int) -> None:
-        """Audio of an item, in order.
-
-        Args:
-            received_ns: when the provider's message came.
-        """
-        self._received_ns = received_ns
+    def add(self, item_id: str, content_index: int, audio: bytes) -> None:
+        """Audio of an item, in order."""
         self.audio_ms += self._format.duration_ms(len(audio))
         self._playout.add(item_id, content_index, audio)
+        self._tick(time.monotonic())
 
-    def play(self, item_id: str, path: str, received_ns: int) -> None:
-        """A recording, as if the provider had made it."""
+    def complete(self, item_id: str) -> None:
+        """No more audio will come for this item."""
+        self._playout.complete(item_id)
+
+    def _spoken(self, item_id: str) -> None:
+        self.complete(item_id)
+        self._tick(time.monotonic())
+
+    def play(self, item_id: str, path: str, text: str) -> None:
+        """A recording, as if the provider had made it; without a path the words."""
+        if self._texts is not None and not path:
+            self._texts.read(item_id, text)
+            return
         try:
             audio = sound(path, self._format)
         except (OSError, EOFError, wave.Error) as error:
             log.warning("phrase not played", call_id=self._call_id, error=str(error))
             self._tell(lk.Playout.INTERRUPTED, item_id=item_id)
             return
-        self.add(item_id, 0, audio, received_ns)
-        self._playout.complete(item_id)
+        self.add(item_id, 0, audio)
+        self._spoken(item_id)
 
-    def complete(self, item_id: str) -> None:
-        """No more audio will come for this item."""
-        self._playout.complete(item_id)
+    # ------------------------------------------------------------- answers
 
-    def complete_all(self) -> None:
-        """No more audio will come for any item."""
+    def answer_began(self) -> None:
+        """The provider makes an answer."""
+        if self._texts is not None:
+            self._texts.began()
+
+    def words(self, event: AssistantTranscript) -> None:
+        """The next words of an answer, which are spoken here if they came as text."""
+        if self._texts is not None:
+            self._texts.words(event)
+
+    def answer_over(self, event: ResponseDone, raw: bytes) -> None:
+        """The provider has made all of an answer."""
+        if self._texts is not None:
+            self._texts.done(event, raw)
+        else:
+            self._playout.complete_all()
+            self._on_over(raw)
+
+    def _text_over(self, raw: bytes) -> None:
         self._playout.complete_all()
+        self._tick(time.monotonic())
+        self._on_over(raw)
+
+    def provider_lost(self) -> None:
+        """The provider's session is gone: what came of an answer is all there is."""
+        if self._texts is not None:
+            self._texts.lost()
 
     # ------------------------------------------------------------- playing
 
@@ -128,7 +191,7 @@ class Speaker:
             item_id=frame.item_id,
         )
         # A stamp asks the door to measure; only the first frame of an answer has one.
-        stamp_ns = self._received_ns if frame.first else 0
+        stamp_ns = self._provider.received_ns if frame.first else 0
         self._door.to_caller(rv.ReceptionMessage(audio=audio), stamp_ns)
         self._caller.played(frame)
         self._effort.sent()
@@ -149,6 +212,11 @@ class Speaker:
 
     async def play_out(self, within_s: float) -> None:
         """Returns when all that there is was played or cut, or the time is over."""
+        if self._texts is not None:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(within_s):
+                    await self._texts.idle()
+            self._texts.stop([])
         self._playout.complete_all()
         self._drained.clear()
         if self._playout.busy:
@@ -158,25 +226,42 @@ class Speaker:
 
     # ------------------------------------------------------------- cutting off
 
-    def cut(self, now_s: float) -> list[CutItem]:
-        """Barge-in: stops, and tells the leg; what lost audio by that, of which the
-        provider is to hear."""
+    def cut(self, now_s: float) -> None:
+        """Barge-in: stops, and tells the leg, the provider and the session."""
         cut = self.silence(now_s)
-        if cut:
-            first = cut[0]
-            clear = rv.ClearAudio(item_id=first.item_id, heard_ms=first.heard_ms)
-            self._door.to_caller(rv.ReceptionMessage(clear_audio=clear))
-            self._tell(lk.Playout.INTERRUPTED, item_id=first.item_id, heard_ms=first.heard_ms)
-        return cut
+        if not cut:
+            return
+        first = cut[0]
+        clear = rv.ClearAudio(item_id=first.item_id, heard_ms=first.heard_ms)
+        self._door.to_caller(rv.ReceptionMessage(clear_audio=clear))
+        heard, *_ = [self._forget_unheard(item) for item in cut]
+        self._tell(
+            lk.Playout.INTERRUPTED, item_id=first.item_id, heard_ms=first.heard_ms, heard=heard
+        )
 
     def silence(self, now_s: float) -> list[CutItem]:
         """Nothing more is played; what lost audio by that."""
         cut = self._playout.interrupt(now_s)
+        if self._texts is not None:
+            cut = self._texts.stop(cut)
         self._drained.set()
         self._caller.silenced(now_s)
         if self._recording is not None:
             self._recording.cut(cut)
         return cut
+
+    def _forget_unheard(self, item: CutItem) -> str | None:
+        """The provider's conversation has what was heard; in words, where they are known."""
+        if self._texts is not None:
+            return self._texts.heard(item)
+        if item.heard_ms == 0 or not item.item_id.startswith(PREFIX):  # text can't be cut
+            self._provider.tell(_cut_at(item))
+        return None
+
+    def close(self) -> None:
+        """Says nothing more and tells nothing."""
+        if self._texts is not None:
+            self._texts.close()
 
     # ------------------------------------------------------------- what the session hears
 
@@ -192,9 +277,18 @@ class Speaker:
         heard_ms: int = 0,
         gateway_us: int = 0,
         at_s: float | None = None,
+        heard: str | None = None,
     ) -> None:
         at_ns = time.monotonic_ns() if at_s is None else int(at_s * 1e9)
         playout = lk.Playout(
-            kind=kind, item_id=item_id, heard_ms=heard_ms, gateway_us=gateway_us, at_ns=at_ns
-        )
+            kind=kind, item_id=item_id, heard_ms=heard_ms, gateway_us=gateway_us, at_ns=at_ns,
+            heard=heard,
+        )  # fmt: skip
         self._session.tell(playout=playout)
+
+
+def _cut_at(item: CutItem) -> ProviderCommand:
+    """Nothing heard: the item goes; else it is cut where the caller heard it to."""
+    if item.heard_ms == 0:
+        return DeleteItem(item.item_id)
+    return TruncateItem(item.item_id, item.content_index, item.heard_ms)

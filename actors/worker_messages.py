@@ -41,7 +41,8 @@ def _playout(playout: lk.Playout) -> m.ConversationEvent:
         case lk.Playout.STARTED:
             return m.PlayoutStarted(playout.item_id)
         case lk.Playout.INTERRUPTED:
-            return m.PlayoutInterrupted(playout.item_id, playout.heard_ms)
+            heard = playout.heard if playout.HasField("heard") else None
+            return m.PlayoutInterrupted(playout.item_id, playout.heard_ms, heard)
         case lk.Playout.MEASURED:
             return m.GatewayMeasured(playout.gateway_us)
         case _:

@@ -21,6 +21,7 @@ from actors.spawn import spawn
 from cluster import ray_node
 from cluster.deployment import START_TIMEOUT_S, Deployment
 from cluster.door_config import DoorConfig
+from cluster.speech import speaks_here
 from cluster.watch import watch
 from reception.money.savings.levels import Level
 
@@ -88,12 +89,14 @@ def start(
     """
     say = progress or (lambda _: None)
     settings = settings or options.settings()
+    speaks = options.calls and speaks_here(settings)
     say("starting Ray")
     node = ray_node.start(options.address, options.node_ip, dashboard=options.dashboard)
     deployment = Deployment(node, settings)
     try:
         say("starting the actors")
         engine = _begin_engine(settings) if options.calls else None
+        speaking = _begin_speech(deployment) if speaks else None
         _start_singletons(deployment)
         if not options.calls:
             singletons = [deployment.handles[name].ping.remote() for name in SINGLETONS]
@@ -107,6 +110,8 @@ def start(
         singletons = [deployment.handles[name].ping.remote() for name in SINGLETONS]
         ray.get([starting, *singletons], timeout=START_TIMEOUT_S)
         say("warming sessions and audio workers")
+        if speaking is not None:
+            ray.get(speaking, timeout=START_TIMEOUT_S)
         _serve_provider(deployment, settings.provider_base_url or (engine.url if engine else ""))
         say("opening the front door")
         _start_doors(deployment)
@@ -139,6 +144,15 @@ def _begin_engine(settings: Settings) -> Engine | None:
     return deploy(EngineSettings())
 
 
+def _begin_speech(deployment: Deployment) -> ray.ObjectRef[int]:
+    """Who speaks answers that come as text; done when it does."""
+    from voice.engine import deploy_synthesizer  # noqa: PLC0415 - the extra `embedded`
+
+    deployment.speech = deploy_synthesizer(deployment.speech_socket)
+    started: ray.ObjectRef[int] = deployment.speech.start.remote()
+    return started
+
+
 def _spawn_agent(deployment: Deployment) -> None:
     settings = deployment.settings
     config = NodeConfig(
@@ -157,6 +171,7 @@ def _spawn_agent(deployment: Deployment) -> None:
         outbox_path=str(settings.outbox_path),
         unbilled_s=math.inf if settings.cost_failure == "open" else settings.unbilled_s,
         phrases_path=str(settings.phrases_path),
+        synthesizer=deployment.speech_socket if deployment.speech is not None else "",
     )
     deployment.handles["agent"] = spawn(
         "actors.agent:NodeAgent", config, name=f"agent:{deployment.node_id}"

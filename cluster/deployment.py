@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import ray
+from ray.actor import ActorHandle
 from ray.exceptions import RayError
 
 from actors.settings import Settings
@@ -33,6 +34,8 @@ class Deployment:
     provider_url: str = ""
     handles: dict[str, Remote] = field(default_factory=dict)
     engine: Engine | None = None
+    speech: ActorHandle[Any] | None = None
+    """The synthesizer of answers that come as text, where there are any."""
     leave: threading.Event = field(default_factory=threading.Event)
     """Somebody, or Ray's autoscaler, wants the node to drain and stop, within `grace_s`."""
     grace_s: float = 0.0
@@ -43,6 +46,10 @@ class Deployment:
     @property
     def node_id(self) -> str:
         return self.node.node_id
+
+    @property
+    def speech_socket(self) -> str:
+        return f"{self.node.folder}/speech.sock"
 
     def create_key(self, name: str, scopes: list[str]) -> str:
         """A new API key; shown here and never again."""
@@ -89,6 +96,8 @@ class Deployment:
         if self.engine is not None:
             with contextlib.suppress(RayError, TimeoutError):
                 self.engine.stop()
+        if self.speech is not None:
+            ray.kill(self.speech)
         mine = ("http", "door", "agent") if self.node.joined else tuple(self.handles)
         for name in mine:
             if name in self.handles:

@@ -57,6 +57,8 @@ def examine(*, online: bool = False) -> list[Finding]:
     findings.append(_names())
     checks: tuple[Callable[[Settings], Finding], ...] = (receptionist, prices, database)
     findings += [check(settings) for check in checks]
+    if findings[-len(checks)].state == "ok":  # the receptionist
+        findings.append(speech(settings))
     findings += ports(settings)
     findings += models(settings)
     findings.append(provider_key(settings, os.environ.get("OPENAI_API_KEY", ""), online=online))
@@ -175,6 +177,17 @@ def receptionist(settings: Settings) -> Finding:
             f"correct {path}, or set REALTIME_RECEPTIONIST_PATH",
         )
     return Finding("receptionist", "ok", f"{', '.join(sorted(book.profiles))} in {path.name}")
+
+
+def speech(settings: Settings) -> Finding:
+    """Whether answers that come as text (savings: economy) can be spoken."""
+    from cluster.speech import speaks_here  # noqa: PLC0415 - checked one by one
+
+    try:
+        spoken = speaks_here(settings)
+    except InvalidRequest as error:
+        return Finding("speech", "fault", error.message, "make setup")
+    return Finding("speech", "ok", "spoken here" if spoken else "the model's own")
 
 
 def prices(settings: Settings) -> Finding:

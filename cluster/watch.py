@@ -17,7 +17,7 @@ from actors.settings import LEAVE_S
 from actors.spawn import Remote
 from cluster.deployment import START_TIMEOUT_S, Deployment
 
-DOOR_AGAIN_S = 0.2
+DOOR_AGAIN_S = SPEECH_AGAIN_S = 0.2
 RAY_LOOK_S = 2.0
 
 log = structlog.get_logger()
@@ -25,7 +25,7 @@ log = structlog.get_logger()
 
 def watch(deployment: Deployment) -> None:
     """Until the node stops."""
-    for work in (_keep_door, _watch_agent, _hear_leave, _watch_ray):
+    for work in (_keep_door, _keep_speech, _watch_agent, _hear_leave, _watch_ray):
         threading.Thread(target=work, args=(deployment,), name=work.__name__, daemon=True).start()
 
 
@@ -51,6 +51,21 @@ def _opened(door: Remote, port: int) -> bool:
         log.warning("front door not opened", port=port, error=str(error)[:200])
         return False
     return True
+
+
+def _keep_speech(deployment: Deployment) -> None:
+    """Starts the synthesizer again whenever its process died."""
+    speech = deployment.speech
+    if speech is None:
+        return
+    while True:
+        with contextlib.suppress(RayError):
+            ray.get(speech.until_stopped.remote())
+        if deployment.stopping.wait(SPEECH_AGAIN_S):
+            return
+        log.warning("speech synthesis lost")
+        with contextlib.suppress(RayError):  # its process may not be there yet
+            ray.get(speech.start.remote(), timeout=START_TIMEOUT_S)
 
 
 def _watch_agent(deployment: Deployment) -> None:

@@ -111,13 +111,21 @@ def deploy(settings: EngineSettings) -> Engine:
     return Engine(settings.host, server, parts, folder, starting)
 
 
-def _actor(cls: type[Any], *args: Any, name: str, threads: int = 1) -> ActorHandle[Any]:
+def deploy_synthesizer(path: str) -> ActorHandle[Any]:
+    """A process that speaks at a Unix socket, once its `start` is done; Ray makes it anew
+    when it dies, and then it is to be started again."""
+    return _actor(SynthesizerActor, path, name="speech", restarts=-1)
+
+
+def _actor(
+    cls: type[Any], *args: Any, name: str, threads: int = 1, restarts: int = 0
+) -> ActorHandle[Any]:
     """The engine's one place for Ray options: each node has an engine of its own."""
     here = ray.get_runtime_context().get_node_id()
     env = {"OMP_NUM_THREADS": str(threads), "OPENBLAS_NUM_THREADS": "1"}
     options: dict[str, Any] = {
         "num_cpus": 0, "name": f"{name}:{here[:12]}", "namespace": "reception",
-        "runtime_env": {"env_vars": env},
+        "runtime_env": {"env_vars": env}, "max_restarts": restarts,
         "scheduling_strategy": NodeAffinitySchedulingStrategy(here, soft=False),
     }  # fmt: skip
     # Ray's handles have no types

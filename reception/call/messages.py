@@ -88,13 +88,15 @@ class PlayoutDrained:
 
 @dataclass(frozen=True, slots=True)
 class PlayoutInterrupted:
-    """The answer was cut off by the caller; `heard_ms` of it were heard.
+    """The answer was cut off by the caller; `heard_ms` of it were heard, in words `heard`
+    (None: not known).
 
     The worker has already truncated the item at the provider.
     """
 
     item_id: str
     heard_ms: int
+    heard: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

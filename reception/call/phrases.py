@@ -13,7 +13,8 @@ PREFIX = "phrase_"
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """A file of 16-bit samples at 24 kHz."""
+    """A file of 16-bit samples at 24 kHz; without a path the words are spoken as they are
+    needed, in about that time."""
 
     path: str
     duration_ms: int

@@ -112,4 +112,5 @@ def configuration(
         language=profile.language,
         max_output_tokens=decisions.answer_tokens or None,
         truncation=Truncation(cut_at, decisions.retain_percent) if cut_at else None,
+        text=decisions.text_answers,
     )

@@ -52,11 +52,15 @@ class Thrift:
         self._asked = {model: self._full}
         self._longest = answer_tokens or _MOST_TOKENS
 
-    def note(self, usage: Usage) -> None:
-        """An answer of this model was billed."""
+    def note(self, usage: Usage, spoken_ms: int = 0) -> None:
+        """An answer of this model was billed.
+
+        Args:
+            spoken_ms: of one that came as text, about as long as it takes to speak.
+        """
         if len(self.answered) < _MOST_ANSWERS:
             asked = self._asked.get(self.model, self.model)
-            self.answered.append(Answered(self.model, asked, usage))
+            self.answered.append(Answered(self.model, asked, usage, spoken_ms=spoken_ms))
 
     def note_phrase(self, duration_ms: int, chars: int) -> None:
         """A recording was played instead of an answer."""

@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from reception.call.record import Said
+from reception.media.speech import CHARS_PER_S
 from reception.provider.base import AddText, AddToolCall, ProviderCommand, ToolResult
-
-_CHARS_PER_S = 15.0  # of speech, when an answer's length is not known
 
 
 @dataclass(slots=True)
@@ -47,18 +46,21 @@ class Transcript:
         if entry.heard_ms is None:
             entry.text = text if final else entry.text + text
 
-    def cut(self, item_id: str, heard_ms: int) -> None:
+    def cut(self, item_id: str, heard_ms: int, heard: str | None = None) -> None:
         """The caller heard only this much of an answer: keep what was heard.
 
-        Without word times the words are taken to be evenly spread at the usual
-        pace of speech.
+        Args:
+            heard: the words. Where they are not known they are taken to be evenly
+                spread at the usual pace of speech.
         """
         entry = self._find(item_id)
         if entry is None:
             return
         entry.heard_ms = heard_ms
-        keep = int(heard_ms / 1000 * _CHARS_PER_S)
-        if keep < len(entry.text):
+        keep = int(heard_ms / 1000 * CHARS_PER_S)
+        if heard is not None:
+            entry.text = heard
+        elif keep < len(entry.text):
             entry.text = entry.text[:keep].rpartition(" ")[0] + " …"
 
     def tool(self, call_id: str, name: str, arguments: str, output: str) -> None:

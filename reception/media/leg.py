@@ -10,6 +10,15 @@ from reception.media.hearing import Hearing
 
 
 @dataclass(frozen=True, slots=True)
+class Speaks:
+    """Who speaks answers that come as text: the Unix socket of a synthesizer, and how."""
+
+    socket: str
+    voice: str = ""
+    language: str = "en"
+
+
+@dataclass(frozen=True, slots=True)
 class LegConfig:
     """codec is "pcmu", "pcma", "l16" or "opus"; lead_ms how far playout may run
     ahead of the leg's clock.
@@ -20,6 +29,7 @@ class LegConfig:
     recording is "off", "wav", "flac" or "opus".
     silence_ms: how much silence before and after what may be speech the provider is
     sent; 0, 0 for all of it.
+    speaks: where answers come as text; None: they come as sound.
     """
 
     codec: str
@@ -33,9 +43,12 @@ class LegConfig:
     hearing: Hearing = field(default_factory=Hearing)
     recording: str = "off"
     silence_ms: tuple[int, int] = (0, 0)
+    speaks: Speaks | None = None
 
     @classmethod
     def of(cls, fields: Mapping[str, Any]) -> LegConfig:
         """From what `dataclasses.asdict` made of one."""
         hearing, silence_ms = Hearing(**fields["hearing"]), tuple(fields["silence_ms"])
-        return cls(**{**fields, "hearing": hearing, "silence_ms": silence_ms})
+        speaks = Speaks(**fields["speaks"]) if fields.get("speaks") else None
+        made = {"hearing": hearing, "silence_ms": silence_ms, "speaks": speaks}
+        return cls(**{**fields, **made})

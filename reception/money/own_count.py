@@ -94,6 +94,10 @@ class OwnCount:
         """An answer has so many characters more."""
         self._chars[response_id] = self._chars.get(response_id, 0) + chars
 
+    def chars(self, response_id: str) -> int:
+        """Of an answer, as far as it has come."""
+        return self._chars.get(response_id, 0)
+
     def forget(self, response_id: str) -> None:
         """An answer came to nothing."""
         self._begun.pop(response_id, None)
@@ -151,8 +155,9 @@ class OwnCount:
         if same and last.cached_text + last.cached_audio:
             cached = known_tokens // _CACHE_STEP * _CACHE_STEP
         cached_text = min(cached, last.input_text)
+        said_text = 0 if last.output_audio else last.output_text
         usage = Usage(
-            input_text=max(last.input_text, self._head_tokens),
+            input_text=max(last.input_text, self._head_tokens) + said_text,
             input_audio=last.input_audio + last.output_audio + more_tokens,
             cached_text=cached_text,
             cached_audio=cached - cached_text,

@@ -231,6 +231,7 @@ class Configure:
     audio_format is "pcmu", "pcma" or "pcm24k", the same both ways.
     transcription_prompt tells the recogniser what words to expect.
     truncation None: only at the end of the model's memory.
+    text: answers come as text, not as sound.
     """
 
     instructions: str
@@ -245,6 +246,7 @@ class Configure:
     max_output_tokens: int | None = None
     speed: float = 1.0
     truncation: Truncation | None = None
+    text: bool = False
 
 
 @dataclass(frozen=True, slots=True)

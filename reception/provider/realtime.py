@@ -283,14 +283,15 @@ def _session(command: b.Configure) -> b.JsonObject:
     }
     if command.noise_reduction:
         audio_in["noise_reduction"] = {"type": command.noise_reduction}
+    audio: b.JsonObject = {"input": audio_in}
+    if not command.text:
+        voice = {"voice": command.voice, "speed": command.speed}
+        audio["output"] = {"format": audio_format} | voice
     session: b.JsonObject = {
         "type": "realtime",
-        "output_modalities": ["audio"],
+        "output_modalities": ["text" if command.text else "audio"],
         "instructions": command.instructions,
-        "audio": {
-            "input": audio_in,
-            "output": {"format": audio_format, "voice": command.voice, "speed": command.speed},
-        },
+        "audio": audio,
         "tools": [
             {
                 "type": "function",

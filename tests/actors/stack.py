@@ -52,6 +52,13 @@ def g711(pcm24: bytes) -> bytes:
 QUESTION = g711(speech(400) + silence(300))
 
 
+def _frames() -> list[rv.Audio]:
+    return [
+        rv.Audio(payload=QUESTION[at : at + _FRAME_BYTES])
+        for at in range(0, len(QUESTION), _FRAME_BYTES)
+    ]
+
+
 class PacedVoice:
     """MS_PER_CHAR of a tone for each character, made `speed` times as fast as it lasts."""
 
@@ -113,9 +120,14 @@ class Caller:
 
     def ask(self) -> None:
         """Half a second of speech and the silence after it, all at once."""
-        for at in range(0, len(QUESTION), _FRAME_BYTES):
-            audio = rv.Audio(payload=QUESTION[at : at + _FRAME_BYTES])
+        for audio in _frames():
             self._say(audio=audio)
+
+    async def ask_in_time(self) -> None:
+        """The same, as fast as people speak."""
+        for audio in _frames():
+            self._say(audio=audio)
+            await asyncio.sleep(0.02)
 
     def hang_up(self) -> None:
         self._say(end=rv.CallEnd(reason="normal_clearing"))
@@ -173,6 +185,7 @@ class Stack:
         self._url = ""
         self.phrases: dict[str, Recorded] = {}
         self.model = self.full_model = MODEL  # that speaks first, and if nothing is saved
+        self.level, self.synthesizer = Level.QUALITY, ""
         monkeypatch.setattr(
             actors.session, "find", lambda name: self.cost if name == "cost" else self.agent
         )
@@ -209,7 +222,7 @@ class Stack:
         provider = ProviderConfig("embedded", self._url, self.full_model)
         assignment = Assignment(
             spec, self.profile, self.model, self._socket, provider, "pcmu", self._progress,
-            level=Level.QUALITY, phrases=self.phrases,
+            level=self.level, phrases=self.phrases, synthesizer=self.synthesizer,
         )  # fmt: skip
         running = asyncio.create_task(CallSession(name, "n").run_call(assignment))
         link = await Link.connect(self._socket, 5)

@@ -11,6 +11,7 @@ import yaml
 from actors.assignment import ProviderConfig
 from actors.profiles import load_profiles
 from actors.settings import load_settings
+from reception.call.phrases import Recorded, fixed
 from reception.call.profile import Profile
 from reception.errors import InvalidRequest
 from reception.money.savings.levels import Level
@@ -44,11 +45,20 @@ def test_a_profile_follows_the_deployment_unless_it_says_otherwise(tmp_path: Pat
 def test_a_level_that_calls_do_not_follow_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.raises(InvalidRequest, match=r"savings = 'economy'.*'thrifty'"):
-        profile(tmp_path, "savings: economy")
-    monkeypatch.setenv("REALTIME_SAVINGS", "economy")
-    with pytest.raises(InvalidRequest, match=r"REALTIME_SAVINGS is 'economy'.*'thrifty'"):
+    with pytest.raises(InvalidRequest, match=r"savings = 'free'.*'thrifty' or 'economy'"):
+        profile(tmp_path, "savings: free")
+    monkeypatch.setenv("REALTIME_SAVINGS", "free")
+    with pytest.raises(InvalidRequest, match=r"REALTIME_SAVINGS is 'free'.*'economy'"):
         load_settings()
+
+
+def test_where_answers_are_spoken_here_so_are_fixed_words(tmp_path: Path) -> None:
+    assigner = House(tmp_path, 1).agent._assigner
+    assigner.provider = ProviderConfig("openai", "", "gpt-realtime-2.1", savings=Level.ECONOMY)
+    given = assigner.assignment(SPEC, PROFILE, "w0")
+    assert (given.level, given.model) == (Level.ECONOMY, "gpt-realtime-2.1-mini")
+    assert given.phrases[PROFILE.phrases.goodbye] == Recorded("", 867)  # 13 characters
+    assert set(given.phrases) == set(fixed(PROFILE))
 
 
 def test_callers_notice_nothing_unless_it_is_set() -> None:

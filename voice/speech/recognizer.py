@@ -14,6 +14,7 @@ import numpy as np
 import soxr
 from numpy.typing import NDArray
 
+from reception.speech_frames import Head
 from voice.speech import models, wire
 
 _RATE_HZ = 16_000
@@ -84,9 +85,7 @@ class RecognizerActor:
             await self._server.wait_closed()
         await asyncio.to_thread(self._pool.shutdown)
 
-    async def _handle(
-        self, head: wire.Head, sound: bytes
-    ) -> AsyncIterator[tuple[wire.Head, bytes]]:
+    async def _handle(self, head: Head, sound: bytes) -> AsyncIterator[tuple[Head, bytes]]:
         assert self._engine is not None
         loop = asyncio.get_running_loop()
         text = await loop.run_in_executor(

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import soxr
 
+from reception.speech_frames import Head
 from voice.interfaces import ENGINE_RATE_HZ
 from voice.speech import wire
 from voice.speech.text import sentences, speakable
@@ -44,6 +45,7 @@ VOICES = {
     "verse": PicoVoice("en-US", 0.9, 1.05),
 }
 _LANGUAGES = {"de": "de-DE", "fr": "fr-FR", "es": "es-ES", "it": "it-IT"}
+LANGUAGES = frozenset({"en", *_LANGUAGES})
 
 
 def pico(text: str, voice: PicoVoice, speed: float = 1.0) -> bytes:
@@ -74,6 +76,7 @@ class SynthesizerActor:
         self._path = path
         self._pool = ThreadPoolExecutor(1)
         self._server: asyncio.Server | None = None
+        self._stopped = asyncio.Event()
         self._cache: OrderedDict[tuple[str, PicoVoice, float], bytes] = OrderedDict()
         self._cached_bytes = 0
 
@@ -85,16 +88,19 @@ class SynthesizerActor:
         self._server = await wire.serve(self._path, self._handle)
         return os.getpid()
 
+    async def until_stopped(self) -> None:
+        """Comes back once it serves no more."""
+        await self._stopped.wait()
+
     async def stop(self) -> None:
         """Serves no more; what is being worked on is finished."""
+        self._stopped.set()
         if self._server is not None:
             self._server.close()
             await self._server.wait_closed()
         await asyncio.to_thread(self._pool.shutdown)
 
-    async def _handle(
-        self, head: wire.Head, sound: bytes
-    ) -> AsyncIterator[tuple[wire.Head, bytes]]:
+    async def _handle(self, head: Head, sound: bytes) -> AsyncIterator[tuple[Head, bytes]]:
         del sound
         loop = asyncio.get_running_loop()
         voice = voice_for(head["voice"], head["language"])

@@ -8,35 +8,19 @@ it takes the request back.
 from __future__ import annotations
 
 import asyncio
-import json
 import os
-import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 from reception.errors import LimitReached, LinkError, Unavailable
-from reception.framing import FrameReader, Kind, encode
+from reception.framing import FrameReader, Kind
+from reception.speech_frames import Head, pack, unpack
 
-_HEAD = struct.Struct("!I")
 _READ_BYTES = 256 * 1024
 MAX_WAITING = 64
 
-Head = dict[str, Any]
 Handler = Callable[[Head, bytes], AsyncIterator[tuple[Head, bytes]]]
-
-
-def pack(head: Head, sound: bytes = b"") -> bytes:
-    """One frame of a JSON head and sound."""
-    text = json.dumps(head).encode()
-    return encode(Kind.CONTROL, _HEAD.pack(len(text)) + text + sound)
-
-
-def unpack(body: bytes) -> tuple[Head, bytes]:
-    (length,) = _HEAD.unpack_from(body)
-    head: Head = json.loads(body[_HEAD.size : _HEAD.size + length])
-    return head, body[_HEAD.size + length :]
 
 
 async def request(path: str, head: Head, sound: bytes = b"") -> AsyncIterator[tuple[Head, bytes]]:

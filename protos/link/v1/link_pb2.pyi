@@ -146,12 +146,14 @@ class StopPlayout(_message.Message):
     def __init__(self) -> None: ...
 
 class Play(_message.Message):
-    __slots__ = ("item_id", "path")
+    __slots__ = ("item_id", "path", "text")
     ITEM_ID_FIELD_NUMBER: _ClassVar[int]
     PATH_FIELD_NUMBER: _ClassVar[int]
+    TEXT_FIELD_NUMBER: _ClassVar[int]
     item_id: str
     path: str
-    def __init__(self, item_id: _Optional[str] = ..., path: _Optional[str] = ...) -> None: ...
+    text: str
+    def __init__(self, item_id: _Optional[str] = ..., path: _Optional[str] = ..., text: _Optional[str] = ...) -> None: ...
 
 class Listen(_message.Message):
     __slots__ = ("on",)
@@ -230,7 +232,7 @@ class ProviderState(_message.Message):
     def __init__(self, up: _Optional[bool] = ..., code: _Optional[int] = ..., reason: _Optional[str] = ..., dial_ms: _Optional[int] = ..., model: _Optional[str] = ...) -> None: ...
 
 class Playout(_message.Message):
-    __slots__ = ("kind", "item_id", "heard_ms", "gateway_us", "at_ns")
+    __slots__ = ("kind", "item_id", "heard_ms", "gateway_us", "at_ns", "heard")
     class Kind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         KIND_UNSPECIFIED: _ClassVar[Playout.Kind]
@@ -248,12 +250,14 @@ class Playout(_message.Message):
     HEARD_MS_FIELD_NUMBER: _ClassVar[int]
     GATEWAY_US_FIELD_NUMBER: _ClassVar[int]
     AT_NS_FIELD_NUMBER: _ClassVar[int]
+    HEARD_FIELD_NUMBER: _ClassVar[int]
     kind: Playout.Kind
     item_id: str
     heard_ms: int
     gateway_us: int
     at_ns: int
-    def __init__(self, kind: _Optional[_Union[Playout.Kind, str]] = ..., item_id: _Optional[str] = ..., heard_ms: _Optional[int] = ..., gateway_us: _Optional[int] = ..., at_ns: _Optional[int] = ...) -> None: ...
+    heard: str
+    def __init__(self, kind: _Optional[_Union[Playout.Kind, str]] = ..., item_id: _Optional[str] = ..., heard_ms: _Optional[int] = ..., gateway_us: _Optional[int] = ..., at_ns: _Optional[int] = ..., heard: _Optional[str] = ...) -> None: ...
 
 class LegStats(_message.Message):
     __slots__ = ("frames_in", "frames_out", "frames_lost", "frames_dropped", "caller_audio_ms", "reception_audio_ms", "recording", "frames_late", "frames_duplicate", "frames_reordered", "caller_mos_milli", "silence_ms")

@@ -94,7 +94,7 @@ def interrupted(call: Course, event: m.PlayoutInterrupted) -> None:
         speaking.hush(call)
     call.bills.count.changed()
     call.turns.interruptions += 1
-    call.transcript.cut(event.item_id, event.heard_ms)
+    call.transcript.cut(event.item_id, event.heard_ms, event.heard)
     call.tell(call.turns.done(call.now_s, interrupted=True))
     if isinstance(call.effect, EndCall):  # the caller has more to say
         call.effect = None

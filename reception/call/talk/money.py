@@ -6,6 +6,7 @@ from reception.call import messages as m
 from reception.call.states import TALKING, State
 from reception.call.talk import effects, ending, speaking
 from reception.call.talk.course import Course
+from reception.media.speech import speech_ms
 from reception.money import own_count
 from reception.money.policy import Step
 from reception.provider import base as p
@@ -25,11 +26,18 @@ def bill_answer(call: Course, event: p.ResponseDone) -> None:
         return
     if not _once(call, event.response_id):
         return
+    spoken_ms = _spoken_ms(call, event.response_id)
     known = not call.profile.hearing.decides  # of the caller's speech
     for difference in count.answered(event.response_id, usage, caller=known):
         call.tell(m.UsageDiffers(difference))
-    call.thrift.note(usage)
+    call.thrift.note(usage, spoken_ms)
     call.tell(m.ReportUsage(event.response_id, usage, call.thrift.model))
+
+
+def _spoken_ms(call: Course, response_id: str) -> int:
+    """About how long it takes to speak an answer that came as text."""
+    chars = call.bills.count.chars(response_id) if call.given.configuration.text else 0
+    return round(speech_ms(chars))
 
 
 def spoken(call: Course, event: p.SpeechStopped) -> None:
@@ -93,8 +101,9 @@ def write_off(call: Course) -> None:
 
 def _bill_by_own_count(call: Course, response_id: str) -> None:
     if _once(call, response_id):
+        spoken_ms = _spoken_ms(call, response_id)
         usage = call.bills.count.estimate(response_id)
-        call.thrift.note(usage)
+        call.thrift.note(usage, spoken_ms)
         call.tell(m.ReportUsage(response_id, usage, call.thrift.model, estimated=True))
 
 

@@ -76,7 +76,12 @@ _BALANCED = replace(
     truncate_at_tokens=4_000,  # about six
 )
 _THRIFTY = replace(_BALANCED, mini_first=True)
-_ECONOMY = replace(_THRIFTY, text_answers=True, truncate_at_tokens=3_000)  # about ten
+_ECONOMY = replace(
+    _THRIFTY,
+    text_answers=True,
+    manner=f"{_BALANCED.manner} Your words are read aloud: plain sentences, no lists, no markup.",
+    truncate_at_tokens=3_000,  # about ten
+)
 
 LEVELS: Mapping[Level, Decisions] = {
     Level.OFF: Decisions(),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from dataclasses import replace
 
@@ -74,6 +75,33 @@ def test_the_conversation_is_cut_back_from_quality_on() -> None:
     assert configured(Level.OFF).truncation is None
     assert configured(Level.QUALITY).truncation == p.Truncation(8_000, 50)
     assert configured(Level.BALANCED).truncation == p.Truncation(4_000, 50)
+
+
+def test_only_economy_has_its_answers_as_text() -> None:
+    codec = RealtimeCodec()
+    for level in Level:
+        session = json.loads(codec.encode(configured(level)))["session"]
+        text = level is Level.ECONOMY
+        assert session["output_modalities"] == (["text"] if text else ["audio"])
+        assert ("output" in session["audio"]) != text
+        assert ("read aloud" in session["instructions"]) == text
+
+
+@pytest.mark.parametrize(("level", "ms"), [(Level.ECONOMY, 2_000), (Level.THRIFTY, 0)])
+def test_an_answer_as_text_is_kept_with_the_time_it_takes_to_speak(level: Level, ms: int) -> None:
+    call = talk(level)
+    call.handle(m.ProviderUp(), 101.0)
+    usage = p.Usage(output_text=8)
+    for event in (
+        p.ResponseStarted("r0"),
+        p.AssistantTranscript("r0", "i0", "x" * 30, final=False),
+        p.ResponseDone("r0", "completed", usage=usage),
+        p.ResponseStarted("r1"),
+        p.AssistantTranscript("r1", "i1", "x" * 30, final=False),
+    ):
+        call.handle(m.FromProvider(event), 102.0)
+    call.handle(m.AnswerAudio("r1", 0, lost=True), 103.0)
+    assert [each.spoken_ms for each in call.answered()[0]] == [ms, ms]
 
 
 def test_the_model_is_asked_for_short_answers_from_balanced_on() -> None:

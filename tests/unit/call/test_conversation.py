@@ -761,7 +761,7 @@ events = st.one_of(
     st.builds(m.CallerGone, st.just("caller_hangup")),
     st.builds(m.PlayoutStarted, ids),
     st.just(m.PlayoutDrained()),
-    st.builds(m.PlayoutInterrupted, ids, st.integers(0, 5000)),
+    st.builds(m.PlayoutInterrupted, ids, st.integers(0, 5000), st.none() | st.text(max_size=5)),
     st.builds(m.GatewayMeasured, st.integers(0, 9999)),
     st.builds(m.AnswerAudio, ids, st.integers(0, 5000), st.booleans()),
     st.builds(m.ToolFinished, ids, st.just("{}"), effects),

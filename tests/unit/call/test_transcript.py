@@ -59,3 +59,15 @@ def test_a_replay_has_words_and_functions_in_order():
         ToolResult("t", "nine"),
         AddText("assistant", "Nine."),
     ]
+
+
+def test_where_the_words_heard_are_known_they_are_kept():
+    said = Transcript()
+    said.add("reception", "i", "One two three four five.", final=True, at_ms=2)
+    said.cut("i", 900, "One two three …")
+    said.add("reception", "i", "One two three four five.", final=True, at_ms=3)
+    [only] = said.said()
+    assert (only.text, only.heard_ms) == ("One two three …", 900)
+    assert said.replay() == [AddText("assistant", "One two three …")]
+    said.cut("i", 100, "")
+    assert said.said() == ()

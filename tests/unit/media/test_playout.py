@@ -1,7 +1,7 @@
 """Playout: pacing, what was heard, cutting off. Every clock is literal."""
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import pytest
 from hypothesis import given
@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from reception.media.codecs import PROVIDER_FORMATS, AudioFormat
 from reception.media.hearing import Hearing
-from reception.media.leg import LegConfig
+from reception.media.leg import LegConfig, Speaks
 from reception.media.playout import (
     MAX_BUFFERED_MS,
     CutItem,
@@ -451,6 +451,8 @@ def test_formats(codec, rate, bytes_per_ms, provider):
 def test_a_leg_travels_as_plain_values():
     leg = LegConfig("opus", 24_000, 20, True, hearing=Hearing("local", 200, "light", True))
     assert LegConfig.of(json.loads(json.dumps(asdict(leg)))) == leg
+    text = replace(leg, speaks=Speaks("/s.sock", "marin", "de"))
+    assert LegConfig.of(json.loads(json.dumps(asdict(text)))) == text
 
 
 def test_a_leg_has_a_lead_by_default():

@@ -107,6 +107,15 @@ def test_an_answer_that_nobody_reports_is_the_last_ones_input_and_what_came_sinc
     assert not count.has("r2")
 
 
+def test_an_answer_that_came_as_text_is_text_in_the_next_ones_input() -> None:
+    count = OwnCount(500)
+    answered(count, "r1", Usage(500, 30, output_text=10))
+    count.began("r2")
+    count.words("r2", 40)
+    assert (count.chars("r2"), count.chars("r3")) == (40, 0)
+    assert count.estimate("r2") == Usage(input_text=510, input_audio=30, output_text=10)
+
+
 def test_what_was_not_cached_before_or_was_cut_is_not_taken_for_cached() -> None:
     cached = Usage(input_text=640, cached_text=640)
     for last, cut in ((FIRST, False), (cached, True)):
