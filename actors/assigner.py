@@ -11,7 +11,7 @@ from reception.call.record import CallSpec
 from reception.errors import Unavailable
 from reception.media.codecs import AudioFormat
 from reception.media.speech import speech_ms
-from reception.money.savings.levels import LEVELS, Decisions
+from reception.money.savings.levels import LEVELS, Decisions, Level
 
 # What sessions are warmed up with; it never reaches a provider.
 _REHEARSAL = CallSpec(
@@ -61,6 +61,8 @@ class Assigner:
     def assignment(self, spec: CallSpec, profile: Profile, worker_id: str) -> Assignment:
         """For a call that this profile answers, at this worker."""
         level = profile.savings or self.provider.savings
+        if LEVELS[level].text_answers and not self._config.synthesizer:
+            level = Level.THRIFTY  # of a node where calls are at economy, and which is lost
         leg = AudioFormat(spec.codec, spec.rate_hz)
         return Assignment(
             spec,

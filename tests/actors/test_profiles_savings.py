@@ -56,7 +56,11 @@ def test_where_answers_are_spoken_here_so_are_fixed_words(tmp_path: Path) -> Non
     assigner = House(tmp_path, 1).agent._assigner
     assigner.provider = ProviderConfig("openai", "", "gpt-realtime-2.1", savings=Level.ECONOMY)
     given = assigner.assignment(SPEC, PROFILE, "w0")
+    assert (given.level, given.phrases) == (Level.THRIFTY, {})  # nobody speaks at this node
+    assigner._config = replace(assigner._config, synthesizer="/speech.sock")
+    given = assigner.assignment(SPEC, PROFILE, "w0")
     assert (given.level, given.model) == (Level.ECONOMY, "gpt-realtime-2.1-mini")
+    assert given.synthesizer == "/speech.sock"
     assert given.phrases[PROFILE.phrases.goodbye] == Recorded("", 867)  # 13 characters
     assert set(given.phrases) == set(fixed(PROFILE))
 
