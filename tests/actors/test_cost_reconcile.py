@@ -190,6 +190,7 @@ async def test_what_cannot_be_corrected_is_named(cost: CostController) -> None:
 
 async def test_in_pieces(cost: CostController, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reconciling, "BATCH", 3)
+    monkeypatch.setattr(reconciling, "LOOK", 5)
     for number in range(4):
         await call(cost, f"s{number}", f"r{number}", f"q{number}")
     rows = [answer(f"{name}{number}", MORE) for name in "rqx" for number in range(4)]
