@@ -203,7 +203,7 @@ class Stories(RuleBasedStateMachine):
 
     @rule(session=SESSIONS, dies=st.sampled_from(["", "", "before", "after"]))
     def change_model(self, session: str, dies: str) -> None:
-        def change(book: Book) -> bool:
+        def change(book: Lender) -> bool:
             return book.change_model(session, "dear", self.clock_s)
 
         if self.ask(Owner(session), change, dies) is True:
