@@ -22,11 +22,13 @@ from cluster.demo.view import Row, figures, figures_table, live, table
 from cluster.deployment import Deployment
 from cluster.wav import mulaw, write_stereo
 from protos.reception.v1 import reception_pb2 as rv
+from reception.call.record import CallRecord
 from voice.speech.callers import caller_speech
 
 CALL_TIMEOUT_S = 120.0
 SNAPSHOT_S = 1.0
 PICTURE_S, PICTURE_COLUMNS = 11.0, 110
+RECORD_S = 10.0
 APART_S = 0.25  # nobody dials in the same millisecond
 
 
@@ -132,10 +134,20 @@ def _keep(folder: Path, row: Row, deployment: Deployment) -> None:
     write_stereo(place / "call.wav", bytes(outcome.caller_audio), bytes(outcome.reception_audio))
     lines = [f"{who}: {text}" for who, text in outcome.transcript]
     (place / "transcript.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    record = deployment.call_record(outcome.call_id) if outcome.call_id else None
+    record = _record(deployment, outcome.call_id) if outcome.call_id else None
     (place / "record.json").write_text(
         json.dumps(asdict(record) if record else {}, indent=2) + "\n", encoding="utf-8"
     )
+
+
+def _record(deployment: Deployment, call_id: str) -> CallRecord | None:
+    """A call's record, once its end is in it: the caller hears of that first."""
+    until_s = time.monotonic() + RECORD_S
+    while True:
+        record = deployment.call_record(call_id)
+        if record is None or record.state == "ended" or time.monotonic() > until_s:
+            return record
+        time.sleep(0.1)
 
 
 def _summary(row: Row) -> dict[str, Any]:
