@@ -121,7 +121,11 @@ class Speaker:
         """No more audio will come for this item."""
         self._playout.complete(item_id)
 
-    def _spoken(self, item_id: str) -> None:
+    def _spoken(self, item_id: str, came: bool = True) -> None:
+        """All of an item is there, if any of it came: else the caller hears nothing of it."""
+        if not came:
+            heard = self._forget_unheard(CutItem(item_id, 0, 0))
+            self._tell(lk.Playout.INTERRUPTED, item_id=item_id, heard=heard)
         self.complete(item_id)
         self._tick(time.monotonic())
 

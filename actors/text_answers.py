@@ -44,7 +44,8 @@ class TextAnswers:
         leg_format: of the sound.
         resampler: the quality of its rate conversion.
         on_audio: takes an item's next sound.
-        on_complete: told that an item has no more.
+        on_complete: told that an item has no more, and whether there was any, unless
+            there was nothing to speak.
         on_over: takes the provider's message of an answer's end.
         tell: takes commands for the provider.
     """
@@ -55,7 +56,7 @@ class TextAnswers:
         leg_format: AudioFormat,
         resampler: Resampler,
         on_audio: Callable[[str, bytes], None],
-        on_complete: Callable[[str], None],
+        on_complete: Callable[[str, bool], None],
         on_over: Callable[[bytes], None],
         tell: Callable[[ProviderCommand], None],
     ) -> None:
@@ -65,7 +66,8 @@ class TextAnswers:
         self._speech = Speech()
         self._pieces: deque[Piece] = deque()
         self._task: asyncio.Task[None] | None = None
-        self._came = False  # sound of the piece
+        self._sounded: dict[str, bool] = {}  # items being spoken, and whether sound came
+        self._tries = _TRIES  # one while nobody speaks
         self._held: list[bytes] = []
         self._making = False  # the provider makes an answer
         self._edits: list[ProviderCommand] = []  # for when it is made
@@ -144,6 +146,7 @@ class TextAnswers:
         for item_id in waiting:
             self._speech.cut(item_id)
         self._pieces.clear()
+        self._sounded.clear()
         if self._task is not None:
             self._task.cancel()
             self._task = None
@@ -166,7 +169,7 @@ class TextAnswers:
             if piece.text:
                 await self._sound(piece)
             else:
-                self._on_complete(piece.item_id)
+                self._on_complete(piece.item_id, self._sounded.pop(piece.item_id, True))
             if self._task is not own:  # cut by what came of it
                 return
             self._pieces.popleft()
@@ -174,16 +177,19 @@ class TextAnswers:
         self._release_if_idle()
 
     async def _sound(self, piece: Piece) -> None:
-        self._came = False
-        for attempt in range(1, _TRIES + 1):
+        self._sounded.setdefault(piece.item_id, False)
+        for attempt in range(1, self._tries + 1):
             try:
                 await self._convert(piece)
+                self._tries = _TRIES
                 break
             except ReceptionError as error:
                 log.warning("not spoken", error=error.message, attempt=attempt)
-                if self._came:
+                if self._speech.begun(piece.item_id):
                     break
                 await asyncio.sleep(_AGAIN_S * attempt)
+        else:
+            self._tries = 1
         self._speech.spoken(piece, 0.0, whole=True)
 
     async def _convert(self, piece: Piece) -> None:
@@ -198,7 +204,7 @@ class TextAnswers:
             self._add(piece, converter.convert(_REST))
 
     def _add(self, piece: Piece, audio: bytes) -> None:
-        self._came = True
+        self._sounded[piece.item_id] = True
         self._on_audio(piece.item_id, audio)
         self._speech.spoken(piece, len(audio) / self._leg_format.bytes_per_ms, whole=False)
 

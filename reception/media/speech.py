@@ -90,6 +90,13 @@ class Speech:
                 sounding.whole = whole
                 return
 
+    def begun(self, item_id: str) -> bool:
+        """Sound was made of the piece of an item that is being spoken."""
+        item = self._items.get(item_id)
+        return any(
+            not piece.whole and piece.audio_ms > 0 for piece in (item.pieces if item else ())
+        )
+
     def cut(self, item_id: str) -> None:
         """Nothing more is said of an item."""
         self._cut.append(item_id)

@@ -95,9 +95,9 @@ def answers(stack: Stack) -> list[Usage]:
 
 
 async def asks_once(caller: Caller) -> None:
-    await caller.until_answered(5)  # the greeting
+    await caller.until_answered(20)  # the greeting
     caller.ask()
-    await caller.until_answered(10)
+    await caller.until_answered(20)
     caller.hang_up()
 
 
@@ -195,10 +195,16 @@ async def test_a_synthesizer_that_is_late_is_waited_for(make: Make, tmp_path: Pa
 
 @pytest.mark.timeout(60)
 async def test_without_a_synthesizer_nothing_is_heard_and_the_call_goes_on(make: Make) -> None:
+    async def waits(caller: Caller) -> None:
+        await caller.until_answered(60)
+
     async with make(Teller()) as stack:
-        record, caller = await stack.call("c", asks_once)
+        patience = replace(PROFILE.limits, prompt_after_s=1.0, end_after_s=1.0)
+        stack.profile = replace(stack.profile, limits=patience)
+        record, caller = await stack.call("c", waits)
         assert await stack.cost.check() == []
-    assert (record.end_reason, caller.audio) == ("caller_hangup", {})
+    assert (record.end_reason, caller.audio) == ("caller_silent", {})
+    assert [each.text for each in record.transcript] == []
 
 
 @pytest.mark.timeout(60)

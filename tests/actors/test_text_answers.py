@@ -39,16 +39,20 @@ class House:
         self.refusals = 0
         self.audio: dict[str, int] = {}  # ms, by item
         self.complete: list[str] = []
+        self.mute: list[str] = []
         self.over: list[bytes] = []
         self.told: list[ProviderCommand] = []
         self.path = str(path)
         self.answers = TextAnswers(
             Speaks(self.path, "marin"), AudioFormat("pcmu", 8_000), Resampler.HIGH,
-            self._take, self.complete.append, self.over.append, self.told.append,
+            self._take, self._finish, self.over.append, self.told.append,
         )  # fmt: skip
 
     def _take(self, item_id: str, audio: bytes) -> None:
         self.audio[item_id] = self.audio.get(item_id, 0) + len(audio) // 8
+
+    def _finish(self, item_id: str, came: bool) -> None:
+        (self.complete if came else self.mute).append(item_id)
 
     async def speak(self, head: Head, sound: bytes) -> AsyncIterator[tuple[Head, bytes]]:
         del sound
@@ -162,6 +166,18 @@ async def test_a_synthesizer_that_fails_is_asked_again_unless_it_had_begun(house
     assert house.audio["i"] > 0
 
 
+async def test_what_can_not_be_spoken_is_told(house: House) -> None:
+    house.refusals = 4
+    house.answers.read("i", "One.")
+    house.answers.read("j", "Two.")  # is tried once
+    house.answers.read("k", "Three.")
+    house.answers.read("l", "…")  # nothing to speak
+    await house.answers.idle()
+    assert house.asked == ["One."] * 3 + ["Two.", "Three."]
+    assert (house.mute, house.complete) == (["i", "j"], ["k", "l"])
+    assert house.answers.heard(CutItem("i", 0, 0)) == ""
+
+
 async def test_what_nobody_can_say_any_more_is_left_out(house: House) -> None:
     house.may_speak.clear()
     for number in range(251):
@@ -172,7 +188,8 @@ async def test_what_nobody_can_say_any_more_is_left_out(house: House) -> None:
 
 
 async def test_what_comes_of_a_sound_may_be_that_all_is_cut(house: House) -> None:
-    def cut(_: str) -> None:
+    def cut(_: str, came: bool) -> None:
+        assert came
         house.answers.stop([])
 
     house.answers._on_complete = cut

@@ -107,9 +107,12 @@ def test_what_was_not_made_yet_was_not_heard() -> None:
     speech.spoken(first, 800.0, whole=True)
     speech.spoken(second, 400.0, whole=False)
     assert speech.heard("i", 800) == ("We are open. …", False)
+    assert speech.begun("i")
     heard = speech.heard("i", 800 + speech_ms(len(second.text)) / 2)
     assert heard == ("We are open. Until five in …", False)
     speech.spoken(second, 400.0, whole=True)
+    assert not speech.begun("i")
+    assert not speech.begun("other")
     both = "We are open. Until five in the afternoon. …"
     assert speech.heard("i", 1_600) == (both, False)
     speech.spoken(second, 1.0, whole=True)  # nobody waits for it
