@@ -194,8 +194,10 @@ class Speaker:
             timestamp_ms=frame.timestamp_ms,
             item_id=frame.item_id,
         )
-        # A stamp asks the door to measure; only the first frame of an answer has one.
-        stamp_ns = self._provider.received_ns if frame.first else 0
+        # A stamp asks the door to measure; only the first frame of an answer has one, and
+        # none of what was made before.
+        made_now = frame.first and not frame.item_id.startswith(PREFIX)
+        stamp_ns = self._provider.received_ns if made_now else 0
         self._door.to_caller(rv.ReceptionMessage(audio=audio), stamp_ns)
         self._caller.played(frame)
         self._effort.sent()

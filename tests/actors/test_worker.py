@@ -288,9 +288,12 @@ async def test_a_recording_is_played_and_cut_without_the_providers_help(
     write(path, speech(1_000))
     call = await connect()
     await provider.received.get()
+    await send(call.connection, "session.created", session={"id": "sess_1"})
+    await call.from_worker("provider_event")
     play = lk.Play(item_id="phrase_1", path=str(path))
     call.session.send(lk.SessionToWorker(play=play))
-    _, first = await call.to_caller("audio")
+    stamp_ns, first = await call.to_caller("audio")
+    assert stamp_ns == 0  # how long ago the provider said something is no delay
     assert (first.item_id, len(first.payload)) == ("phrase_1", 160)
     assert (await call.playout(lk.Playout.STARTED)).item_id == "phrase_1"
     for _ in range(14):
