@@ -21,6 +21,7 @@ def main() -> None:
     parser.add_argument("--calls", type=int, required=True)
     parser.add_argument("--no-dashboard", action="store_true")
     options = parser.parse_args()
+    places = options.calls * 100 // 95 + 1  # one in twenty is kept for emergencies
     with tempfile.TemporaryDirectory() as folder:
         settings = load_settings(
             provider="embedded",
@@ -28,8 +29,8 @@ def main() -> None:
             model=SCRIPTED_MODEL,
             grpc_port=0,
             http_port=0,
-            pool_size=options.calls,
-            pool_ceiling=options.calls,  # or it would start as many again meanwhile
+            pool_size=places,
+            pool_ceiling=places,  # or it would start as many again meanwhile
             rate_limit_per_minute=100_000,  # all calls come with one key
             rate_limit_per_hour=1_000_000,
             database_url=f"sqlite:///{Path(folder) / 'reception.db'}",
