@@ -14,15 +14,18 @@ from typing import Any
 import structlog
 from ray.exceptions import RayError
 
+from actors import checkpoint
 from actors.assignment import Assignment
 from actors.deliveries import Deliveries
 from actors.keeper import CallKeeper
 from actors.tasks import Tasks
 from actors.warm_pool import WarmPool
 from actors.worker_pool import WorkerPool
+from reception.call import messages as m
+from reception.call.conversation import under_way
 from reception.call.journal import FENCED, TAKEOVER_S
 from reception.call.record import CallRecord, CallSpec
-from reception.errors import LimitReached, Unavailable
+from reception.errors import LimitReached, LinkError, Unavailable
 from reception.placement.lease import Placement
 from reception.placement.pool import least_loaded
 
@@ -105,12 +108,26 @@ class LiveCall:
             record = await self._run_session(self._session.take_over(given, self.record, last))
         if record is None:
             self._means.tasks.begin(self._means.workers.give_up(self.worker_id, self.spec.lease_id))
-            record = replace(
-                self.record, state="ended", ended_at_s=time.time(), end_reason="internal"
-            )
+            record = await self._given_up()
         kept = await self._means.deliveries.save_call(record)
         self._over.set()
         return record if kept else None
+
+    async def _given_up(self) -> CallRecord:
+        """What is known of a call that nobody goes on with. Its bills are made, and its
+        account is closed, unless another node has it."""
+        record = replace(self.record, state="ended", ended_at_s=time.time(), end_reason="internal")
+        keeper, session_id = self._means.keeper, self.spec.session_id
+        if not await keeper.owns(session_id):
+            return record
+        work: list[m.Work] = []
+        try:
+            work = under_way(checkpoint.loads(keeper.state(session_id)).conversation)
+        except LinkError as error:  # there is none yet
+            log.warning("state of a lost call", call_id=self.spec.call_id, error=error.message)
+        transcriber = self._assignment.profile.transcription_model
+        cost_micros = await self._means.deliveries.settle(self.spec, work, transcriber)
+        return record if cost_micros is None else replace(record, cost_micros=cost_micros)
 
     async def _run_session(self, work: Coroutine[Any, Any, CallRecord]) -> CallRecord | None:
         """The call's record; None when the session died, or stood still for so long

@@ -6,7 +6,7 @@ from collections import deque
 from typing import Generic, TypeVar
 
 MAX_EVENTS = 1_000
-TAKEOVER_S = 10.0  # for another session to go on where one has died
+TAKEOVER_S = 20.0  # for another session to go on where one has died: audio goes on meanwhile
 
 FENCED = "fenced"
 """Why a call ends on a node when another node has taken it: without a record."""

@@ -13,6 +13,7 @@ from ray.exceptions import RayActorError
 
 from actors.agent import NodeAgent
 from actors.assignment import NodeConfig, ProviderConfig
+from actors.checkpoint import dumps
 from actors.outbox import Outbox
 from actors.storage.live import Claim
 from reception.call import messages as m
@@ -26,6 +27,7 @@ from reception.placement.balancing.report import NodeReport
 from reception.placement.pool import PoolRules
 from reception.placement.sizer import NodeMemory
 from reception.provider import base as p
+from tests.actors.test_checkpoint import BILL, checkpoint
 from tests.unit.call.example import PROFILE, SPEC
 
 
@@ -215,6 +217,39 @@ class House:
         return found["live"], found["reserved"]
 
 
+class Cost:
+    """Answers, or is gone."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[Any, ...]] = []
+        self.there = True
+
+    async def usage(self, *args: Any) -> None:
+        self._tell("usage", *args)
+
+    async def transcription(self, *args: Any) -> None:
+        self._tell("transcription", *args)
+
+    async def close_call(self, *args: Any) -> None:
+        self._tell("close_call", *args)
+
+    async def call_cost(self, session_id: str) -> CallCost:
+        self._tell("call_cost", session_id)
+        return CallCost(total_micros=900, responses=1)
+
+    def _tell(self, *args: Any) -> None:
+        if not self.there:
+            raise RayActorError
+        self.told.append(args)
+
+
+@pytest.fixture
+def cost(monkeypatch: pytest.MonkeyPatch) -> Cost:
+    found = Cost()
+    monkeypatch.setattr("actors.deliveries.find", lambda role: {"cost": found}[role])
+    return found
+
+
 @pytest.fixture
 async def house(tmp_path: Path) -> House:
     return House(tmp_path, capacity=10)
@@ -282,7 +317,9 @@ async def test_an_ended_call_gives_its_place_back(house: House) -> None:
     assert house.pool.given_back == [("0", False)]
 
 
-async def test_a_call_goes_on_with_another_session_and_then_with_none(house: House) -> None:
+async def test_a_call_goes_on_with_another_session_and_then_with_none(
+    house: House, cost: Cost
+) -> None:
     await house.call("one")
     for number in range(3):
         async with asyncio.timeout(5):
@@ -299,14 +336,37 @@ async def test_a_call_goes_on_with_another_session_and_then_with_none(house: Hou
     await asyncio.sleep(0)
     assert house.workers.given_up == [("w0", house.lease_id)]
     assert house.occupancy == (0, 0)
+    assert [name for name, *_ in cost.told] == ["close_call", "call_cost"]  # no state is known
 
 
-async def test_where_there_is_no_other_session_the_call_ends_with_a_record(house: House) -> None:
+async def test_where_there_is_no_other_session_the_call_ends_with_all_that_is_known_of_it(
+    house: House, cost: Cost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(house, "state", lambda _: dumps(checkpoint()))
     await house.call("one")
     await asyncio.sleep(0)
     house.pool.refusal = Unavailable("none")
     house.pool.sessions[0].end.set_exception(RayActorError())
-    assert (await house.ended()).end_reason == "internal"
+    record = await house.ended()
+    assert (record.end_reason, record.cost_micros) == ("internal", 900)
+    assert cost.told == [
+        ("usage", "s-one", BILL.response_id, BILL.model, BILL.usage),
+        ("close_call", "s-one"),
+        ("call_cost", "s-one"),
+    ]
+
+
+async def test_a_call_without_a_session_that_another_node_has_leaves_nothing_here(
+    house: House, cost: Cost
+) -> None:
+    await house.call("one")
+    await asyncio.sleep(0)
+    house.pool.refusal, house.is_ours = Unavailable("none"), False
+    house.pool.sessions[0].end.set_exception(RayActorError())
+    async with asyncio.timeout(5):
+        while house.occupancy != (0, 0):
+            await asyncio.sleep(0)
+    assert (house.saved, cost.told) == ([], [])
 
 
 async def test_a_caller_comes_back_once_and_with_its_own_key(house: House) -> None:
@@ -439,37 +499,10 @@ async def test_what_the_database_cannot_take_is_delivered_once_it_can(
     assert list((tmp_path / "outbox").iterdir()) == []
 
 
-class Cost:
-    """Answers, or is gone."""
-
-    def __init__(self) -> None:
-        self.told: list[tuple[Any, ...]] = []
-        self.there = True
-
-    async def usage(self, *args: Any) -> None:
-        self._tell("usage", *args)
-
-    async def transcription(self, *args: Any) -> None:
-        self._tell("transcription", *args)
-
-    async def close_call(self, *args: Any) -> None:
-        self._tell("close_call", *args)
-
-    async def call_cost(self, session_id: str) -> CallCost:
-        self._tell("call_cost", session_id)
-        return CallCost(total_micros=900, responses=1)
-
-    def _tell(self, *args: Any) -> None:
-        if not self.there:
-            raise RayActorError
-        self.told.append(args)
-
-
 async def test_a_call_that_goes_on_nowhere_is_billed_and_its_account_closed(
-    house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    house: House, cost: Cost, tmp_path: Path
 ) -> None:
-    cost, agent = Cost(), house.agent
-    monkeypatch.setattr("actors.deliveries.find", lambda role: {"cost": cost}[role])
+    agent = house.agent
     house.keep_later(Outbox(tmp_path / "outbox"))
     usage = p.Usage(output_audio=20)
     pending: list[m.Work] = [
