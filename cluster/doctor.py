@@ -263,7 +263,7 @@ def _port(what: str, host: str, port: int, variable: str) -> Finding:
 def _answers(host: str, port: int) -> bool:
     """Whether a gRPC server there says that it is a receptionist and serves."""
     import grpc  # noqa: PLC0415 - checked one by one
-    from grpc_health.v1 import health_pb2, health_pb2_grpc  # noqa: PLC0415 - as above
+    from grpc_health.v1 import health_pb2, health_pb2_grpc  # noqa: PLC0415 - checked one by one
 
     with grpc.insecure_channel(f"{host}:{port}") as channel:
         request = health_pb2.HealthCheckRequest(service="reception.v1.Reception")

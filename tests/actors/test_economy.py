@@ -209,7 +209,7 @@ async def test_without_a_synthesizer_nothing_is_heard_and_the_call_goes_on(make:
 
 @pytest.mark.timeout(60)
 async def test_pico_speaks(make: Make, tmp_path: Path) -> None:
-    pytest.importorskip("py_nanotts")
+    pytest.importorskip("py_nanotts", reason="the extra `embedded` is not installed")
     voice = SynthesizerActor(str(tmp_path / "speech.sock"))
     await voice.start()
     try:

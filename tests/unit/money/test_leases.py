@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -53,8 +54,8 @@ def grant(
     return book.lease(owner, calls, NOON_S, steady_s)
 
 
-def lent(book: Lender, calls: int = 1, **named: object) -> int:
-    lease = grant(book, calls, **named)  # type: ignore[arg-type]
+def lent(book: Lender, calls: int = 1, **named: Any) -> int:
+    lease = grant(book, calls, **named)
     return 0 if lease is None else lease.micros
 
 
