@@ -18,6 +18,7 @@ from reception.errors import ReceptionError
 
 ACTOR_TIMEOUT_S = 5.0
 TELL_S = 0.1
+AGAIN_S = 1.0
 KEEP_S = 1.0
 
 
@@ -50,21 +51,28 @@ class CallNews:
     def soon(self) -> None:
         """Something may have changed: a call that comes up changes several times."""
         if self._telling is None:
-            self._telling = asyncio.get_running_loop().call_later(TELL_S, self._tell)
+            self._in(TELL_S)
 
     def stop(self) -> None:
         for timer in (self._telling, self._keeping):
             if timer is not None:
                 timer.cancel()
 
+    def _in(self, wait_s: float) -> None:
+        self._telling = asyncio.get_running_loop().call_later(wait_s, self._tell)
+
     def _tell(self) -> None:
         self._telling = None
         record = self._record()
         news = progress(self.told, record)
-        if news is not None and tell(self._assignment.progress_socket, encode(news)):
-            self.told = record
-            if self._keeping is None:
-                self._keeping = asyncio.get_running_loop().call_later(KEEP_S, self._keep)
+        if news is None:
+            return
+        if not tell(self._assignment.progress_socket, encode(news)):
+            self._in(AGAIN_S)  # the node is busy, or being started again
+            return
+        self.told = record
+        if self._keeping is None:
+            self._keeping = asyncio.get_running_loop().call_later(KEEP_S, self._keep)
 
     def _keep(self) -> None:
         self._keeping = None
