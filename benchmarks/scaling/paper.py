@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from itertools import pairwise
 from math import inf
 from pathlib import Path
@@ -18,14 +17,10 @@ from benchmarks.scaling.measures import (
     joined_after_s,
 )
 from benchmarks.scaling.singletons import Capacity, EachCall, messages
-from cluster.load import plots
+from cluster.plots.figures import lines
+from cluster.plots.page import alone
 
-_STYLE = (
-    "<style>svg{background:#fff} text{font:11px system-ui,sans-serif}"
-    "text:not([fill]){fill:#333} text.title{font-weight:600;font-size:12px}"
-    ".grid{stroke:#ddd} line.mark{stroke:#888;stroke-dasharray:3 3}"
-    "text.mark{paint-order:stroke;stroke:#fff;stroke-width:4px}</style>"
-)
+_SIZE = (560, 240)
 
 PHASES = (
     ("nothing goes wrong", "warm", "away"),
@@ -170,48 +165,36 @@ def draw(outcome: Outcome, folder: Path) -> None:
             for was, now in pairwise(samples)
         ]
 
-    drawn = {
-        "balance": plots.lines(
+    marks = [
+        (getattr(when, f"{name}_s") / 60, label)
+        for name, label in (MARKS if outcome.model.failures else ())
+    ]
+    plots = {
+        "balance": (
             f"Load above the mean, {outcome.model.nodes:,} nodes",
             [("fullest node", over("worst", 100, 1)), ("99 of 100 below", over("p99", 100, 1)),
              ("spread", over("spread", 100))],
-            "minutes", "per cent",
+            "per cent",
         ),
-        "few": plots.lines(
+        "few": (
             "Slow and new nodes: load over the mean",
             [("slow", [(each.at_s / 60, each.slow) for each in samples if each.slow]),
              ("new", [(each.at_s / 60, each.joined) for each in samples if each.joined])],
-            "minutes", "of the mean load",
+            "of the mean load",
         ),
-        "calls": plots.lines(
+        "calls": (
             "Calls in each second",
             [("refused", rate("refused")), ("to another node", rate("turned_away"))],
-            "minutes", "calls a second",
+            "calls a second",
         ),
-        "messages": plots.lines(
+        "messages": (
             "Messages to health and security",
             [(each.singleton, each.per_s) for each in messages(outcome, EachCall())
              if each.singleton != "cost"],  # always as many, and 20 times as many
-            "minutes", "a second",
+            "a second",
         ),
     }  # fmt: skip
-    marks = MARKS if outcome.model.failures else ()
-    at = [(getattr(when, f"{name}_s") / 60, label) for name, label in marks]
-    for name, svg in drawn.items():
+    for name, (title, series, y_name) in plots.items():
+        svg = lines(title, series, "minutes", y_name, size=_SIZE, marks=marks)
         if svg:
-            (folder / f"{name}.svg").write_text(_marked(svg, at, samples[-1].at_s / 60))
-
-
-def _marked(svg: str, marks: Sequence[tuple[float, str]], x_most: float) -> str:
-    """With its style, and a line where something happened."""
-    wide = plots.WIDTH - plots.LEFT - plots.RIGHT
-    lines = []
-    for number, (minute, label) in enumerate(marks):
-        x, y = plots.LEFT + wide * minute / x_most, plots.TOP + 10 + 12 * (number % 2)
-        lines.append(
-            f'<line class="mark" x1="{x:.1f}" x2="{x:.1f}" y1="{plots.TOP}" '
-            f'y2="{plots.HEIGHT - plots.BOTTOM}"/>'
-            f'<text class="mark" x="{x + 3:.1f}" y="{y}">{label}</text>'
-        )
-    opened = svg.replace("<title>", f"{_STYLE}<title>", 1)
-    return opened.replace("</svg>", "".join([*lines, "</svg>\n"]))
+            (folder / f"{name}.svg").write_text(alone(svg))

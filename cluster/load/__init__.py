@@ -4,6 +4,6 @@ plan      arrivals, holding, scenario, schedule        pure
 caller    caller, ticker, cable, unary, driver         one process, asyncio
 fleet     fleet, ray_fleet                             many processes, many nodes
 figures   histogram, measures, report, thresholds      pure
-paper     table, plots, page
+paper     table, page (figures: cluster/plots)
 machine   processes, watch                             CPU and memory of the server
 """

@@ -6,29 +6,11 @@ from collections.abc import Iterable, Sequence
 from html import escape
 
 from cluster.load.measures import COUNTS, DURATIONS, MACHINE, SHARES, STATISTICS
-from cluster.load.plots import bars, curves, lines
 from cluster.load.report import Change, Report, histogram
 from cluster.load.table import figure, is_headline, ratio
+from cluster.plots.figures import bars, curves, lines
+from cluster.plots.page import document, table
 
-_STYLE = """
-:root { color-scheme: light dark; --ink: #1d2430; --paper: #fff; --line: #d5dae1; }
-@media (prefers-color-scheme: dark) {
-  :root { --ink: #dfe5ee; --paper: #14181f; --line: #333b47; }
-}
-body { font: 14px/1.45 system-ui, sans-serif; color: var(--ink); background: var(--paper);
-  max-width: 1180px; margin: 24px auto; padding: 0 16px; }
-h1 { font-size: 20px; } h2 { font-size: 15px; margin: 26px 0 8px; }
-table { border-collapse: collapse; } td, th { padding: 2px 14px 2px 0; text-align: right;
-  border-bottom: 1px solid var(--line); font-variant-numeric: tabular-nums; }
-td:first-child, th:first-child, td.words { text-align: left; }
-.plots { display: grid; grid-template-columns: repeat(auto-fit, minmax(400px, 1fr)); gap: 14px; }
-svg { width: 100%; border: 1px solid var(--line); border-radius: 4px; }
-svg text { font: 11px system-ui, sans-serif; fill: currentColor; }
-svg text[fill] { fill: revert-layer; } svg text.title { font-weight: 600; font-size: 12px; }
-svg .grid { stroke: var(--line); stroke-width: 1; }
-.bad { color: light-dark(#c62828, #ff8a80); font-weight: 600; }
-.good { color: light-dark(#2e7d32, #81c784); font-weight: 600; }
-"""
 _CALL = ("setup", "refused", "first_audio", "answer", "barge_in", "ending")
 _MEDIA = ("added", "jitter", "unary", "late", "tick_late")
 
@@ -53,27 +35,23 @@ def page(report: Report, changes: Sequence[Change] = (), breaches: Sequence[str]
         "<h2>Counts</h2>",
         _counts(report),
         "<h2>How calls ended</h2>",
-        _table(
+        table(
             ("caller", "status", "calls"),
             (
                 (caller, status, number)
                 for caller, statuses in sorted(report["by_caller"].items())
                 for status, number in sorted(statuses.items())
             ),
+            words=(0, 1),
         ),
     ]
     if report["faults"]:
-        body += ["<h2>Faults</h2>", _table(("fault", "times"), report["faults"].items())]
+        body += ["<h2>Faults</h2>", table(("fault", "times"), report["faults"].items())]
     if report["processes"]:
         body += ["<h2>The server's processes</h2>", _processes(report)]
     if changes:
         body += ["<h2>Against the older run</h2>", _changes(changes)]
-    return (
-        '<!DOCTYPE html><html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width">'
-        f"<title>reception load</title><style>{_STYLE}</style></head>"
-        f"<body>{''.join(body)}</body></html>\n"
-    )
+    return document("reception load", body)
 
 
 def _verdict(report: Report, breaches: Sequence[str]) -> str:
@@ -106,7 +84,7 @@ def _plots(report: Report) -> Iterable[str]:
     )  # fmt: skip
     yield curves("The call", [(name, histogram(report, name).curve()) for name in _CALL])
     yield curves(
-        "Added delay, jitter, requests, and the driver itself",
+        "Delay, jitter, requests, the driver",
         [(name, histogram(report, name).curve()) for name in _MEDIA],
     )
     worst = [("setup", over_time("setup_max_ms")), ("added", over_time("added_max_ms"))]
@@ -123,7 +101,7 @@ def _plots(report: Report) -> Iterable[str]:
 
 def _durations(report: Report) -> str:
     metrics = report["metrics"]
-    return _table(
+    return table(
         ("", *STATISTICS, "count", ""),
         (
             (
@@ -135,19 +113,22 @@ def _durations(report: Report) -> str:
             for name, meaning in DURATIONS.items()
             if report["durations"][name]["count"]
         ),
+        words=(0, len(STATISTICS) + 2),
     )
 
 
 def _counts(report: Report) -> str:
     named = {**COUNTS, **SHARES, **MACHINE}
     values = ((name, report["metrics"][name], meaning) for name, meaning in named.items())
-    return _table(
-        ("", "", ""), ((name, figure(value), meaning) for name, value, meaning in values if value)
+    return table(
+        ("", "", ""),
+        ((name, figure(value), meaning) for name, value, meaning in values if value),
+        words=(0, 2),
     )
 
 
 def _processes(report: Report) -> str:
-    return _table(
+    return table(
         ("process", "how many", "CPU %", "CPU % per call", "PSS MB"),
         (
             (
@@ -163,7 +144,7 @@ def _processes(report: Report) -> str:
 
 
 def _changes(changes: Sequence[Change]) -> str:
-    return _table(
+    return table(
         ("metric", "old", "new", "ratio"),
         (
             (each.metric, figure(each.old), figure(each.new), ratio(each.ratio))
@@ -171,18 +152,3 @@ def _changes(changes: Sequence[Change]) -> str:
             if is_headline(each.metric)
         ),
     )
-
-
-def _table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    top = "".join(f"<th>{escape(each)}</th>" for each in head)
-    body = "".join(
-        "<tr>"
-        + "".join(
-            f"<td{' class=words' if isinstance(cell, str) and ' ' in cell else ''}>"
-            f"{escape(str(cell))}</td>"
-            for cell in row
-        )
-        + "</tr>"
-        for row in rows
-    )
-    return f"<table><tr>{top}</tr>{body}</table>"
