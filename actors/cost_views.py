@@ -9,7 +9,8 @@ from typing import Any
 from sqlalchemy.engine import Connection
 
 from actors.budgets import Budgets
-from actors.forecasts import Forecasts
+from actors.forecasts import MAX_KEPT, Forecasts
+from actors.overview import Overview
 from actors.reports import MAX_PAGE_SIZE, Wanted
 from actors.storage import alerts, ledger, ledger_check, ledger_view, records_check
 from actors.storage.books import Books
@@ -17,6 +18,7 @@ from actors.storage.engine import Store
 from actors.storage.reader import Reader
 from reception.errors import InvalidRequest
 from reception.money.account import CallCost
+from reception.money.overview import to_foresee
 from reception.money.savings.comparison import Answered, Comparison
 from reception.money.savings.comparison import compare as undone
 from reception.money.scopes import GLOBAL, each_of_kind, parse_scope
@@ -177,3 +179,22 @@ class MoneyViews:
         """
         wanted = Wanted.of(by, since, until, page_size, page_token, self._clock(), self._zone)
         return await self._reader.run(wanted.read)
+
+    async def overview(self, by: str, since: str = "", until: str = "") -> dict[str, Any]:
+        """What is shown at a glance: rows over time with what money went for (`parts`,
+        `profiles`, `tenants`, `saved`), the `top` of owners and calls, the nearest
+        `limits`, and `forecasts` by scope (the first few scopes'; made one after
+        another, so that each is of its own moment).
+
+        Args:
+            by: one of reports.TIMES.
+            since, until: as for `report`.
+
+        Raises:
+            InvalidRequest: names the argument, its value and its bound.
+        """
+        wanted = Overview.of(by, since, until, self._clock(), self._zone)
+        read = partial(wanted.read, limits=self._budgets.limits, prices=self._books.terms.prices)
+        found = await self._reader.run(read)
+        scopes = to_foresee(found["limits"], MAX_KEPT)
+        return found | {"forecasts": {scope: await self.forecast(scope) for scope in scopes}}

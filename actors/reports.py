@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -87,17 +88,20 @@ class Wanted:
             connection, self.since_s, self.until_s, self.after, self.page_size + 1
         )
         page = found[: self.page_size]
-        rows = []
-        for call, line in page:
-            plain = line.plain()
-            del plain["calls"]
-            began = {"began": reports.utc_time(call["began_at_s"])}
-            rows.append({k: v for k, v in call.items() if k != "began_at_s"} | began | plain)
+        rows = [call_row(call, line) for call, line in page]
         if len(found) <= self.page_size:
             return rows, 0, ""
         last = page[-1][0]
         place = (self.since_s, self.until_s, last["began_at_s"], last["session_id"])
         return rows, 0, base64.urlsafe_b64encode(json.dumps(place).encode()).decode()
+
+
+def call_row(call: Mapping[str, Any], line: reports.Line) -> dict[str, Any]:
+    """A call of a report (`stored.by_call`) as plain values."""
+    plain = line.plain()
+    del plain["calls"]
+    began = {"began": reports.utc_time(call["began_at_s"])}
+    return {k: v for k, v in call.items() if k != "began_at_s"} | began | plain
 
 
 def _parse_token(token: str) -> tuple[float, float, float, str]:

@@ -34,7 +34,13 @@ def _sum(value: Any, where: Any = None) -> Any:
 _ENDED_MS = (calls.c.ended_at_s - calls.c.accepted_at_s) * 1_000
 # SQLite reads JSON from text as it is, and has no type of that name to cast to
 _RECORD = sa.cast(calls.c.record, sa.Text().with_variant(sa.JSON(), "postgresql"))
-_SAVED = sa.type_coerce(_RECORD, sa.JSON)["stats", "saved_micros"].as_integer()
+_STATS = sa.type_coerce(_RECORD, sa.JSON)
+
+
+def _saved(name: str) -> Any:
+    return _sum(_STATS["stats", name].as_integer(), _OVER)
+
+
 _MONEY = (
     sa.func.count().filter(sa.not_(OF_INVOICE)).label("calls"),
     sa.func.count().filter(_OVER).label("ended"),
@@ -42,7 +48,7 @@ _MONEY = (
     _sum(_ENDED_MS, _OVER).label("talk_ms"),
     _sum(accounts.c.total_micros).label("cost_micros"),
     _sum(accounts.c.total_micros, _OVER).label("ended_micros"),
-    _sum(_SAVED, _OVER).label("saved_micros"),
+    _saved("saved_micros").label("saved_micros"),
 )
 _OF_RESPONSE = sa.or_(
     usage.c.kind == RESPONSE,
@@ -54,11 +60,17 @@ _USED = (
     *(_sum(usage.c[name], _OF_RESPONSE).label(name) for name in _TOKENS),
     _sum(usage.c.audio_ms).label("transcribed_ms"),
 )
-_CALLS = accounts.outerjoin(calls, calls.c.session_id == accounts.c.session_id)
-_BILLS = usage.join(accounts, accounts.c.session_id == usage.c.session_id)
+CALLS = accounts.outerjoin(calls, calls.c.session_id == accounts.c.session_id)
+BILLS = usage.join(accounts, accounts.c.session_id == usage.c.session_id)
 
 
-def _began(since_s: float, until_s: float) -> sa.ColumnElement[bool]:
+def saved_by(measure: str) -> Any:
+    """The sum of what a measure saved in calls that are over, of CALLS."""
+    return _saved(f"saved_{measure}_micros")
+
+
+def began(since_s: float, until_s: float) -> sa.ColumnElement[bool]:
+    """Accounts of calls that began in a span."""
     return (accounts.c.opened_at_s >= since_s) & (accounts.c.opened_at_s < until_s)
 
 
@@ -68,9 +80,9 @@ _TOOK_PLACE = sa.or_(calls.c.session_id.is_not(None), accounts.c.total_micros !=
 
 def whole(connection: Connection, since_s: float, until_s: float) -> Line:
     """All calls that began in a span."""
-    began = _began(since_s, until_s)
-    money = sa.select(*_MONEY).select_from(_CALLS).where(began, _TOOK_PLACE)
-    used = sa.select(*_USED).select_from(_BILLS).where(began)
+    span = began(since_s, until_s)
+    money = sa.select(*_MONEY).select_from(CALLS).where(span, _TOOK_PLACE)
+    used = sa.select(*_USED).select_from(BILLS).where(span)
     return _line(
         connection.execute(money).mappings().one(), connection.execute(used).mappings().one()
     )
@@ -109,22 +121,37 @@ def by_call(
     Returns:
         What tells each call apart (`began_at_s` among it), and its line.
     """
-    place = sa.tuple_(accounts.c.opened_at_s, accounts.c.session_id)
-    query = (
+    place = (accounts.c.opened_at_s, accounts.c.session_id)
+    query = _each_call(since_s, until_s).order_by(*place).limit(at_most)
+    if after is not None:
+        query = query.where(sa.tuple_(*place) > sa.tuple_(*(sa.literal(value) for value in after)))
+    return _with_usage(connection, query)
+
+
+def dearest(
+    connection: Connection, since_s: float, until_s: float, at_most: int
+) -> list[tuple[dict[str, Any], Line]]:
+    """The calls that began in a span and cost most, the dearest first; as `by_call`."""
+    dear = (accounts.c.total_micros.desc(), accounts.c.session_id)
+    query = _each_call(since_s, until_s).order_by(*dear).limit(at_most)
+    return _with_usage(connection, query)
+
+
+def _each_call(since_s: float, until_s: float) -> sa.Select[Any]:
+    return (
         sa.select(
             *(accounts.c[name] for name in _OWNER),
             accounts.c.opened_at_s.label("began_at_s"),
             sa.func.coalesce(sa.func.max(calls.c.end_reason), "").label("end_reason"),
             *_MONEY,
         )
-        .select_from(_CALLS)
-        .where(_began(since_s, until_s), _TOOK_PLACE)
+        .select_from(CALLS)
+        .where(began(since_s, until_s), _TOOK_PLACE)
         .group_by(accounts.c.session_id)
-        .order_by(accounts.c.opened_at_s, accounts.c.session_id)
-        .limit(at_most)
     )
-    if after is not None:
-        query = query.where(place > sa.tuple_(*(sa.literal(value) for value in after)))
+
+
+def _with_usage(connection: Connection, query: sa.Select[Any]) -> list[tuple[dict[str, Any], Line]]:
     found = connection.execute(query).mappings().all()
     used = _used(connection, [row["session_id"] for row in found])
     names = (*_OWNER, "began_at_s", "end_reason")
@@ -146,9 +173,9 @@ def _used(connection: Connection, sessions: list[str]) -> dict[str, Mapping[Any,
 def _grouped(
     connection: Connection, key: sa.ColumnElement[Any], since_s: float, until_s: float
 ) -> dict[Any, Line]:
-    began, key = _began(since_s, until_s), key.label("grouped_by")
-    money = sa.select(key, *_MONEY).select_from(_CALLS).where(began, _TOOK_PLACE)
-    used = sa.select(key, *_USED).select_from(_BILLS).where(began)
+    span, key = began(since_s, until_s), key.label("grouped_by")
+    money = sa.select(key, *_MONEY).select_from(CALLS).where(span, _TOOK_PLACE)
+    used = sa.select(key, *_USED).select_from(BILLS).where(span)
     by_key = {
         row["grouped_by"]: row for row in connection.execute(used.group_by("grouped_by")).mappings()
     }
