@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from typing import Any, Literal
 
 from fastapi import Depends, FastAPI, Query, Request
-from fastapi.responses import PlainTextResponse, Response
+from fastapi.responses import HTMLResponse, PlainTextResponse, Response
 from pydantic import BaseModel, Field
 
 from actors.prices import MAX_TEXT_CHARS
 from cluster.management.access import PREFIX, Access
+from cluster.money.page import page
 from reception.errors import InvalidRequest
 from reception.money.invoice import parse_items
 from reception.money.reports import to_csv
@@ -127,6 +129,14 @@ def _add_views(app: FastAPI, access: Access) -> None:
             media_type="text/csv",
             headers={NEXT_PAGE: found["next_page_token"]},
         )
+
+    @app.get(f"{PREFIX}/report.html", dependencies=allowed, response_class=HTMLResponse)
+    async def report_page(by: str = "day", since: str = "", until: str = "") -> HTMLResponse:
+        """Spending over hours or days, limits and what they come to, cost, cache, savings,
+        and who and what was dearest, as a page that needs nothing else."""
+        found = await ask("cost", "overview", by, since, until)
+        html = await asyncio.to_thread(page, found)
+        return HTMLResponse(html, headers={"cache-control": "no-store"})
 
     @app.get(f"{PREFIX}/forecast", dependencies=allowed)
     async def forecast(scope: str = "global") -> dict[str, Any]:

@@ -13,7 +13,7 @@ from cluster.management.app import create_app
 
 PATIENCE_S = 5.0
 LONG_S = 60.0
-_LONG = ("report", "forecast", "verify", "reconcile")
+_LONG = ("report", "overview", "forecast", "verify", "reconcile")
 """What reads or writes much of the database."""
 
 

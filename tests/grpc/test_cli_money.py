@@ -6,6 +6,7 @@ import asyncio
 import csv
 import io
 import json
+import re
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -23,6 +24,7 @@ from cluster.cli import app
 from reception.call.record import CallRecord, CallSpec
 from reception.money.scopes import Owner
 from reception.provider.base import Usage
+from tests.unit.cluster.svg import check_alone
 
 MODEL = "gpt-realtime-2.1-mini"
 TURN = Usage(1_000, 200, 512, 64, 20, 900)
@@ -216,11 +218,32 @@ def test_a_report_of_nothing(url: str) -> None:
     assert run(url, "report", "--since", "2d", "--until", "1d").output.startswith("no calls began")
     assert run(url, "report", "--csv").stdout == ""
     for args, text in (
-        (("--since", "soon"), "since is 'soon'"), (("--csv", "--json"), "--csv and --json"),
+        (("--since", "soon"), "since is 'soon'"), (("--csv", "--json"), "--csv, --json and --html"),
+        (("--html", "x.html", "--json"), "one of them"),
+        (("--html", "x.html", "--by", "tenant"), "by is 'tenant': must be hour or day"),
+        (("--html", "x.html", "--by", "hour", "--since", "9w"), "by is 'hour': must be day"),
     ):  # fmt: skip
         done = run(url, "report", *args)
         assert (done.exit_code, done.stderr.count("\n")) == (1, 1)
         assert text in done.stderr
+
+
+def test_a_report_as_a_page(url: str, tmp_path: Path) -> None:
+    spent = talk(url, at_s=time.time() - 100, count=4)
+    run(url, "set", "tenant:acme", "day", "0.10")
+    path = tmp_path / "new" / "report.html"
+    done = run(url, "report", "--html", str(path), "--by", "hour", "--since", "1d", columns=300)
+    assert (done.exit_code, done.output) == (0, f"written: {path}\n")
+    found = check_alone(path.read_text(encoding="utf-8"))
+    assert f"${spent / 1e6:.4f}spent" in found.text
+    assert re.search(rf"acme\${spent / 2e6:.4f}\$0\.0000223\.0", found.text)
+    assert re.search(r"call-3\d{4}-\d\d-\d\d \d\d:\d\dglobextel:\+49301day", found.text)
+    assert "US dollars by hour" in found.text
+    empty = run(url, "report", "--html", str(path), "--since", "3d", "--until", "2d")
+    assert empty.exit_code == 0
+    assert "nothing in this time" in check_alone(path.read_text(encoding="utf-8")).text
+    nowhere = run(url, "report", "--html", f"{path}/x.html")
+    assert (nowhere.exit_code, nowhere.stderr.count("\n")) == (1, 1)
 
 
 # ------------------------------------------------------------------ the forecast

@@ -24,6 +24,7 @@ from reception.errors import Unavailable
 from reception.money.scopes import Owner
 from reception.provider.base import Usage
 from reception.security.admission import UNKNOWN_KEY, Admission
+from tests.unit.cluster.svg import check_alone
 
 MODEL = "gpt-realtime-2.1-mini"
 NOON_S = 1_795_521_600.0
@@ -172,6 +173,10 @@ def test_bad_input_is_a_problem_that_names_field_value_and_bound(
         ("report?since=soon", "since", "since is 'soon'"),
         ("report?format=xml", "format", "format is 'xml': must be 'json' or 'csv'"),
         ("report?page_size=5000", "page_size", "page_size is 5000: must be 1 to 1000"),
+        ("report.html?by=tenant", "by", "by is 'tenant': must be hour or day"),
+        ("report.html?by=hour&since=60d", "by", "must be day for more than 31 days"),
+        ("report.html?since=soon", "since", "since is 'soon'"),
+        ("report.html?until=later", "until", "until is 'later'"),
         ("forecast?scope=tenant:*", "scope", "must be that of one"),
         ("alerts?limit=0", "at_most", "at_most is 0: must be 1 to 1000"),
         ("alerts?after=9223372036854775808", "after", "must be less than or equal to"),
@@ -198,8 +203,8 @@ def test_only_who_may_manage_changes_and_only_who_may_read_looks(
                 method, f"{PREFIX}/{path}", headers={"x-api-key": key}, json=limit
             )
             assert answer.status_code == 401, path
-    looks = (("GET", "budgets"), ("GET", "report"), ("GET", "forecast"), ("GET", "alerts"),
-             ("POST", "verify"))  # fmt: skip
+    looks = (("GET", "budgets"), ("GET", "report"), ("GET", "report.html"),
+             ("GET", "forecast"), ("GET", "alerts"), ("POST", "verify"))  # fmt: skip
     for method, path in looks:
         for key, status in (("reads", 200), ("nobody", 401)):
             answer = http.request(method, f"{PREFIX}/{path}", headers={"x-api-key": key})
@@ -217,6 +222,32 @@ def test_a_report_as_json_and_csv(http: httpx.Client, actors: Actors) -> None:
     assert answer.headers["content-type"].startswith("text/csv")
     [row] = csv.DictReader(io.StringIO(answer.text))
     assert (row["tenant"], row["cost_usd"], row["output_audio"]) == ("acme", "0.020000", "1000")
+
+
+def test_a_report_as_a_page(http: httpx.Client, actors: Actors) -> None:
+    http.put(f"{PREFIX}/budgets/limit",
+             json={"scope": "tenant:*", "window": "day", "micros": 100_000})  # fmt: skip
+    spend(actors)
+    actors.now_s += 1
+    for by in ("day", "hour"):
+        answer = http.get(f"{PREFIX}/report.html", params={"by": by, "since": "1d"})
+        assert answer.headers["content-type"] == "text/html; charset=utf-8"
+        assert answer.headers["cache-control"] == "no-store"
+        said = check_alone(answer.text).text
+        assert "tenant:acme, day: 80 % of $0.1000 spent or held" in said
+        assert "$0.0200spent" in said
+    spec = http.get("/openapi.json").json()["paths"][f"{PREFIX}/report.html"]["get"]
+    assert set(spec["responses"]["200"]["content"]) == {"text/html"}
+    assert [each["name"] for each in spec["parameters"]] == ["by", "since", "until"]
+
+
+def test_no_page_without_the_cost_singleton_or_a_key(http: httpx.Client, actors: Actors) -> None:
+    for headers in ({"x-api-key": "nobody"}, {"x-api-key": ""}):
+        answer = http.get(f"{PREFIX}/report.html", headers=headers)
+        assert answer.status_code == 401
+        assert answer.headers["content-type"] == "application/problem+json"
+    actors.down = Unavailable("the cost singleton is away")
+    assert http.get(f"{PREFIX}/report.html").status_code == 503
 
 
 def test_pages_of_a_csv_lead_on(http: httpx.Client, actors: Actors) -> None:

@@ -2,6 +2,7 @@
 
 import sys
 from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -44,12 +45,22 @@ def report(
         int, typer.Option("--limit", min=1, help="Rows of the table; files have all.")
     ] = 50,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
+    html: Annotated[
+        Path | None,
+        typer.Option(
+            "--html",
+            help="Write a page with figures, by hour or day, that needs no other file.",
+        ),
+    ] = None,
     database_url: DatabaseUrl = "",
     as_json: AsJson = False,
 ) -> None:
     """What calls that began in a span have cost and used until now."""
-    if as_csv and as_json:
-        raise InvalidRequest("--csv and --json: one of them")
+    if as_csv + as_json + (html is not None) > 1:
+        raise InvalidRequest("--csv, --json and --html: one of them")
+    if html is not None:
+        _write(html, by, since, until, database_url)
+        return
 
     async def ask(cost: "CostController") -> dict[str, Any]:
         found = await cost.report(by.value, since, until)
@@ -71,6 +82,15 @@ def report(
         sys.stdout.write(to_csv(found["rows"]))
     else:
         _show(found, at_most)
+
+
+def _write(path: Path, by: By, since: str, until: str, database_url: str) -> None:
+    from cluster.money.page import page
+
+    found = with_cost(database_url, lambda cost: cost.overview(by.value, since, until))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(page(found), encoding="utf-8")
+    console().print(f"written: {path}", markup=False)
 
 
 def _show(found: dict[str, Any], at_most: int) -> None:
