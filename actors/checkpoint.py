@@ -10,7 +10,7 @@ from typing import Any
 
 from reception.errors import LinkError
 
-FORMAT = 3
+FORMAT = 4
 """Of what is in a checkpoint; a test knows when it has to be another."""
 
 _OURS = (__name__, "actors.bills")

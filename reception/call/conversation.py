@@ -230,6 +230,7 @@ _HANDLERS: dict[type, Callable[[Course, Any], None]] = {
     m.GatewayMeasured: answers.gateway_measured,
     p.ToolCall: tool_calls.made,
     m.ToolFinished: tool_calls.finished,
+    p.ItemCut: money.item_cut,
     p.SpeechStarted: caller.speech_started,
     p.SpeechStopped: caller.speech_stopped,
     p.CallerTranscript: caller.words,
@@ -246,9 +247,13 @@ _HANDLERS: dict[type, Callable[[Course, Any], None]] = {
 }
 _LATE: dict[type, Callable[[Course, Any], None]] = {
     p.ResponseStarted: money.late_answer,
+    p.AssistantTranscript: money.answer_words,
+    p.ToolCall: money.called,
     m.AnswerAudio: money.answer_audio,
     m.Billed: _answered,
     m.ToolFinished: _answered,
+    p.ItemCut: money.item_cut,
+    p.SpeechStarted: money.speaks,
     p.SpeechStopped: money.spoken,
     p.CallerTranscript: money.bill_words,
     p.CallerTranscriptFailed: money.words_failed,

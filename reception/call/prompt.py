@@ -12,7 +12,7 @@ from dataclasses import asdict, replace
 
 from reception.call.profile import FULL_MODEL_TOOL, Profile
 from reception.call.tools import specs
-from reception.money.own_count import CHARS_PER_TOKEN
+from reception.money.savings.billing import text_tokens
 from reception.money.savings.levels import LEVELS, Decisions, Level
 from reception.provider.base import AddText, Configure, Truncation
 
@@ -82,8 +82,8 @@ def say_exactly(text: str) -> AddText:
 
 def head_tokens(configure: Configure) -> int:
     """About how many tokens a session's instructions and tools are."""
-    tools = [asdict(tool) for tool in configure.tools]
-    return (len(configure.instructions) + len(json.dumps(tools))) // CHARS_PER_TOKEN
+    tools = [{"type": "function"} | asdict(tool) for tool in configure.tools]
+    return text_tokens(len(configure.instructions) + len(json.dumps(tools)))
 
 
 def configuration(

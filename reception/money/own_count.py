@@ -12,19 +12,19 @@ before it. So what can be compared is:
   after the first of them began.
 
 What the provider says counts. Where it says nothing (its socket died, the caller is gone)
-the answer is billed by this count.
+the answer is billed by this count, its input by `reception.money.own_input`.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from reception.provider.base import Usage
+from reception.money.own_input import OwnInput
+from reception.money.savings.billing import answer_tokens, caller_tokens, text_tokens
+from reception.provider.base import ProviderCommand, Usage
 
-CALLER_MS_PER_TOKEN, ANSWER_MS_PER_TOKEN, CHARS_PER_TOKEN = 100, 50, 4
 TOLERANCE_PERCENT = 2
-_CACHE_STEP = 64
 _MAX_ANSWERS = 100  # known at a time
 
 
@@ -45,15 +45,6 @@ def agree(ours: int, theirs: int, answers: int = 1) -> bool:
     return apart <= answers or 100 * apart <= TOLERANCE_PERCENT * theirs
 
 
-def caller_tokens(audio_ms: int) -> int:
-    """Of so much of the caller's speech."""
-    return _tokens(audio_ms, CALLER_MS_PER_TOKEN)
-
-
-def _tokens(amount: int, per_token: int) -> int:
-    return -(-amount // per_token)
-
-
 class OwnCount:
     """Plain values only: a part of the call's checkpoint.
 
@@ -67,9 +58,10 @@ class OwnCount:
 
     def __init__(self, head_tokens: int) -> None:
         self.differing = self.estimated = 0
-        self._head_tokens = head_tokens
+        self._input = OwnInput(head_tokens)
         self._audio_ms: dict[str, int] = {}
         self._chars: dict[str, int] = {}
+        self._called: dict[str, int] = {}  # characters of function calls
         self._last: Usage | None = None
         self._unsure = 1  # answers whose input may not be the last one's, and more
         self._caller_tokens = 0  # since then
@@ -77,12 +69,27 @@ class OwnCount:
         self._sums = (0, 0, 0)  # compared so far: ours, theirs, answers
         self._warned = False
 
+    def opens(self, opening: tuple[ProviderCommand, ...]) -> None:
+        """So the next session begins, if there comes to be one."""
+        self._input.opens(opening)
+
+    def is_up(self) -> None:
+        """The next session is there."""
+        self.changed()
+        self._input.is_up()
+
+    def told(self, command: ProviderCommand) -> None:
+        """The session was told something."""
+        self._input.told(command)
+
     def caller(self, audio_ms: int) -> None:
         """The provider took so much of the caller's speech as one item."""
+        self._input.caller(audio_ms)
         self._caller_tokens += caller_tokens(audio_ms)
 
     def began(self, response_id: str) -> None:
         """An answer began: the conversation up to now is its input."""
+        self._input.began(response_id)
         self._begun[response_id] = self._caller_tokens, not self._unsure
         self._caller_tokens, self._unsure = 0, max(0, self._unsure - 1)
 
@@ -90,16 +97,22 @@ class OwnCount:
         """So much audio of an answer came in all."""
         self._audio_ms[response_id] = audio_ms
 
-    def words(self, response_id: str, chars: int) -> None:
-        """An answer has so many characters more."""
+    def words(self, response_id: str, item_id: str, chars: int) -> None:
+        """An item of an answer has so many characters more."""
+        self._input.words(response_id, item_id, chars)
         self._chars[response_id] = self._chars.get(response_id, 0) + chars
 
+    def called(self, response_id: str, chars: int) -> None:
+        """An answer calls a function, in so many characters."""
+        self._called[response_id] = self._called.get(response_id, 0) + chars
+
     def chars(self, response_id: str) -> int:
-        """Of an answer, as far as it has come."""
+        """Of an answer's words, as far as they have come."""
         return self._chars.get(response_id, 0)
 
     def forget(self, response_id: str) -> None:
         """An answer came to nothing."""
+        self._input.forget(response_id)
         self._begun.pop(response_id, None)
 
     def open(self) -> list[str]:
@@ -108,7 +121,12 @@ class OwnCount:
 
     def has(self, response_id: str) -> bool:
         """Whether something of an answer came."""
-        return bool(self._audio_ms.get(response_id) or self._chars.get(response_id))
+        return any(known.get(response_id) for known in (self._audio_ms, self._chars, self._called))
+
+    def cut(self, item_id: str, audio_ms: int) -> None:
+        """The provider has no more of an item's audio than this; without any, the item
+        is gone."""
+        self._input.cut(item_id, audio_ms)
 
     def changed(self) -> None:
         """The conversation was cut, or is another session's."""
@@ -122,17 +140,18 @@ class OwnCount:
         """
         found = []
         self._chars.pop(response_id, None)
+        self._called.pop(response_id, None)
         audio_ms = self._audio_ms.pop(response_id, None)
         more_tokens, same = self._begun.pop(response_id, (0, False))
         if audio_ms is not None:
-            ours = _tokens(audio_ms, ANSWER_MS_PER_TOKEN)
+            ours = answer_tokens(audio_ms)
             if not agree(ours, usage.output_audio):
                 found.append(Difference(response_id, "output_audio", ours, usage.output_audio))
         if caller and same and self._last is not None:
             new = usage.input_audio - self._last.input_audio - self._last.output_audio
             if new >= 0:  # else the conversation was cut: that came late
                 found += self._compare_caller(response_id, more_tokens, new)
-        self._goes_on_from(usage)
+        self._goes_on_from(response_id, usage)
         self.differing += bool(found)
         return found
 
@@ -146,33 +165,23 @@ class OwnCount:
         return [Difference(response_id, "input_audio", ours, theirs)]
 
     def estimate(self, response_id: str) -> Usage:
-        """An answer of which the provider said nothing. Its input is that of the last
-        answer and what came since; it is taken for cached if that of the last one was."""
-        last = self._last or Usage(input_text=self._head_tokens)
-        more_tokens, same = self._begun.pop(response_id, (0, False))
-        known_tokens = last.input_text + last.input_audio
-        cached = 0
-        if same and last.cached_text + last.cached_audio:
-            cached = known_tokens // _CACHE_STEP * _CACHE_STEP
-        cached_text = min(cached, last.input_text)
-        said_text = 0 if last.output_audio else last.output_text
-        usage = Usage(
-            input_text=max(last.input_text, self._head_tokens) + said_text,
-            input_audio=last.input_audio + last.output_audio + more_tokens,
-            cached_text=cached_text,
-            cached_audio=cached - cached_text,
-            output_text=_tokens(self._chars.pop(response_id, 0), CHARS_PER_TOKEN),
-            output_audio=_tokens(self._audio_ms.pop(response_id, 0), ANSWER_MS_PER_TOKEN),
+        """An answer of which the provider said nothing."""
+        self._begun.pop(response_id, None)
+        usage = replace(
+            self._input.expected(response_id),
+            output_text=text_tokens(self._chars.pop(response_id, 0))
+            + text_tokens(self._called.pop(response_id, 0)),
+            output_audio=answer_tokens(self._audio_ms.pop(response_id, 0)),
         )
         self.estimated += 1
-        self._goes_on_from(usage)
+        self._goes_on_from(response_id, usage)
         return usage
 
-    def _goes_on_from(self, usage: Usage) -> None:
+    def _goes_on_from(self, response_id: str, usage: Usage) -> None:
         self._last = usage
-        _bound(self._audio_ms)
-        _bound(self._chars)
-        _bound(self._begun)
+        self._input.billed(response_id, usage)
+        for known in (self._audio_ms, self._chars, self._called, self._begun):
+            _bound(known)
 
 
 def _bound(known: dict[str, Any]) -> None:

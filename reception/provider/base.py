@@ -142,6 +142,14 @@ class ResponseDone:
 
 
 @dataclass(frozen=True, slots=True)
+class ItemCut:
+    """The conversation has no more of an item's audio than this; 0: nor the item."""
+
+    item_id: str
+    audio_ms: int
+
+
+@dataclass(frozen=True, slots=True)
 class RateLimits:
     """(name, limit, remaining, reset_s) of each of the provider's limits."""
 
@@ -181,6 +189,7 @@ ProviderEvent = (
     | AssistantTranscript
     | ToolCall
     | ResponseDone
+    | ItemCut
     | RateLimits
     | ProviderFault
     | Other

@@ -155,6 +155,14 @@ def _response_done(event: Any) -> b.ProviderEvent:
     )
 
 
+def _truncated(event: Any) -> b.ProviderEvent:
+    return b.ItemCut(event["item_id"], event["audio_end_ms"])
+
+
+def _deleted(event: Any) -> b.ProviderEvent:
+    return b.ItemCut(event["item_id"], 0)
+
+
 def _usage(usage: Any) -> b.Usage | None:
     """Cached tokens are a part of the input tokens (OpenAI's rule)."""
     if not usage:
@@ -217,6 +225,8 @@ _READERS: dict[str, Callable[[Any], b.ProviderEvent]] = {
     "response.output_text.done": _assistant_done,
     "response.function_call_arguments.done": _tool_call,
     "response.done": _response_done,
+    "conversation.item.truncated": _truncated,
+    "conversation.item.deleted": _deleted,
     "rate_limits.updated": _rate_limits,
     "error": _error,
 }

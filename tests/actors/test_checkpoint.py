@@ -87,8 +87,8 @@ def test_another_form_is_another_format() -> None:
     made = checkpoint()
     names = sorted(_shape(made, set()) | set(made.conversation))
     assert (FORMAT, hashlib.sha256(" ".join(names).encode()).hexdigest()[:12]) == (
-        3,
-        "c81c9432845d",
+        4,
+        "2300bd0af506",
     )
 
 

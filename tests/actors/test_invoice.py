@@ -196,6 +196,7 @@ async def reconciled(stack: Stack, items: tuple[Item, ...], lost: int, unheard: 
         f"{found['micros']:+d} micro-dollars to {before}; the invoice is {whole}"
     )
     assert (found["corrected"], found["added"]) == (lost, unheard)
+    assert 100 * abs(found["micros"]) <= whole  # so good is our own count
     assert found["differences"] == []
     totals = await cost.totals()
     assert totals["posted_micros"] == whole == before + found["micros"]

@@ -24,8 +24,7 @@ def started(call: Course, event: p.ResponseStarted) -> None:
 
 def words(call: Course, event: p.AssistantTranscript) -> None:
     call.floor.spoke = True
-    if not event.final:
-        call.bills.count.words(event.response_id, len(event.text))
+    money.answer_words(call, event)
     call.transcript.add("reception", event.item_id, event.text, event.final, call.at_ms)
     call.tell(m.TellTranscript(m.Who.RECEPTION, event.text, event.final, event.item_id))
 
@@ -92,7 +91,7 @@ def interrupted(call: Course, event: m.PlayoutInterrupted) -> None:
         call.floor.playing = None
     if call.profile.hearing.decides:
         speaking.hush(call)
-    call.bills.count.changed()
+    money.cut(call, event)
     call.turns.interruptions += 1
     call.transcript.cut(event.item_id, event.heard_ms, event.heard)
     call.tell(call.turns.done(call.now_s, interrupted=True))

@@ -12,7 +12,7 @@ DIGIT_PAUSE_S = 1.5
 
 
 def speech_started(call: Course, event: p.SpeechStarted) -> None:
-    call.bills.speech = event.item_id, event.audio_start_ms
+    money.speaks(call, event)
     if call.state not in TALKING:
         return
     call.transcript.began("caller", event.item_id, call.at_ms)

@@ -139,6 +139,7 @@ class Course:
         self.under_way.pop(key, None)
 
     def tell_provider(self, command: p.ProviderCommand) -> None:
+        self.bills.count.told(command)
         self.tell(m.ToProvider(command))
 
     def later(self, name: str, wait_s: float) -> None:

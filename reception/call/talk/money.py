@@ -7,8 +7,8 @@ from reception.call.states import TALKING, State
 from reception.call.talk import effects, ending, speaking
 from reception.call.talk.course import Course
 from reception.media.speech import speech_ms
-from reception.money import own_count
 from reception.money.policy import Step
+from reception.money.savings.billing import caller_tokens
 from reception.provider import base as p
 
 BUDGET = "budget"
@@ -38,6 +38,11 @@ def _spoken_ms(call: Course, response_id: str) -> int:
     """About how long it takes to speak an answer that came as text."""
     chars = call.bills.count.chars(response_id) if call.given.configuration.text else 0
     return round(speech_ms(chars))
+
+
+def speaks(call: Course, event: p.SpeechStarted) -> None:
+    """The caller says something."""
+    call.bills.speech = event.item_id, event.audio_start_ms
 
 
 def spoken(call: Course, event: p.SpeechStopped) -> None:
@@ -76,9 +81,30 @@ def write_off_words(call: Course) -> None:
 def _bill_words_by_own_count(call: Course, item_id: str) -> None:
     audio_ms = call.bills.unwritten.pop(item_id, None)
     if audio_ms is not None and _once(call, item_id):
-        tokens = own_count.caller_tokens(audio_ms)
+        tokens = caller_tokens(audio_ms)
         words = m.ReportTranscription(item_id, audio_ms / 1_000, tokens, 0, estimated=True)
         call.tell(words)
+
+
+def answer_words(call: Course, event: p.AssistantTranscript) -> None:
+    if not event.final:
+        call.bills.count.words(event.response_id, event.item_id, len(event.text))
+
+
+def called(call: Course, event: p.ToolCall) -> None:
+    call.bills.count.called(event.response_id, len(event.name) + len(event.arguments))
+
+
+def cut(call: Course, event: m.PlayoutInterrupted) -> None:
+    """The provider is told, and says when it has cut the item. Text it can't cut: it is
+    told the words that were heard in place of it."""
+    call.bills.count.changed()
+    if event.heard:
+        call.bills.count.told(p.AddText("assistant", event.heard))
+
+
+def item_cut(call: Course, event: p.ItemCut) -> None:
+    call.bills.count.cut(event.item_id, event.audio_ms)
 
 
 def answer_audio(call: Course, event: m.AnswerAudio) -> None:

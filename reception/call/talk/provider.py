@@ -22,7 +22,7 @@ def up(call: Course, event: m.ProviderUp) -> None:
     call.connection.up = True
     call.answered(m.DIAL)
     call.thrift.up(event.model)
-    call.bills.count.changed()
+    call.bills.count.is_up()
     money.write_off_words(call)  # of the session before
     call.call_off("dial")
     call.later("renew", RENEW_S)
@@ -88,7 +88,9 @@ def _dial_again(call: Course) -> None:
 
 def _reopening(call: Course) -> tuple[p.ProviderCommand, ...]:
     """What a session is told first that goes on where another was."""
-    return call.thrift.opening(call.given.configuration, call.transcript.replay())
+    opening = call.thrift.opening(call.given.configuration, call.transcript.replay())
+    call.bills.count.opens(opening)
+    return opening
 
 
 def dial_timeout(call: Course) -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from reception.call import messages as m
 from reception.call.states import TALKING, State
-from reception.call.talk import effects, speaking
+from reception.call.talk import effects, money, speaking
 from reception.call.talk.course import Course
 from reception.call.tools import EndCall, FullModel, Message, Transfer, failed, not_now
 from reception.provider import base as p
 
 
 def made(call: Course, event: p.ToolCall) -> None:
+    money.called(call, event)
     if call.state not in TALKING or not call.tools.add(event):
         return
     if call.state is State.THINKING:

@@ -6,10 +6,12 @@ from dataclasses import replace
 from typing import Any
 
 from reception.call import messages as m
+from reception.call.prompt import head_tokens
 from reception.money.own_count import Difference
+from reception.money.savings.billing import ITEM_TOKENS
 from reception.provider import base as p
 from tests.unit.call.example import PROFILE
-from tests.unit.call.test_conversation import LOCAL, Call, only
+from tests.unit.call.test_conversation import LOCAL, Call, commands, only, tool_call
 
 USAGE = p.Usage(input_text=100, input_audio=9, output_audio=20)
 
@@ -77,6 +79,72 @@ def test_an_end_without_usage_is_billed_if_something_was_made() -> None:
     call.tell(p.ResponseStarted("r2"), m.AnswerAudio("r2", 500))
     [bill] = bills(call.tell(p.ResponseDone("r2", "cancelled")))
     assert (bill.usage.output_audio, bill.estimated) == (10, True)
+
+
+def lost(call: Call, response: str = "r9") -> p.Usage:
+    """Of an answer that begins now and is lost with its socket."""
+    call.tell(p.ResponseStarted(response))
+    [bill] = bills(call.tell(m.AnswerAudio(response, 1_000, lost=True)))
+    usage: p.Usage = bill.usage
+    return usage
+
+
+def test_the_input_of_a_lost_answer_has_what_was_told_and_called_since() -> None:
+    """A function's result has many tokens that no bill has shown yet."""
+    call = asked()
+    call.tell(p.ResponseStarted("r1"), tool_call(), p.ResponseDone("r1", "completed", usage=USAGE))
+    told = commands(call.tell(m.ToolFinished("t1", "x" * 600)))
+    assert isinstance(told[0], p.ToolResult)
+    assert lost(call).input_text == 100 + 150 + 2 * ITEM_TOKENS
+    call = asked()
+    call.tell(p.ResponseStarted("r1"), tool_call(arguments="x" * 80))
+    [bill] = bills(call.tell(p.ResponseDone("r1", "cancelled")))
+    assert bill.usage.output_text == 25  # with its name, 97 characters
+
+
+def test_the_input_of_a_lost_answer_has_of_a_cut_one_what_the_provider_kept() -> None:
+    """Not before it says so: the answer may have begun before it heard of the cut."""
+    for said, kept in (((), 20), ((p.ItemCut("i1", 300),), 6), ((p.ItemCut("i1", 0),), 0)):
+        call = asked()
+        words = p.AssistantTranscript("r1", "i1", "Good day", final=False)
+        call.tell(p.ResponseStarted("r1"), words, m.PlayoutStarted("i1"))
+        call.tell(m.PlayoutInterrupted("i1", 300), *said)
+        call.tell(p.ResponseDone("r1", "cancelled", usage=USAGE))
+        assert lost(call).input_audio == 9 + kept
+
+
+def test_words_that_were_heard_of_an_answer_in_text_are_in_the_next_ones_input() -> None:
+    call = asked()
+    words = p.AssistantTranscript("r1", "i1", "x" * 400, final=False)
+    usage = p.Usage(input_text=100, output_text=100)
+    call.tell(p.ResponseStarted("r1"), words, p.ResponseDone("r1", "completed", usage=usage))
+    call.tell(m.PlayoutInterrupted("i1", 900, "x" * 39 + "…"), p.ItemCut("i1", 0))
+    assert lost(call).input_text == 100 + 10 + 2 * ITEM_TOKENS
+
+
+def test_another_sessions_first_answer_reads_words_and_no_audio() -> None:
+    call = asked()
+    call.asked("x" * 400, "u2")
+    [redial] = only(call.tell(m.ProviderDown(1006, "")), m.Redial)
+    replay = [each for each in redial.opening if isinstance(each, p.AddText)]
+    call.tell(m.ProviderUp())
+    usage = lost(call)
+    assert usage.input_audio == usage.cached_text == 0
+    said = sum(-(-len(each.text) // 4) + ITEM_TOKENS for each in replay)
+    assert usage.input_text == head_tokens(redial.opening[0]) + said
+
+
+def test_what_is_said_after_the_call_is_counted() -> None:
+    call = asked()
+    call.tell(p.ResponseStarted("r1"), m.CallerGone("caller_hangup"))
+    call.tell(p.AssistantTranscript("r1", "i1", "Good day", final=False))
+    call.tell(tool_call(arguments="x" * 4), p.ItemCut("i1", 0))
+    call.tell(p.SpeechStarted("u2", 2_000), p.SpeechStopped("u2", 2_500))
+    call.tell(p.ResponseStarted("r2"))
+    out = call.talk.write_off()
+    first, second = bills(out)
+    assert (first.usage.output_text, second.usage.input_audio) == (2 + 6, 9 + 5)
+    assert out[-1] == m.ReportTranscription("u2", 0.5, 5, 0, estimated=True)
 
 
 def test_words_that_the_session_took_with_it_are_billed_by_our_own_count() -> None:

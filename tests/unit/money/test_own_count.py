@@ -7,7 +7,7 @@ import pickle
 import pytest
 
 from reception.money.own_count import Difference, OwnCount, agree
-from reception.provider.base import Usage
+from reception.provider.base import AddText, Usage
 
 FIRST = Usage(input_text=500, input_audio=0, output_text=10, output_audio=40)
 
@@ -89,46 +89,41 @@ def test_where_the_conversation_was_cut_or_not_all_speech_is_known_nothing_is_co
         assert bool(found) is caller
 
 
-def test_an_answer_that_nobody_reports_is_the_last_ones_input_and_what_came_since() -> None:
+def test_an_answer_that_nobody_reports_is_billed_by_what_came_of_it() -> None:
     count = OwnCount(500)
-    last = Usage(500, 30, cached_text=448, cached_audio=0, output_text=10, output_audio=40)
-    answered(count, "r1", last)
-    count.caller(1_000)
-    count.began("r2")
-    count.words("r2", 30)
-    count.words("r2", 11)
-    count.audio("r2", 2_001)
-    assert count.has("r2")
-    assert count.estimate("r2") == Usage(
-        input_text=500, input_audio=80, cached_text=500, cached_audio=12, output_text=11,
-        output_audio=41,
-    )  # fmt: skip
+    count.began("r1")
+    count.words("r1", "i1", 30)
+    count.words("r1", "i1", 11)
+    count.called("r1", 13)
+    count.called("r1", 1)
+    count.audio("r1", 2_001)
+    assert (count.chars("r1"), count.chars("r2")) == (41, 0)
+    assert count.estimate("r1") == Usage(input_text=500, output_text=11 + 4, output_audio=41)
     assert count.estimated == 1
-    assert not count.has("r2")
+    assert not count.has("r1")
 
 
-def test_an_answer_that_came_as_text_is_text_in_the_next_ones_input() -> None:
+def test_something_came_of_an_answer_that_has_audio_words_or_a_function_call() -> None:
     count = OwnCount(500)
-    answered(count, "r1", Usage(500, 30, output_text=10))
-    count.began("r2")
-    count.words("r2", 40)
-    assert (count.chars("r2"), count.chars("r3")) == (40, 0)
-    assert count.estimate("r2") == Usage(input_text=510, input_audio=30, output_text=10)
+    count.audio("r1", 20)
+    count.words("r2", "i2", 1)
+    count.called("r3", 2)
+    count.began("r4")
+    assert [count.has(f"r{number}") for number in range(1, 5)] == [True, True, True, False]
+    answered(count, "r3", FIRST)
+    assert not count.has("r3")
 
 
-def test_what_was_not_cached_before_or_was_cut_is_not_taken_for_cached() -> None:
-    cached = Usage(input_text=640, cached_text=640)
-    for last, cut in ((FIRST, False), (cached, True)):
-        count = OwnCount(500)
-        answered(count, "r1", last)
-        if cut:
-            count.changed()
-        count.began("r2")
-        assert count.estimate("r2").cached_text == 0
-
-
-def test_the_first_answer_of_all_has_the_head_as_its_input() -> None:
-    assert OwnCount(500).estimate("r1") == Usage(input_text=500)
+def test_its_input_is_what_the_conversation_has() -> None:
+    count = OwnCount(500)
+    count.opens((AddText("user", "x" * 40),))
+    count.is_up()
+    count.told(AddText("system", "x" * 80))
+    count.caller(2_000)
+    count.words("r1", "i1", 8)
+    assert answered(count, "r1", Usage(540, 20, output_text=2, output_audio=60)) == []
+    count.cut("i1", 1_000)
+    assert count.estimate("r2") == Usage(540 + 4, 20 + 20, cached_text=512)
 
 
 def test_it_is_bounded_and_can_be_kept() -> None:

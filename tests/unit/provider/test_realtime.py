@@ -132,6 +132,11 @@ def test_what_is_no_provider_command_is_a_programmers_error():
             ),
             b.AudioDelta("r", "i", 0, b"\x00\x01"),
         ),
+        (
+            decode("conversation.item.truncated", item_id="i", content_index=0, audio_end_ms=7),
+            b.ItemCut("i", 7),
+        ),
+        (decode("conversation.item.deleted", item_id="i"), b.ItemCut("i", 0)),
         (decode("response.output_audio.done", response_id="r", item_id="i"), b.AudioDone("r", "i")),
         (
             decode(
