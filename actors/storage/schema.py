@@ -73,6 +73,7 @@ usage = Table(
     Column("cost_micros", BigInteger, nullable=False),
     Column("at_s", Double, nullable=False),
     Index("usage_response", "session_id", "kind", "response_id", unique=True),
+    Index("usage_item", "response_id"),
 )
 
 accounts = Table(
