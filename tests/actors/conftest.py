@@ -1,14 +1,18 @@
-"""Real databases for the tests of storage and singletons: SQLite and PostgreSQL."""
+"""Real databases for the tests of storage and singletons: SQLite and PostgreSQL; and cost
+controllers over them."""
 
 from __future__ import annotations
 
+import asyncio
 import itertools
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from actors.cost import CostController
 from actors.settings import Settings
 from actors.storage.engine import Store
 from tests import postgres
@@ -57,3 +61,32 @@ def settings_for(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Settings]:
         return Settings(database_url=database_url, **named)
 
     return make
+
+
+@pytest.fixture
+def clock() -> Callable[[], float]:
+    """Of the cost controllers; a module may have its own."""
+    return time.time
+
+
+@pytest.fixture
+def make(
+    database_url: str, settings_for: Callable[..., Settings], clock: Callable[[], float]
+) -> Iterator[Callable[..., CostController]]:
+    """Cost controllers over one database, by their settings; the ledger is proved at the
+    end."""
+    made: list[CostController] = []
+
+    def build(**named: Any) -> CostController:
+        made.append(CostController(settings_for(database_url, **named), clock))
+        return made[-1]
+
+    yield build
+    assert asyncio.run(made[-1].check()) == []
+    for controller in made:
+        controller.close()
+
+
+@pytest.fixture
+def cost(make: Callable[..., CostController]) -> CostController:
+    return make()

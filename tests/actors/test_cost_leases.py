@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -11,7 +10,6 @@ import pytest
 
 from actors.cost import CostController
 from actors.lending import MAX_AT_ONCE
-from actors.settings import Settings
 from actors.storage.prices import models_in_use
 from reception.errors import Fenced, InvalidRequest
 from reception.money.account import Hold
@@ -26,26 +24,6 @@ TURN = Usage(output_audio=100)
 TURN_COST = 2_000
 
 Make = Callable[..., CostController]
-
-
-@pytest.fixture
-def make(database_url: str, settings_for: Callable[..., Settings]) -> Iterator[Make]:
-    """Cost controllers over one database; the ledger is proved at the end."""
-    made: list[CostController] = []
-
-    def build(**named: Any) -> CostController:
-        made.append(CostController(settings_for(database_url, **named)))
-        return made[-1]
-
-    yield build
-    assert asyncio.run(made[-1].check()) == []
-    for controller in made:
-        controller.close()
-
-
-@pytest.fixture
-def cost(make: Make) -> CostController:
-    return make()
 
 
 def owner(session: str, **named: Any) -> Owner:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -29,23 +28,8 @@ Make = Callable[..., CostController]
 
 
 @pytest.fixture
-def make(database_url: str, settings_for: Callable[..., Settings]) -> Iterator[Make]:
-    """Cost controllers over one database; the ledger is proved at the end."""
-    made: list[CostController] = []
-
-    def build(**named: Any) -> CostController:
-        made.append(CostController(settings_for(database_url, **named), lambda: NOON_S))
-        return made[-1]
-
-    yield build
-    assert asyncio.run(made[-1].check()) == []
-    for controller in made:
-        controller.close()
-
-
-@pytest.fixture
-def cost(make: Make) -> CostController:
-    return make()
+def clock() -> Callable[[], float]:
+    return lambda: NOON_S
 
 
 def call(session: str, tenant: str = "acme", **named: Any) -> Owner:
