@@ -208,7 +208,7 @@ class NodeAgent:
         """A session and a worker for a call; the session starts on it at once.
 
         Raises:
-            CallIdInUse: a live call of this node has the id.
+            CallIdInUse: a live call, of any node, has the id.
             InvalidRequest: there is no such profile.
             LimitReached: the node takes no call of this priority now, or the wait
                 for a session is, or would be, longer than the pool's rules allow;
@@ -267,9 +267,13 @@ class NodeAgent:
         return None if ticket is None else (ticket.position, ticket.expected_wait_s)
 
     async def abandon_wait(self, session_id: str) -> bool:
-        """The caller hung up while waiting for a session: its `lease` ends, and
-        nothing of it is left. False: it did not wait. Idempotent."""
-        return self._pool.give_up(session_id)
+        """The caller hung up while waiting for its `lease`: that ends, or the call which
+        has just begun. False: there is neither. Idempotent."""
+        live = self._calls.of_session(session_id)
+        if live is None:
+            return self._pool.give_up(session_id)
+        self._tasks.begin(live.end("caller_vanished"))
+        return True
 
     # ------------------------------------------------------------- from workers and sessions
 
@@ -323,7 +327,7 @@ class NodeAgent:
         return None if live is None else live.record
 
     async def live_calls(self) -> tuple[CallRecord, ...]:
-        return tuple(live.record for live in self._calls)
+        return tuple(live.record for live in self._calls.shown())
 
     async def ended_calls(
         self, page_size: int, page_token: str

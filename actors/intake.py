@@ -36,6 +36,7 @@ from reception.version import VERSION
 log = structlog.get_logger()
 
 USE_S = 2.0
+WRITTEN_S = 0.25  # that a new call waits to be written down; most take a few ms
 
 Carried = tuple[bytes, str]
 """The last state of a call from another node, and its caller's resume token."""
@@ -95,7 +96,7 @@ class Intake:
             try:
                 if carried is not None:
                     carried = await self._claim(means, spec, *carried)
-                return self._begin(means, spec, profile, session, carried)
+                live, placement = self._begin(means, spec, profile, session, carried)
             except BaseException:
                 means.pool.unused(session)
                 raise
@@ -104,6 +105,32 @@ class Intake:
             if not isinstance(error, LimitReached | CallIdInUse | NotFound):
                 self._errors_rate.add(time.monotonic())
             raise
+        if carried is None:
+            await self._until_written(means, live)
+        self._calls.show(live)
+        return placement
+
+    async def _until_written(self, means: Means, live: LiveCall) -> None:
+        """Until the new call is written down, and its call id is known to be no other's;
+        its session starts meanwhile. Where that takes long the call begins all the same,
+        and ends if its id turns out to be another's.
+
+        Raises:
+            CallIdInUse: it is another live call's.
+        """
+        writing = means.tasks.begin(self._write_down(means, live))
+        if (await asyncio.wait((writing,), timeout=WRITTEN_S))[1]:
+            log.warning("call begins before it is written down", call_id=live.spec.call_id)
+        elif (error := writing.result()) is not None:
+            raise error
+
+    async def _write_down(self, means: Means, live: LiveCall) -> CallIdInUse | None:
+        try:
+            await means.keeper.begin(live.spec, live.resume_token)
+        except CallIdInUse as error:
+            live.refuse(error)
+            return error
+        return None
 
     async def _claim(self, means: Means, spec: CallSpec, state: bytes, token: str) -> Carried:
         """A call of another node must be ours first of all; from which state it goes on,
@@ -120,7 +147,7 @@ class Intake:
         profile: Profile,
         session: str,
         carried: Carried | None,
-    ) -> Placement:
+    ) -> tuple[LiveCall, Placement]:
         self._calls.must_be_new(spec.call_id)  # another may have begun meanwhile
         worker_id = least_loaded(self._calls.load(self._workers.names()))
         if worker_id is None:
@@ -134,10 +161,8 @@ class Intake:
         live = LiveCall(means, assignment, session, worker_id, spec.node_id, token)
         placement = live.placement()
         self._calls.began(live)
-        if carried is None:
-            means.tasks.begin(means.keeper.begin(ours, token))
         means.tasks.begin(self._run(live, state))
-        return placement
+        return live, placement
 
     async def _run(self, live: LiveCall, state: bytes | None) -> None:
         record = await live.run(state)

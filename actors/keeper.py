@@ -19,7 +19,7 @@ from actors.storage.engine import Store
 from actors.storage.live import Claim, Kept
 from actors.storage.writer import Writer
 from reception.call.record import CallRecord, CallSpec, TakenMessage
-from reception.errors import NotFound, ReceptionError
+from reception.errors import CallIdInUse, NotFound, ReceptionError, Unavailable
 
 log = structlog.get_logger()
 
@@ -43,24 +43,30 @@ class CallKeeper:
         self._fenced = fenced
         self._generations: dict[str, int] = {}
         self._unwritten: set[str] = set()  # sessions whose beginning is not
+        self._unsaved: dict[str, str] = {}  # call ids of sessions whose record waits elsewhere
         self._states: dict[str, bytes] = {}  # by their sessions
         self._unkept: dict[str, bytes] = {}  # of them
 
     # ------------------------------------------------------------- live calls
 
     async def begin(self, spec: CallSpec, token: str) -> None:
-        """A call begins here; tries until that is written, or the call is over."""
-        session_id = spec.session_id
+        """A call begins here; tries until that is written, or the call is over.
+
+        Raises:
+            CallIdInUse: another live call has its call id: of this one nothing is written.
+        """
+        session_id, now_s = spec.session_id, time.time()
         self._generations[session_id] = 1
         self._unwritten.add(session_id)
-        work = partial(live.begin, spec=spec, token=token, now_s=time.time())
         while session_id in self._generations:
+            over = [ended for ended, call_id in self._unsaved.items() if call_id == spec.call_id]
+            work = partial(live.begin, spec=spec, token=token, now_s=now_s, over=over)
             with _told():
                 if await self._writer.run(work) is None:
                     self._lost(session_id)
-                break
+                self._unwritten.discard(session_id)
+                return
             await asyncio.sleep(KEEP_S)
-        self._unwritten.discard(session_id)
 
     async def take(self, spec: CallSpec, token: str) -> Claim:
         """Takes a call over from a node that is lost.
@@ -79,7 +85,10 @@ class CallKeeper:
                 return live.take(connection, found, spec, token, time.time())
             if calls.has_ended(connection, spec.session_id):
                 return None
-            return live.begin(connection, spec, token, time.time())
+            try:
+                return live.begin(connection, spec, token, time.time())
+            except CallIdInUse:  # since its beginning was not written down in time
+                return None
 
         return self._taken(await self._writer.run(work))
 
@@ -177,8 +186,9 @@ class CallKeeper:
     # ------------------------------------------------------------- records
 
     def forget(self, session_id: str) -> None:
-        """The call is another node's."""
+        """The call is no longer this node's."""
         self._generations.pop(session_id, None)
+        self._unwritten.discard(session_id)
         self._unkept.pop(session_id, None)
         self._states.pop(session_id, None)
 
@@ -195,7 +205,12 @@ class CallKeeper:
         session_id = record.spec.session_id
         self.forget(session_id)
         work = partial(calls.save_call, record=record, generation=generation)
-        kept = await self._writer.run(work)
+        try:
+            kept = await self._writer.run(work)
+        except Unavailable:
+            self._unsaved[session_id] = record.spec.call_id
+            raise
+        self._unsaved.pop(session_id, None)
         if not kept:
             log.warning("record of a lost call not kept", session_id=session_id)
         return kept
@@ -228,5 +243,7 @@ def _told() -> Iterator[None]:
     """What can't be written now is logged, and the call goes on."""
     try:
         yield
+    except CallIdInUse:
+        raise
     except ReceptionError as error:
         log.warning("not written", error=error.message)

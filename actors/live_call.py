@@ -25,7 +25,7 @@ from reception.call import messages as m
 from reception.call.conversation import under_way
 from reception.call.journal import FENCED, TAKEOVER_S
 from reception.call.record import CallRecord, CallSpec
-from reception.errors import LimitReached, LinkError, Unavailable
+from reception.errors import CallIdInUse, LimitReached, LinkError, Unavailable
 from reception.placement.lease import Placement
 from reception.placement.pool import least_loaded
 
@@ -35,6 +35,8 @@ TAKEOVERS = 2  # of a call whose sessions die; then it may be the call's fault
 TAKEOVER_PAUSE_S = 0.1
 HAND_OVER_TIMEOUT_S = 15.0
 HAND_OVER_LOOK_S = 0.2
+TURN_AWAY_S, TURN_AWAY_PAUSE_S = 2.0, 0.05
+IN_USE = "invalid_request"  # as calls end that their worker refuses
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +64,7 @@ class LiveCall:
         session_id: who runs it; worker_id: who carries its audio.
         resume_token: with which its caller may come back, once.
         takeovers: how often another session was looked for.
+        shown: whether others may hear of it; before that it may come to nothing.
 
     Args:
         door_node: where its front door is.
@@ -82,7 +85,8 @@ class LiveCall:
         self.session_id, self.worker_id = session_id, worker_id
         self._session = means.pool.handle(session_id)
         self.resume_token = resume_token
-        self.takeovers = 0
+        self.takeovers, self.shown = 0, False
+        self._refused = False
         self._session_lost = asyncio.Event()
         self._over = asyncio.Event()  # here
 
@@ -95,13 +99,14 @@ class LiveCall:
             state: of a call that was elsewhere before.
 
         Returns:
-            Its record, which is kept by then; None: it goes on elsewhere.
+            Its record, for those who watch, and kept by then unless the call was refused;
+            None: it goes on elsewhere, or never began.
         """
         given = replace(self._assignment, session=self.session_id)
         session = self._session
         running = session.run_call(given) if state is None else session.carry_on(given, state)
         record = await self._run_session(running)
-        while record is None and self.takeovers < TAKEOVERS and await self._find_session():
+        while record is None and self._may_go_on() and await self._find_session():
             socket = self._means.workers.socket(self.worker_id)
             given = replace(given, worker_socket=socket, session=self.session_id)
             last = self._means.keeper.state(self.spec.session_id)
@@ -109,9 +114,16 @@ class LiveCall:
         if record is None:
             self._means.tasks.begin(self._means.workers.give_up(self.worker_id, self.spec.lease_id))
             record = await self._given_up()
-        kept = await self._means.deliveries.save_call(record)
+        if self._refused:
+            self._means.keeper.forget(self.spec.session_id)
+            told = self.shown
+        else:
+            told = await self._means.deliveries.save_call(record)
         self._over.set()
-        return record if kept else None
+        return record if told else None
+
+    def _may_go_on(self) -> bool:
+        return self.takeovers < TAKEOVERS and not self._refused
 
     async def _given_up(self) -> CallRecord:
         """What is known of a call that nobody goes on with. Its bills are made, and its
@@ -258,3 +270,21 @@ class LiveCall:
     async def _let_go(self) -> None:
         await self._means.workers.let_go(self.worker_id, self.spec.lease_id)
         await self.end(FENCED)
+
+    def refuse(self, error: CallIdInUse) -> None:
+        """Another live call has its call id: it ends, and there is no record of it, which
+        might be taken for that call's. A caller who was accepted already is told the
+        error, and the session makes its bills and closes its account; of one that was not,
+        the front door does so."""
+        log.warning("call id is in use", call_id=self.spec.call_id, accepted=self.shown)
+        self._refused = True
+        self._means.tasks.begin(self._turn_away(error) if self.shown else self._let_go())
+
+    async def _turn_away(self, error: CallIdInUse) -> None:
+        until_s = time.monotonic() + TURN_AWAY_S
+        refuse = self._means.workers.refuse
+        while not await refuse(self.worker_id, self.spec.lease_id, error):
+            if time.monotonic() >= until_s:
+                await self.end(IN_USE)
+                return
+            await asyncio.sleep(TURN_AWAY_PAUSE_S)  # its door may be about to attach

@@ -47,14 +47,19 @@ class LiveCalls:
     def must_be_new(self, call_id: str) -> None:
         """Raises CallIdInUse when a live call has the id."""
         if call_id in self._calls:
-            raise CallIdInUse(f"call_id {call_id!r} is a live call's", field="call_id")
+            raise CallIdInUse.of(call_id)
 
     def began(self, live: LiveCall) -> None:
+        """A call has its session and its worker. It is not shown yet."""
         self._calls[live.spec.call_id] = live
+
+    def show(self, live: LiveCall) -> None:
+        """Its door is told that it has begun."""
+        live.shown = True
         self.changes.note("started", live.record)
 
     def ended(self, live: LiveCall, record: CallRecord | None) -> None:
-        """A call is over; without a record: it goes on elsewhere."""
+        """A call is over; without a record: it goes on elsewhere, or never began."""
         del self._calls[live.spec.call_id]
         self._takeovers += live.takeovers
         if record is None:
@@ -68,7 +73,13 @@ class LiveCalls:
     # ------------------------------------------------------------- finding
 
     def get(self, call_id: str) -> LiveCall | None:
-        return self._calls.get(call_id)
+        """One that is shown."""
+        live = self._calls.get(call_id)
+        return live if live is not None and live.shown else None
+
+    def shown(self) -> list[LiveCall]:
+        """Those of which others may hear."""
+        return [live for live in self if live.shown]
 
     def of_lease(self, lease_id: str) -> LiveCall | None:
         return next((each for each in self if each.spec.lease_id == lease_id), None)
@@ -111,7 +122,8 @@ class LiveCalls:
         live = self._calls.get(news.call_id)
         if live is not None and live.spec.lease_id == news.lease_id:
             live.record = progress.applied(live.record, news)
-            self.changes.note("changed", live.record)
+            if live.shown:
+                self.changes.note("changed", live.record)
 
     def load(self, workers: Iterable[str]) -> dict[str, int]:
         """How many calls each of the workers has."""

@@ -171,9 +171,9 @@ class MediaCall:
             message = rv.CallerMessage.FromString(raw)
             self._on_caller(message, raw, stamp_ns)
         except DecodeError:
-            self._refuse("message", "message is no valid CallerMessage")
+            self.refuse("message is no valid CallerMessage", "message")
         except ReceptionError as error:
-            self._refuse(error.field, error.message)
+            self.refuse(error.message, error.field)
 
     def _on_caller(self, message: rv.CallerMessage, raw: bytes, stamp_ns: int) -> None:
         match message.WhichOneof("message"):
@@ -194,7 +194,7 @@ class MediaCall:
             case "start":
                 self._guard.start_again()
             case _:
-                self._refuse("message", "message is empty: exactly one field must be set")
+                self.refuse("message is empty: exactly one field must be set", "message")
                 return
         self._session.tell(from_caller=raw)
 
@@ -225,11 +225,11 @@ class MediaCall:
                 self._withheld_ms -= self._leg_format.duration_ms(len(audio))
                 self._provider.hear(audio)
 
-    def _refuse(self, field: str, message: str) -> None:
+    def refuse(self, message: str, field: str, code: int = INVALID_ARGUMENT) -> None:
         """Ends the caller's stream with an error; the session hears of it."""
         if self._ended:
             return
-        self._door.refuse(INVALID_ARGUMENT, message, field)
+        self._door.refuse(code, message, field)
         self._door.left()
         self._listening = False
         self._session.tell(leg_refused=lk.LegRefused(field=field, message=message))

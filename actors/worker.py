@@ -34,7 +34,7 @@ TICK_S = 0.02
 LOOK_S = 1.0
 ATTACH_TIMEOUT_S = 5.0
 WARM_UP_DIAL_S = 3.0
-DEADLINE_EXCEEDED = 4
+DEADLINE_EXCEEDED, ALREADY_EXISTS = 4, 6
 
 
 class AudioWorker:
@@ -133,6 +133,15 @@ class AudioWorker:
         call = self._calls.get(lease_id)
         if call is not None:
             call.fail("the call's session ended unexpectedly")
+
+    async def refuse(self, lease_id: str, message: str, field: str) -> bool:
+        """What this call has in `field` is another call's: its stream ends with an error,
+        and its session ends it in order. False: no such call is here."""
+        call = self._calls.get(lease_id)
+        if call is None:
+            return False
+        call.refuse(message, field, ALREADY_EXISTS)
+        return True
 
     async def hand_over(self, lease_id: str) -> None:
         """This call is to go on at another node, from its next pause on."""

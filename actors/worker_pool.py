@@ -18,7 +18,7 @@ from actors.effort import AUTO, CHANGES_KEPT, Change, News
 from actors.link_tls import Credentials
 from actors.spawn import Remote, spawn
 from actors.tasks import Tasks
-from reception.errors import Unavailable
+from reception.errors import CallIdInUse, Unavailable
 from reception.media.adaptation import Level
 from reception.media.codecs import AudioFormat
 from reception.media.uplink import choose
@@ -122,6 +122,13 @@ class WorkerPool:
         """Another node has the call."""
         with contextlib.suppress(RayError, KeyError):
             await self._workers[worker_id].let_go(lease_id)
+
+    async def refuse(self, worker_id: str, lease_id: str, error: CallIdInUse) -> bool:
+        """A call ends with this error. False: its worker has no such call."""
+        with contextlib.suppress(RayError, KeyError):
+            worker = self._workers[worker_id]
+            return bool(await worker.refuse(lease_id, error.message, error.field))
+        return False
 
     async def hand_over(self, worker_id: str, lease_id: str) -> None:
         """A call is to go on at another node."""

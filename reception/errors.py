@@ -18,6 +18,8 @@ ReceptionError
 
 from __future__ import annotations
 
+from typing import Self
+
 
 class ReceptionError(Exception):
     """Root of all; `retryable` says if the same request can succeed later."""
@@ -58,6 +60,11 @@ class NotPermitted(ReceptionError):
 
 class CallIdInUse(ReceptionError):
     """A live call has this id."""
+
+    @classmethod
+    def of(cls, call_id: str) -> Self:
+        """A live call has this call id."""
+        return cls(f"call_id {call_id!r} is a live call's", field="call_id")
 
 
 class NotFound(ReceptionError):

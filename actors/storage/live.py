@@ -3,14 +3,15 @@ connection: the caller gives the transaction.
 
 A call's row is there from its beginning to its record. Its generation is raised by each
 node that takes the call from one that is lost; a write that carries an older generation
-changes nothing, so that a node that was only standing still can't spoil the call.
+changes nothing, so that a node that was only standing still can't spoil the call. No two
+rows have one call id: here, and only here, it is decided whose a call id is.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import asdict, dataclass
 
 import sqlalchemy as sa
@@ -19,6 +20,7 @@ from sqlalchemy.engine import Connection
 from actors.storage.engine import insert_if_new
 from actors.storage.schema import live_calls
 from reception.call.record import CallSpec, spec_of
+from reception.errors import CallIdInUse
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +64,10 @@ _TOKEN = sa.update(live_calls).where(*_OURS).values(token_hash=sa.bindparam("tok
 _BY_TOKEN = sa.select(live_calls).where(live_calls.c.token_hash == sa.bindparam("token"))
 _PLACES = sa.select(live_calls.c.session_id, live_calls.c.node_id)
 _END = sa.delete(live_calls).where(*_OURS)
+_MAKE_ROOM = sa.delete(live_calls).where(
+    live_calls.c.node_id == sa.bindparam("node"),
+    live_calls.c.session_id.in_(sa.bindparam("over", expanding=True)),
+)
 
 
 def hashed(token: str) -> str:
@@ -69,8 +75,21 @@ def hashed(token: str) -> str:
     return hashlib.sha256(token.encode()).hexdigest()
 
 
-def begin(connection: Connection, spec: CallSpec, token: str, now_s: float) -> Claim | None:
-    """A call begins on a node, `spec.node_id`. None: another node has it already."""
+def begin(
+    connection: Connection, spec: CallSpec, token: str, now_s: float, over: Collection[str] = ()
+) -> Claim | None:
+    """A call begins on a node, `spec.node_id`. None: another node has it already.
+    Idempotent.
+
+    Args:
+        over: sessions of calls with this call id that ended on this node, and whose rows
+            may be here still.
+
+    Raises:
+        CallIdInUse: another live call has its call id.
+    """
+    if over:
+        connection.execute(_MAKE_ROOM, {"node": spec.node_id, "over": list(over)})
     row = {
         "session_id": spec.session_id,
         "call_id": spec.call_id,
@@ -82,7 +101,12 @@ def begin(connection: Connection, spec: CallSpec, token: str, now_s: float) -> C
         "checkpoint": b"",
         "told_at_s": now_s,
     }
-    return Claim(spec, 1) if insert_if_new(connection, live_calls, row) else None
+    if insert_if_new(connection, live_calls, row):
+        return Claim(spec, 1)
+    found = connection.execute(_ROW, {"session": spec.session_id}).one_or_none()
+    if found is None:
+        raise CallIdInUse.of(spec.call_id)
+    return Claim(spec, 1) if (found.node_id, found.generation) == (spec.node_id, 1) else None
 
 
 def find(connection: Connection, session_id: str) -> Claim | None:

@@ -296,9 +296,11 @@ live_calls = Table(
     Column("checkpoint", LargeBinary, nullable=False),
     Column("told_at_s", Double, nullable=False),
     Index("live_calls_by_token", "token_hash"),
+    Index("live_calls_by_call", "call_id", unique=True),
 )
 """Where each live call is, for those who go on with it when its node is lost. Whoever
-takes it raises its generation; what an older one writes is refused."""
+takes it raises its generation; what an older one writes is refused. A call id is one live
+call's in the whole cluster: whose row is there first."""
 
 # ------------------------------------------------------------------ health
 

@@ -78,6 +78,10 @@ class Pool:
     def close(self) -> None:
         self.closed = True
 
+    def give_up(self, caller: str) -> bool:
+        del caller
+        return False  # nobody waits
+
     def handle(self, session: str) -> Session:
         return self.sessions[int(session)]
 
@@ -92,6 +96,8 @@ class Workers:
     def __init__(self) -> None:
         self.given_up: list[tuple[str, str]] = []
         self.handed_over: list[tuple[str, str]] = []
+        self.refused: list[tuple[str, str, str]] = []
+        self.has_call = True
         self.let_gone: list[tuple[str, str]] = []
         self.open_to_others = True
 
@@ -111,6 +117,10 @@ class Workers:
 
     async def let_go(self, worker_id: str, lease_id: str) -> None:
         self.let_gone.append((worker_id, lease_id))
+
+    async def refuse(self, worker_id: str, lease_id: str, error: CallIdInUse) -> bool:
+        self.refused.append((worker_id, lease_id, error.field))
+        return self.has_call
 
     async def hand_over(self, worker_id: str, lease_id: str) -> None:
         self.handed_over.append((worker_id, lease_id))
@@ -135,9 +145,9 @@ class Membership:
 class House:
     """An agent, and what it keeps of its calls."""
 
-    def __init__(self, folder: Path, capacity: int) -> None:
+    def __init__(self, folder: Path, capacity: int, node_id: str = "n") -> None:
         rules = PoolRules(floor=1, ceiling=capacity)
-        config = NodeConfig("n", str(folder), "sqlite:///none", "", rules)
+        config = NodeConfig(node_id, str(folder), "sqlite:///none", "", rules)
         self.agent, self.pool = NodeAgent(config), Pool()
         self.saved: list[CallRecord] = []
         self.begun: list[tuple[str, str]] = []  # sessions with their tokens

@@ -120,7 +120,9 @@ async def test_a_token_is_good_for_its_key_and_until_the_next(two: Two) -> None:
         assert caught.value.field == "start.resume_token"
     await two.a.new_token("s1", "second")
     assert (await two.b.by_token("second", "k")).spec == at("a")
-    on_lease = replace(at("a", "s2"), claim=Claim(Owner("s2"), "lease:d:1", 5, 1, 30.0))
+    on_lease = replace(
+        at("a", "s2"), call_id="c2", claim=Claim(Owner("s2"), "lease:d:1", 5, 1, 30.0)
+    )
     await two.a.begin(on_lease, "third")
     assert (await two.b.by_token("third", "k")).spec == on_lease
     with pytest.raises(NotFound):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
@@ -23,12 +24,26 @@ BILLS = (("s1", "r1", FIRST + 1.5, 7), ("s1", "r2", SECOND + 899.99, 5),
 def at_revision(url: str, revision: str) -> sa.Engine:
     """An empty database as an earlier version had it."""
     engine = _engine(sa.make_url(url).render_as_string(hide_password=False))
+    with engine.begin() as connection:
+        command.upgrade(migrations(connection), revision)
+    return engine
+
+
+def migrations(connection: sa.Connection) -> Config:
     config = Config()
     config.set_main_option("script_location", str(ROOT / "actors/storage/migrations"))
-    with engine.begin() as connection:
-        config.attributes["connection"] = connection
-        command.upgrade(config, revision)
-    return engine
+    config.attributes["connection"] = connection
+    return config
+
+
+def live_calls(connection: sa.Connection) -> dict[str, str]:
+    return {row.session_id: row.call_id for row in connection.execute(sa.select(schema.live_calls))}
+
+
+def go_live(connection: sa.Connection, session_id: str, call_id: str) -> None:
+    row: dict[str, object] = dict.fromkeys(schema.live_calls.c.keys(), "")
+    row |= {"session_id": session_id, "call_id": call_id, "checkpoint": b""}
+    connection.execute(sa.insert(schema.live_calls), row | {"generation": 1, "told_at_s": 1.0})
 
 
 def fill_first(connection: sa.Connection) -> None:
@@ -104,3 +119,23 @@ def test_spending_is_kept_and_told_apart_by_tenant_and_key(database_url: str) ->
     assert {key: bill.cost_micros for key, bill in case.bills.items()} == {
         ("response", "r1"): 7, ("response", "r2"): 5,
     }  # fmt: skip
+
+
+def test_live_calls_that_share_a_call_id_go_on_and_no_more_can(database_url: str) -> None:
+    engine = at_revision(database_url, "0004")
+    with engine.begin() as connection:
+        for session_id in ("s2", "s1", "s3"):
+            go_live(connection, session_id, "same")
+        go_live(connection, "s4", "other")
+    Store.open(database_url).close()
+    with engine.begin() as connection:
+        expected = {"s1": "same", "s2": "same#s2", "s3": "same#s3", "s4": "other"}
+        assert live_calls(connection) == expected
+    with pytest.raises(sa.exc.IntegrityError), engine.begin() as connection:
+        go_live(connection, "s5", "same")
+    with engine.begin() as connection:
+        command.downgrade(migrations(connection), "0004")
+    with engine.begin() as connection:
+        go_live(connection, "s5", "same")
+        assert live_calls(connection) == expected | {"s5": "same"}
+    engine.dispose()

@@ -390,6 +390,17 @@ async def test_what_breaks_the_protocol_ends_the_stream_with_the_fields_name(
     assert (await call.from_worker("leg_refused")).field == field
 
 
+async def test_a_call_whose_id_is_anothers_ends_with_an_error_and_in_order(connect, worker):
+    call = await connect()
+    assert not await worker.refuse("another lease", "in use", "call_id")
+    assert await worker.refuse("lease", "in use", "call_id")
+    abort = await call.door_control("abort")
+    assert (abort.code, abort.field, abort.message) == (6, "call_id", "in use")
+    assert (await call.from_worker("leg_refused")).field == "call_id"
+    call.session.send(lk.SessionToWorker(finish=lk.Finish(drain_ms=0)))
+    assert await call.from_worker("stats")
+
+
 async def test_bytes_that_are_no_message_end_the_stream(connect):
     call = await connect()
     call.door.send_audio(1, b"\xff\xff\xff")

@@ -17,7 +17,7 @@ import grpc
 import psutil
 import pytest
 
-from cluster.caller import Caller, HangUp, Listen, Outcome, Say, StayOn
+from cluster.caller import Caller, HangUp, Listen, Outcome, Say, StayOn, Step
 from cluster.local import LocalCluster, Member, local_cluster
 from protos.reception.v1 import reception_pb2 as rv
 from protos.reception.v1 import reception_pb2_grpc as rpc
@@ -163,6 +163,47 @@ def test_calls_are_spread_and_found_from_every_door(cluster: LocalCluster) -> No
 
     asyncio.run(asyncio.wait_for(scene(), 60))
     _all_in_order(cluster, [f"spread-{number}" for number in range(6)])
+
+
+def test_a_call_id_is_one_live_calls_through_every_door(cluster: LocalCluster) -> None:
+    doors, rounds = cluster.nodes, 3
+
+    def place(door: Member, call_id: str, *steps: Step, here: bool = True) -> Caller:
+        start = rv.CallStart(call_id=call_id, here=here, format=rv.LegFormat(codec=rv.CODEC_PCMU))
+        return Caller(door.grpc_address, steps, start=start)
+
+    def refused(outcome: Outcome, call_id: str) -> None:
+        assert (outcome.status, outcome.summary) == ("ALREADY_EXISTS", None)
+        assert outcome.error == f"call_id {call_id!r} is a live call's"
+
+    async def one_round(call_id: str) -> None:
+        callers = [place(door, call_id, Listen(), Say(PAUSE), HangUp()) for door in doors]
+        calls = [asyncio.ensure_future(caller.call()) for caller in callers]
+        losers: list[asyncio.Future[Outcome]] = []
+        while len(losers) < len(calls) - 1:  # at the same instant, one of them lives
+            done, _ = await asyncio.wait(
+                set(calls) - set(losers), return_when=asyncio.FIRST_COMPLETED
+            )
+            losers += done
+        for loser in losers:
+            refused(loser.result(), call_id)
+        [winner] = set(calls) - set(losers)
+        found = await asyncio.to_thread(_active, doors[0], call_id)
+        for door in doors * 2:
+            refused(await place(door, call_id, here=False).call(), call_id)
+        assert (await asyncio.to_thread(_active, doors[1], call_id)).session_id == found.session_id
+        outcome = await winner
+        assert outcome.status == "OK", outcome.error
+        assert outcome.summary is not None
+        assert outcome.summary.session_id == found.session_id
+        for door in doors:  # its id is free again
+            assert (await place(door, f"{call_id}-again", Listen(), HangUp()).call()).status == "OK"
+
+    async def scene() -> None:
+        await asyncio.gather(*(one_round(f"same-{number}") for number in range(rounds)))
+
+    asyncio.run(asyncio.wait_for(scene(), 120))
+    _all_in_order(cluster, [f"same-{number}" for number in range(rounds)])
 
 
 def test_a_call_is_watched_and_ended_from_another_door(cluster: LocalCluster) -> None:

@@ -126,7 +126,7 @@ class FakeBackends:
         if self.lease_error is not None:
             raise copy(self.lease_error)  # a fresh one, which remembers no other call
         if spec.call_id in self.live:
-            raise CallIdInUse(f"call_id {spec.call_id!r} is a live call's", field="call_id")
+            raise CallIdInUse.of(spec.call_id)
         lease_id = secrets.token_hex(8)
         spec = replace(spec, lease_id=lease_id, profile="p")
         self.live[spec.call_id] = CallRecord(spec, "active", "listening", "m")

@@ -17,3 +17,8 @@ def test_an_error_keeps_its_fields_through_pickling():
     )
     assert error.retryable
     assert not errors.InvalidRequest("no").retryable
+
+
+def test_a_call_id_in_use_is_named_by_field_and_value() -> None:
+    error = errors.CallIdInUse.of("c1")
+    assert (error.message, error.field) == ("call_id 'c1' is a live call's", "call_id")
