@@ -4,40 +4,26 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import closing
 
-from reception.errors import LimitReached, Unavailable
-from reception.framing import FrameReader
+from reception.errors import Unavailable
 from reception.media.leg import Speaks
-from reception.speech_frames import pack, unpack
+from reception.speech_frames import Answers, pack
 
 _READ_BYTES = 64 * 1024
 
 
 async def sound_of(text: str, speaks: Speaks) -> AsyncIterator[bytes]:
-    """The sound of a text as it is made: 16-bit little-endian samples at 24 kHz.
-
-    Raises:
-        Unavailable: nobody speaks here, or no more.
-        LimitReached: too many wait for theirs.
-    """
+    """The sound of a text as it is made: 16-bit little-endian samples at 24 kHz. Raises as
+    `Answers.feed`; Unavailable also when nobody speaks here."""
     head = {"text": text, "voice": speaks.voice, "speed": 1.0, "language": speaks.language}
+    answers = Answers()
     try:
         reader, writer = await asyncio.open_unix_connection(speaks.socket)
+        with closing(writer):
+            writer.write(pack(head))
+            while not answers.over:
+                for _, sound in answers.feed(await reader.read(_READ_BYTES)):
+                    yield sound
     except OSError as error:
         raise Unavailable("no speech synthesis at this node", retry_after_s=1.0) from error
-    try:
-        writer.write(pack(head))
-        frames = FrameReader()
-        while data := await reader.read(_READ_BYTES):
-            for _, body in frames.feed(data):
-                answer, sound = unpack(body)
-                if "error" in answer:
-                    raise LimitReached(str(answer["error"]), retry_after_s=1.0)
-                if answer.get("last"):
-                    return
-                yield sound
-        raise Unavailable("the speech synthesis ended in the middle", retry_after_s=1.0)
-    except OSError as error:
-        raise Unavailable("the speech synthesis is gone", retry_after_s=1.0) from error
-    finally:
-        writer.close()

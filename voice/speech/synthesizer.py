@@ -140,5 +140,4 @@ class RemoteSynthesizer:
         # it is an async generator
         async with aclosing(wire.request(self._path, head)) as answers:  # type: ignore[type-var]
             async for _, sound in answers:
-                if sound:
-                    yield sound
+                yield sound

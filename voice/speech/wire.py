@@ -10,12 +10,12 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 
-from reception.errors import LimitReached, LinkError, Unavailable
+from reception.errors import LinkError, Unavailable
 from reception.framing import FrameReader, Kind
-from reception.speech_frames import Head, pack, unpack
+from reception.speech_frames import Answers, Head, pack, unpack
 
 _READ_BYTES = 256 * 1024
 MAX_WAITING = 64
@@ -24,32 +24,18 @@ Handler = Callable[[Head, bytes], AsyncIterator[tuple[Head, bytes]]]
 
 
 async def request(path: str, head: Head, sound: bytes = b"") -> AsyncIterator[tuple[Head, bytes]]:
-    """Sends a request and gives its answers as they come.
-
-    Raises:
-        Unavailable: nobody serves `path`, or it died meanwhile.
-        LimitReached: too many requests wait there.
-    """
+    """Sends a request and gives its answers as they come. Raises as `Answers.feed`;
+    Unavailable also when nobody serves `path`."""
+    answers = Answers()
     try:
         reader, writer = await asyncio.open_unix_connection(path)
+        with closing(writer):
+            writer.write(pack(head, sound))
+            while not answers.over:
+                for answer in answers.feed(await reader.read(_READ_BYTES)):
+                    yield answer
     except OSError as error:
         raise Unavailable(f"no speech process at {Path(path).name}", retry_after_s=1.0) from error
-    try:
-        writer.write(pack(head, sound))
-        frames = FrameReader()
-        while data := await reader.read(_READ_BYTES):
-            for _, body in frames.feed(data):
-                answer, answer_sound = unpack(body)
-                if "error" in answer:
-                    raise LimitReached(str(answer["error"]), retry_after_s=1.0)
-                yield answer, answer_sound
-                if answer.get("last"):
-                    return
-        raise Unavailable("the speech process ended in the middle", retry_after_s=1.0)
-    except OSError as error:
-        raise Unavailable("the speech process is gone", retry_after_s=1.0) from error
-    finally:
-        writer.close()
 
 
 async def serve(path: str, handler: Handler) -> asyncio.Server:
