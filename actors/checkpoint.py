@@ -5,9 +5,13 @@ from __future__ import annotations
 import io
 import pickle  # nosec B403 - reads classes of `reception` only
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from actors.log import log
+from reception.call import messages as m
+from reception.call.conversation import recorded, under_way
+from reception.call.record import CallRecord, CallSpec
 from reception.errors import LinkError
 
 FORMAT = 4
@@ -56,6 +60,20 @@ def loads(data: bytes) -> Checkpoint:
     if not isinstance(found, Checkpoint):
         raise LinkError(f"not a checkpoint but {type(found).__name__}")
     return found
+
+
+def left_by(spec: CallSpec, data: bytes) -> tuple[CallRecord | None, list[m.Work]]:
+    """The record of a call that nobody goes on with, as its last state knows it, and what
+    was under way: nothing where there is no state yet, or it is another version's."""
+    if not data:
+        return None, []
+    try:
+        state = loads(data)
+    except LinkError as error:
+        log.warning("state of a lost call", call_id=spec.call_id, error=error.message)
+        return None, []
+    record = replace(recorded(spec, state.conversation), cost_micros=state.cost_micros)
+    return record, under_way(state.conversation)
 
 
 class Reader(pickle.Unpickler):

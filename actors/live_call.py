@@ -21,11 +21,9 @@ from actors.keeper import CallKeeper
 from actors.tasks import Tasks
 from actors.warm_pool import WarmPool
 from actors.worker_pool import WorkerPool
-from reception.call import messages as m
-from reception.call.conversation import under_way
 from reception.call.journal import FENCED, TAKEOVER_S
 from reception.call.record import CallRecord, CallSpec
-from reception.errors import CallIdInUse, LimitReached, LinkError, Unavailable
+from reception.errors import CallIdInUse, LimitReached, Unavailable
 from reception.placement.lease import Placement
 from reception.placement.pool import least_loaded
 
@@ -132,11 +130,7 @@ class LiveCall:
         keeper, session_id = self._means.keeper, self.spec.session_id
         if not await keeper.owns(session_id):
             return record
-        work: list[m.Work] = []
-        try:
-            work = under_way(checkpoint.loads(keeper.state(session_id)).conversation)
-        except LinkError as error:  # there is none yet
-            log.warning("state of a lost call", call_id=self.spec.call_id, error=error.message)
+        _, work = checkpoint.left_by(self.spec, keeper.state(session_id))
         transcriber = self._assignment.profile.transcription_model
         cost_micros = await self._means.deliveries.settle(self.spec, work, transcriber)
         return record if cost_micros is None else replace(record, cost_micros=cost_micros)

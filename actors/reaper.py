@@ -13,11 +13,9 @@ from ray.exceptions import RayError
 from actors import checkpoint
 from actors.keeper import CallKeeper
 from actors.storage.calls import ENDED
-from actors.storage.live import Claim
 from reception.call import messages as m
-from reception.call.conversation import recorded, under_way
 from reception.call.record import CallRecord, CallSpec
-from reception.errors import LinkError, NotFound, ReceptionError, Unavailable
+from reception.errors import NotFound, ReceptionError, Unavailable
 
 log = structlog.get_logger()
 
@@ -91,27 +89,13 @@ class Reaper:
             claim = await self._keeper.seize(session_id, node_id)
         except NotFound:
             return False
-        record, pending = _what_is_known(claim)
+        known, pending = checkpoint.left_by(claim.spec, claim.checkpoint)
+        record = replace(
+            known or CallRecord(claim.spec, ENDED, ENDED, ""),
+            state=ENDED, phase=ENDED, end_reason=NODE_LOST, ended_at_s=time.time(),
+        )  # fmt: skip
         cost_micros = await self._settle(claim.spec, pending)
         if cost_micros is not None:
             record = replace(record, cost_micros=cost_micros)
         log.warning("call of a lost node ended", call_id=claim.spec.call_id)
         return await self._keeper.save_call(record, claim.generation)
-
-
-def _what_is_known(claim: Claim) -> tuple[CallRecord, list[m.Work]]:
-    """The record, and what was under way."""
-    record = CallRecord(claim.spec, ENDED, ENDED, "")
-    pending: list[m.Work] = []
-    if claim.checkpoint:
-        try:
-            state = checkpoint.loads(claim.checkpoint)
-        except LinkError as error:  # of another version
-            log.warning("state of a lost call", call_id=claim.spec.call_id, error=error.message)
-        else:
-            record = replace(
-                recorded(claim.spec, state.conversation), cost_micros=state.cost_micros
-            )
-            pending = under_way(state.conversation)
-    ended = replace(record, state=ENDED, phase=ENDED, end_reason=NODE_LOST)
-    return replace(ended, ended_at_s=time.time()), pending

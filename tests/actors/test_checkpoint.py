@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from actors.checkpoint import FORMAT, Checkpoint, dumps, loads
+from actors.checkpoint import FORMAT, Checkpoint, dumps, left_by, loads
 from reception import errors
 from reception.call import messages as m
 from reception.call.conversation import Conversation
@@ -113,3 +113,14 @@ class EvilOfOurs:
 def test_nothing_else_comes_out(data: bytes) -> None:
     with pytest.raises(errors.LinkError, match="not a checkpoint"):
         loads(data)
+
+
+def test_what_a_call_leaves_is_its_record_and_what_was_under_way() -> None:
+    record, work = left_by(SPEC, dumps(checkpoint()))
+    assert work == [BILL]
+    assert record == replace(conversation().record(), cost_micros=7)
+
+
+@pytest.mark.parametrize("data", [b"", b"nonsense", bytes([FORMAT + 1]) + dumps(checkpoint())[1:]])
+def test_without_a_state_that_can_be_read_nothing_is_left(data: bytes) -> None:
+    assert left_by(SPEC, data) == (None, [])

@@ -122,7 +122,7 @@ def test_spending_is_kept_and_told_apart_by_tenant_and_key(database_url: str) ->
 
 
 def test_live_calls_that_share_a_call_id_go_on_and_no_more_can(database_url: str) -> None:
-    engine = at_revision(database_url, "0004")
+    engine = at_revision(database_url, "0005")
     with engine.begin() as connection:
         for session_id in ("s2", "s1", "s3"):
             go_live(connection, session_id, "same")
@@ -134,7 +134,7 @@ def test_live_calls_that_share_a_call_id_go_on_and_no_more_can(database_url: str
     with pytest.raises(sa.exc.IntegrityError), engine.begin() as connection:
         go_live(connection, "s5", "same")
     with engine.begin() as connection:
-        command.downgrade(migrations(connection), "0004")
+        command.downgrade(migrations(connection), "0005")
     with engine.begin() as connection:
         go_live(connection, "s5", "same")
         assert live_calls(connection) == expected | {"s5": "same"}
