@@ -68,7 +68,7 @@ class Conversation:
         may_ask = asked_model not in ("", model)
         configured = configuration(profile, audio_format, voice, decisions, may_ask=may_ask)
         self._given = Given(spec, profile, configured, rng, recorded)
-        thrift = Thrift(model, decisions.answer_tokens, asked_model)
+        thrift = Thrift(model, decisions.answer_s, asked_model, text=decisions.text_answers)
         self._call = Course(self._given, thrift)
 
     def opening(self) -> tuple[p.ProviderCommand, ...]:

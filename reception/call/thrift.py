@@ -5,27 +5,26 @@ from __future__ import annotations
 from dataclasses import replace
 
 from reception.call.profile import FULL_MODEL_TOOL
+from reception.money.bounds import MOST_TOKENS, answer_tokens
 from reception.money.policy import Step
 from reception.money.savings.comparison import Answered
 from reception.money.savings.levels import MINI
 from reception.provider.base import AddText, Bound, Configure, ProviderCommand, Usage
 
-SHORT_ANSWER_TOKENS = 400
-"""About 15 s of speech with its words, or a function call."""
+SHORT_ANSWER_S = 15
 
 _BRIEF = AddText(
     "system", "From now on answer in one short sentence, unless the caller asks for more."
 )
 _ORDER = tuple(Step)
 _TRIES = 10  # to have another model: who speaks meanwhile puts it off
-_MOST_TOKENS = 4_096  # the provider's own bound
 _MOST_ANSWERS = 500  # of which is said what they would have cost
 
 
 def words_tokens(text: str) -> int:
     """A bound for an answer that is to be these very words: about three times what they
     take when spoken (20 tokens of audio a second, 15 characters a second)."""
-    return min(_MOST_TOKENS, 200 + 6 * len(text))
+    return min(MOST_TOKENS, 200 + 6 * len(text))
 
 
 class Thrift:
@@ -33,16 +32,19 @@ class Thrift:
 
     Args:
         model: that speaks first.
-        answer_tokens: of an answer at most, while there is money; 0 for any number.
+        answer_s: of an answer at most, while there is money; 0 for any length.
         asked_model: that would speak first if nothing was saved; "" for the same.
 
     Attributes:
+        text: answers come as text.
         taken: the steps so far, in order.
         model: of the provider's session that there is, or was last.
         answered: each answer, and what would have made it.
     """
 
-    def __init__(self, model: str, answer_tokens: int = 0, asked_model: str = "") -> None:
+    def __init__(
+        self, model: str, answer_s: int = 0, asked_model: str = "", *, text: bool = False
+    ) -> None:
         self.taken: list[Step] = []
         self.model = self._next = self._dialled = model
         self._alone, self._tries = True, 0
@@ -50,7 +52,7 @@ class Thrift:
         self.answered: list[Answered] = []
         self._full = asked_model or model
         self._asked = {model: self._full}
-        self._longest = answer_tokens or _MOST_TOKENS
+        self.text, self._longest_s = text, answer_s
 
     def note(self, usage: Usage, spoken_ms: int = 0) -> None:
         """An answer of this model was billed.
@@ -80,9 +82,10 @@ class Thrift:
     @property
     def max_output_tokens(self) -> int | None:
         """Of an answer; None for any number."""
-        short = SHORT_ANSWER_TOKENS if Step.SHORTEN in self.taken else _MOST_TOKENS
-        bound = min(short, self._longest, self._affordable or _MOST_TOKENS)
-        return bound if bound < _MOST_TOKENS else None
+        short_s = SHORT_ANSWER_S if Step.SHORTEN in self.taken else 0
+        by_length = (answer_tokens(each, text=self.text) for each in (short_s, self._longest_s))
+        bound = min(each or MOST_TOKENS for each in (*by_length, self._affordable))
+        return bound if bound < MOST_TOKENS else None
 
     def told(self, before: int | None, new: list[Step]) -> list[ProviderCommand]:
         """What a session is told that is under way: at its end, so that what the

@@ -30,10 +30,12 @@ from protos.reception.v1 import reception_pb2 as rv
 from reception.call.conversation import Conversation
 from reception.call.progress import Progress, applied, decode
 from reception.call.record import CallRecord
+from reception.call.thrift import SHORT_ANSWER_S
 from reception.call.transcript import Transcript
 from reception.errors import ProtocolViolation, Unavailable
 from reception.framing import Kind, split_audio
 from reception.money.account import CallCost, Charge, Hold
+from reception.money.bounds import answer_tokens
 from reception.money.leases import Claim
 from reception.money.policy import Step
 from reception.money.savings.comparison import Comparison, Measure
@@ -257,9 +259,10 @@ async def test_a_call_saves_as_its_money_runs_out(house: House) -> None:
     ]  # fmt: skip
     assert second.request is not None
     assert second.request.path.endswith("?model=mini")
+    short = answer_tokens(SHORT_ANSWER_S, text=False)
     updates = [(await house.told("session.update"))["session"] for _ in range(2)]
-    assert updates[0] == {"type": "realtime", "max_output_tokens": 400}
-    assert updates[1]["max_output_tokens"] == 400
+    assert updates[0] == {"type": "realtime", "max_output_tokens": short}
+    assert updates[1]["max_output_tokens"] == short
     replayed = await house.told("conversation.item.create")
     assert replayed["item"]["content"][0]["text"] == WORDS
     await say(second, "r1", "i1", "Yes.", audio_ms=100)

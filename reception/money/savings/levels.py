@@ -37,8 +37,9 @@ class Decisions:
         answer_percent: how long answers are, of what the model would say. What
             `manner` in the instructions brings is an assumption until it is
             measured on live calls.
-        answer_tokens: an answer that has so many ends there; 0 for any number. It
-            stops what runs away, and is no measure of how long answers are.
+        answer_s: an answer that takes longer to speak ends there, by its tokens
+            (`bounds.answer_tokens`); 0 for any length. It stops what runs away, and
+            is no measure of how long answers are.
         truncate_at_tokens: the conversation (without instructions) is cut back
             to `retain_percent` of this by the provider when it is longer: an
             insurance against long calls and a cache that fails. 0: only at the
@@ -54,7 +55,7 @@ class Decisions:
     premade_phrases: bool = False
     answer_percent: int = 100
     manner: str = ""
-    answer_tokens: int = 0
+    answer_s: int = 0
     truncate_at_tokens: int = 0
     retain_percent: int = 100
     mini_first: bool = False
@@ -72,7 +73,7 @@ _BALANCED = replace(
     _QUALITY,
     answer_percent=75,
     manner="Answer in one short sentence unless asked for more.",
-    answer_tokens=800,  # half a minute
+    answer_s=30,
     truncate_at_tokens=4_000,  # about six
 )
 _THRIFTY = replace(_BALANCED, mini_first=True)

@@ -12,7 +12,8 @@ from reception.call import messages as m
 from reception.call.conversation import Conversation
 from reception.call.profile import Profile
 from reception.call.record import CallSpec
-from reception.call.thrift import SHORT_ANSWER_TOKENS
+from reception.call.thrift import SHORT_ANSWER_S
+from reception.money.bounds import answer_tokens
 from reception.money.policy import Step
 from reception.money.savings.comparison import Answered
 from reception.money.savings.levels import LEVELS, Level
@@ -20,6 +21,8 @@ from reception.provider import base as p
 from reception.provider.realtime import RealtimeCodec
 from tests.unit.call.example import PHRASES, PROFILE, SPEC
 from tests.unit.call.test_conversation import commands, only
+
+SHORT_ANSWER_TOKENS = answer_tokens(SHORT_ANSWER_S, text=False)
 
 
 def talk(level: Level, spec: CallSpec = SPEC, profile: Profile = PROFILE) -> Conversation:
@@ -111,7 +114,14 @@ def test_the_model_is_asked_for_short_answers_from_balanced_on() -> None:
     assert balanced.instructions == off.instructions.replace(
         "say precisely that.\n", f"say precisely that.\n{manner}\n"
     )
-    assert (quality.max_output_tokens, balanced.max_output_tokens) == (None, 800)
+    assert (quality.max_output_tokens, balanced.max_output_tokens) == (None, 698)
+
+
+def test_an_answer_as_text_has_fewer_tokens_for_the_same_time() -> None:
+    assert configured(Level.ECONOMY).max_output_tokens == 200
+    call = talk(Level.ECONOMY)
+    call.handle(m.ProviderUp(), 101.0)
+    assert commands(call.handle(m.MoneyRunsOut((), 512), 102.0)) == []
 
 
 def test_the_levels_bound_is_the_highest_and_money_makes_it_lower() -> None:
@@ -119,7 +129,7 @@ def test_the_levels_bound_is_the_highest_and_money_makes_it_lower() -> None:
     call.handle(m.ProviderUp(), 101.0)
     assert commands(call.handle(m.MoneyRunsOut((), 1_024), 102.0)) == []
     assert commands(call.handle(m.MoneyRunsOut((), 512), 102.0)) == [p.Bound(512)]
-    assert commands(call.handle(m.MoneyRunsOut((), 0), 102.0)) == [p.Bound(800)]
+    assert commands(call.handle(m.MoneyRunsOut((), 0), 102.0)) == [p.Bound(698)]
     [bound, _] = commands(call.handle(m.MoneyRunsOut((Step.SHORTEN,), 0), 102.0))
     assert bound == p.Bound(SHORT_ANSWER_TOKENS)
     [redial] = only(call.handle(m.ProviderDown(1006, ""), 103.0), m.Redial)

@@ -6,7 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reception.money.bounds import CALLER_TOKENS, LEAST_TOKENS, MOST_TOKENS, output_tokens
+from reception.money.bounds import (
+    CALLER_TOKENS,
+    LEAST_TOKENS,
+    MOST_TOKENS,
+    answer_tokens,
+    output_tokens,
+)
 from reception.money.prices import ModelPrice, PriceTable, TokenPrice
 from reception.provider.base import Usage
 
@@ -46,3 +52,29 @@ def test_the_next_answer_is_covered_by_what_is_held(
         then = Usage(text, audio + out + CALLER_TOKENS, output_audio=bound)
         cost = PriceTable("1", {"mini": (MINI,)}).cost(then, "mini", 0.0)
         assert cost <= spendable + 1
+
+
+@pytest.mark.parametrize(
+    ("seconds", "as_sound", "as_text"),
+    [(0, 0, 0), (15, 349, 200), (30, 698, 200), (120, 2_790, 390), (1_000, 4_096, 3_250),
+     (3_600, 4_096, 4_096)],
+)  # fmt: skip
+def test_how_long_it_takes_to_speak_says_how_many_tokens(
+    seconds: int, as_sound: int, as_text: int
+) -> None:
+    assert answer_tokens(seconds, text=False) == as_sound
+    assert answer_tokens(seconds, text=True) == as_text
+
+
+@given(st.integers(1, 4_000), st.integers(0, 600))
+def test_a_bound_leaves_the_time_that_is_wanted_and_text_not_much_more(
+    seconds: int, more: int
+) -> None:
+    text, sound = (answer_tokens(seconds, text=each) for each in (True, False))
+    assert text <= sound <= MOST_TOKENS
+    for each, tokens_per_s in ((text, 3.25), (sound, 20 + 3.25)):
+        assert each == MOST_TOKENS or each / tokens_per_s >= seconds
+    assert text / 3.25 <= max(62.0, seconds + 1.0)
+    assert sound / 23.25 <= max(9.0, seconds + 1.0)
+    assert text <= answer_tokens(seconds + more, text=True)
+    assert sound <= answer_tokens(seconds + more, text=False)
