@@ -124,8 +124,8 @@ class Speaker:
     def _spoken(self, item_id: str, came: bool = True) -> None:
         """All of an item is there, if any of it came: else the caller hears nothing of it."""
         if not came:
-            heard = self._forget_unheard(CutItem(item_id, 0, 0))
-            self._tell(lk.Playout.INTERRUPTED, item_id=item_id, heard=heard)
+            self._forget_unheard(CutItem(item_id, 0, 0))
+            self._tell(lk.Playout.UNSPOKEN, item_id=item_id)
         self.complete(item_id)
         self._tick(time.monotonic())
 
@@ -152,7 +152,7 @@ class Speaker:
 
     def words(self, event: AssistantTranscript) -> None:
         """The next words of an answer, which are spoken here if they came as text."""
-        if self._texts is not None:
+        if self._texts is not None and event.written:
             self._texts.words(event)
 
     def answer_over(self, event: ResponseDone, raw: bytes) -> None:
@@ -258,7 +258,7 @@ class Speaker:
 
     def _forget_unheard(self, item: CutItem) -> str | None:
         """The provider's conversation has what was heard; in words, where they are known."""
-        if self._texts is not None:
+        if self._texts is not None and self._texts.knows(item.item_id):
             return self._texts.heard(item)
         if item.heard_ms == 0 or not item.item_id.startswith(PREFIX):  # text can't be cut
             self._provider.tell(_cut_at(item))

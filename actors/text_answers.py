@@ -127,6 +127,10 @@ class TextAnswers:
         self._release_if_idle()
         return cut + [CutItem(item_id, 0, 0) for item_id in silent]
 
+    def knows(self, item_id: str) -> bool:
+        """It came as text, and not as sound."""
+        return self._speech.knows(item_id)
+
     def heard(self, item: CutItem) -> str:
         """The words of a cut item that were heard. The provider is told, since it can't
         cut text: once it makes nothing, its item goes for one with those words."""
@@ -187,7 +191,8 @@ class TextAnswers:
                 log.warning("not spoken", error=error.message, attempt=attempt)
                 if self._speech.begun(piece.item_id):
                     break
-                await asyncio.sleep(_AGAIN_S * attempt)
+                if attempt < self._tries:
+                    await asyncio.sleep(_AGAIN_S * attempt)
         else:
             self._tries = 1
         self._speech.spoken(piece, 0.0, whole=True)

@@ -43,6 +43,8 @@ def _playout(playout: lk.Playout) -> m.ConversationEvent:
         case lk.Playout.INTERRUPTED:
             heard = playout.heard if playout.HasField("heard") else None
             return m.PlayoutInterrupted(playout.item_id, playout.heard_ms, heard)
+        case lk.Playout.UNSPOKEN:
+            return m.Unspoken(playout.item_id)
         case lk.Playout.MEASURED:
             return m.GatewayMeasured(playout.gateway_us)
         case _:

@@ -1,5 +1,5 @@
-"""What goes on beside a node that is up, each in a thread: its front door is opened
-again, and whoever wants the node to leave, or took it away, is heard."""
+"""What goes on beside a node that is up, each in a thread: front door and synthesizer are
+started again, and whoever wants the node to leave, or took it away, is heard."""
 
 from __future__ import annotations
 
@@ -7,17 +7,19 @@ import contextlib
 import math
 import threading
 import time
+from typing import Any
 
 import ray
 import structlog
 from ray._private.state import state as ray_state
+from ray.actor import ActorHandle
 from ray.exceptions import RayError
 
 from actors.settings import LEAVE_S
 from actors.spawn import Remote
 from cluster.deployment import START_TIMEOUT_S, Deployment
 
-DOOR_AGAIN_S = SPEECH_AGAIN_S = 0.2
+AGAIN_S = 0.2
 RAY_LOOK_S = 2.0
 
 log = structlog.get_logger()
@@ -30,42 +32,36 @@ def watch(deployment: Deployment) -> None:
 
 
 def _keep_door(deployment: Deployment) -> None:
-    """Opens the front door again, at the same port, whenever its process died: callers
-    come back with their resume tokens."""
-    door, port = deployment.handles["door"], int(deployment.grpc_address.rpartition(":")[2])
-    while True:
-        with contextlib.suppress(RayError):
-            ray.get(door.until_stopped.remote())
-        if deployment.stopping.wait(DOOR_AGAIN_S):
-            return
-        log.warning("front door lost", port=port)
-        while not _opened(door, port):  # its process may not be there yet
-            if deployment.stopping.wait(DOOR_AGAIN_S):
-                return
-
-
-def _opened(door: Remote, port: int) -> bool:
-    try:
-        ray.get(door.start.remote(port), timeout=START_TIMEOUT_S)
-    except RayError as error:
-        log.warning("front door not opened", port=port, error=str(error)[:200])
-        return False
-    return True
+    """At the same port: callers come back with their resume tokens."""
+    port = int(deployment.grpc_address.rpartition(":")[2])
+    _keep(deployment, "front door", deployment.handles["door"], port)
 
 
 def _keep_speech(deployment: Deployment) -> None:
-    """Starts the synthesizer again whenever its process died."""
-    speech = deployment.speech
-    if speech is None:
-        return
+    if deployment.speech is not None:
+        _keep(deployment, "speech synthesis", deployment.speech)
+
+
+def _keep(deployment: Deployment, part: str, actor: Remote | ActorHandle[Any], *given: Any) -> None:
+    """Starts an actor again, with what it is given, whenever its process died."""
     while True:
         with contextlib.suppress(RayError):
-            ray.get(speech.until_stopped.remote())
-        if deployment.stopping.wait(SPEECH_AGAIN_S):
+            ray.get(actor.until_stopped.remote())
+        if deployment.stopping.wait(AGAIN_S):
             return
-        log.warning("speech synthesis lost")
-        with contextlib.suppress(RayError):  # its process may not be there yet
-            ray.get(speech.start.remote(), timeout=START_TIMEOUT_S)
+        log.warning("part of the node lost", part=part)
+        while not _started(part, actor, *given):  # its process may not be there yet
+            if deployment.stopping.wait(AGAIN_S):
+                return
+
+
+def _started(part: str, actor: Remote | ActorHandle[Any], *given: Any) -> bool:
+    try:
+        ray.get(actor.start.remote(*given), timeout=START_TIMEOUT_S)
+    except RayError as error:
+        log.warning("part of the node not started", part=part, error=str(error)[:200])
+        return False
+    return True
 
 
 def _watch_agent(deployment: Deployment) -> None:

@@ -26,6 +26,7 @@ from reception.call.talk import (
     provider,
     speaking,
     tool_calls,
+    voice,
 )
 from reception.call.talk.course import Course, Given
 from reception.call.thrift import Thrift
@@ -135,6 +136,8 @@ class Conversation:
         """
         call = self._call
         vars(call).update(checkpoint)
+        if "voice" not in call.deadlines:  # the other node may have had none
+            call.thrift.text = self._given.configuration.text
         call.now_s += later_s
         call.deadlines = {name: at_s + later_s for name, at_s in call.deadlines.items()}
         call.turns.shift(later_s)
@@ -227,6 +230,7 @@ _HANDLERS: dict[type, Callable[[Course, Any], None]] = {
     m.PlayoutStarted: answers.playout_started,
     m.PlayoutDrained: answers.playout_drained,
     m.PlayoutInterrupted: answers.interrupted,
+    m.Unspoken: voice.unspoken,
     m.GatewayMeasured: answers.gateway_measured,
     p.ToolCall: tool_calls.made,
     m.ToolFinished: tool_calls.finished,
@@ -267,6 +271,7 @@ _TIMERS: dict[str, Callable[[Course], None]] = {
     "digits": caller.act_on_digits,
     "transfer": effects.transfer_timeout,
     "silence": ending.silence,
+    "voice": voice.again,
     "max": ending.time_is_up,
     "ending": ending.words_are_over,
 }

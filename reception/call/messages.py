@@ -100,6 +100,14 @@ class PlayoutInterrupted:
 
 
 @dataclass(frozen=True, slots=True)
+class Unspoken:
+    """The words of an item can't be spoken at this node, and the caller hears nothing of
+    it. The worker has already taken it out of the provider's conversation."""
+
+    item_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class AnswerAudio:
     """So much audio of an answer came from the provider; told before its `ResponseDone`,
     or (`lost`) when that will never come."""
@@ -168,6 +176,7 @@ ConversationEvent = (
     | PlayoutStarted
     | PlayoutDrained
     | PlayoutInterrupted
+    | Unspoken
     | AnswerAudio
     | GatewayMeasured
     | ToolFinished

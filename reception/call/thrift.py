@@ -107,11 +107,20 @@ class Thrift:
         self, configuration: Configure, replay: list[ProviderCommand]
     ) -> tuple[ProviderCommand, ...]:
         """What another session is told."""
-        tools = configuration.tools
-        if self._next == self._full:
-            tools = tuple(each for each in tools if each.name != FULL_MODEL_TOOL)
-        told = replace(configuration, tools=tools, max_output_tokens=self.max_output_tokens)
+        told = self.configured(configuration, self._next)
         return (told, *replay, *((_BRIEF,) if Step.SHORTEN in self.taken else ()))
+
+    def configured(self, configuration: Configure, model: str = "") -> Configure:
+        """The configuration of a session with this model, as answers are now.
+
+        Args:
+            model: "" for the session that there is.
+        """
+        tools = configuration.tools
+        if (model or self.model) == self._full:
+            tools = tuple(each for each in tools if each.name != FULL_MODEL_TOOL)
+        bound = self.max_output_tokens
+        return replace(configuration, tools=tools, max_output_tokens=bound, text=self.text)
 
     # ------------------------------------------------------------- the model
 

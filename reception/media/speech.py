@@ -90,6 +90,10 @@ class Speech:
                 sounding.whole = whole
                 return
 
+    def knows(self, item_id: str) -> bool:
+        """It is an item of these."""
+        return item_id in self._items
+
     def begun(self, item_id: str) -> bool:
         """Sound was made of the piece of an item that is being spoken."""
         item = self._items.get(item_id)

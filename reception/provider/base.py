@@ -112,12 +112,14 @@ class AudioDone:
 
 @dataclass(frozen=True, slots=True)
 class AssistantTranscript:
-    """What the receptionist says: the new part, or (final) the whole."""
+    """What the receptionist says: the new part, or (final) the whole. written: it comes
+    as text only, else with its sound."""
 
     response_id: str
     item_id: str
     text: str
     final: bool
+    written: bool = False
 
 
 @dataclass(frozen=True, slots=True)

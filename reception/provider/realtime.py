@@ -116,15 +116,24 @@ def _audio_done(event: Any) -> b.ProviderEvent:
     return b.AudioDone(event["response_id"], event["item_id"])
 
 
-def _assistant_delta(event: Any) -> b.ProviderEvent:
-    return b.AssistantTranscript(
-        event["response_id"], event["item_id"], event["delta"], final=False
-    )
+def _transcript_delta(event: Any) -> b.ProviderEvent:
+    return _words(event, event["delta"], final=False)
 
 
-def _assistant_done(event: Any) -> b.ProviderEvent:
-    text = event["transcript"] if "transcript" in event else event["text"]
-    return b.AssistantTranscript(event["response_id"], event["item_id"], text, final=True)
+def _transcript_done(event: Any) -> b.ProviderEvent:
+    return _words(event, event["transcript"], final=True)
+
+
+def _text_delta(event: Any) -> b.ProviderEvent:
+    return _words(event, event["delta"], final=False, written=True)
+
+
+def _text_done(event: Any) -> b.ProviderEvent:
+    return _words(event, event["text"], final=True, written=True)
+
+
+def _words(event: Any, text: str, *, final: bool, written: bool = False) -> b.ProviderEvent:
+    return b.AssistantTranscript(event["response_id"], event["item_id"], text, final, written)
 
 
 def _tool_call(event: Any) -> b.ProviderEvent:
@@ -219,10 +228,10 @@ _READERS: dict[str, Callable[[Any], b.ProviderEvent]] = {
     "response.created": _response_started,
     "response.output_audio.delta": _audio_delta,
     "response.output_audio.done": _audio_done,
-    "response.output_audio_transcript.delta": _assistant_delta,
-    "response.output_audio_transcript.done": _assistant_done,
-    "response.output_text.delta": _assistant_delta,
-    "response.output_text.done": _assistant_done,
+    "response.output_audio_transcript.delta": _transcript_delta,
+    "response.output_audio_transcript.done": _transcript_done,
+    "response.output_text.delta": _text_delta,
+    "response.output_text.done": _text_done,
     "response.function_call_arguments.done": _tool_call,
     "response.done": _response_done,
     "conversation.item.truncated": _truncated,

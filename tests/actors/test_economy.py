@@ -194,17 +194,54 @@ async def test_a_synthesizer_that_is_late_is_waited_for(make: Make, tmp_path: Pa
 
 
 @pytest.mark.timeout(60)
-async def test_without_a_synthesizer_nothing_is_heard_and_the_call_goes_on(make: Make) -> None:
-    async def waits(caller: Caller) -> None:
-        await caller.until_answered(60)
+async def test_without_a_synthesizer_the_provider_speaks(make: Make) -> None:
+    async with make(Teller()) as stack:
+        record, caller = await stack.call("c", asks_once)
+        assert await stack.cost.check() == []
+        assert all(usage.output_audio for usage in answers(stack))
+    said = [each for each in record.transcript if each.who == "reception"]
+    assert [each.text for each in said] == [PHRASES.greeting, " ".join(SENTENCES)]
+    for each in said:
+        whole_ms = MS_PER_CHAR * len(each.text)
+        assert heard_ms(caller, each.item_id) == pytest.approx(whole_ms, rel=0.2)
+    assert record.end_reason == "caller_hangup"
+
+
+@pytest.mark.timeout(60)
+async def test_who_cuts_into_the_providers_voice_has_heard_a_part_of_it(
+    make: Make, tmp_path: Path
+) -> None:
+    brain = Teller()
+    async with make(brain) as stack:
+        record, caller = await stack.call("c", cuts_in)
+        assert await stack.cost.check() == []
+    cut = next(each for each in record.transcript if each.interrupted)
+    assert cut.text.endswith(" …")
+    assert heard_ms(caller, cut.item_id) < MS_PER_CHAR * len(" ".join(SENTENCES)) - 200
+    assert record.interruptions == 1
+
+
+@pytest.mark.timeout(60)
+async def test_a_synthesizer_that_is_back_speaks_again(
+    make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("reception.call.talk.voice.AGAIN_S", 0.5)
+
+    async def asks_twice(caller: Caller) -> None:
+        await caller.until_answered(20)  # the greeting, by the provider
+        async with spoken_at(tmp_path / "speech.sock"):
+            await asyncio.sleep(0.6)
+            caller.ask()
+            await caller.until_answered(20)
+            caller.hang_up()
 
     async with make(Teller()) as stack:
-        patience = replace(PROFILE.limits, prompt_after_s=1.0, end_after_s=1.0)
-        stack.profile = replace(stack.profile, limits=patience)
-        record, caller = await stack.call("c", waits)
+        record, caller = await stack.call("c", asks_twice)
         assert await stack.cost.check() == []
-    assert (record.end_reason, caller.audio) == ("caller_silent", {})
-    assert [each.text for each in record.transcript] == []
+        assert sorted(usage.output_audio > 0 for usage in answers(stack)) == [False, True]
+    said = [each.item_id for each in record.transcript if each.who == "reception"]
+    assert len(said) == 2
+    assert all(heard_ms(caller, each) > 100 for each in said)
 
 
 @pytest.mark.timeout(60)

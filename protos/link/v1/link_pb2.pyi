@@ -240,11 +240,13 @@ class Playout(_message.Message):
         DRAINED: _ClassVar[Playout.Kind]
         INTERRUPTED: _ClassVar[Playout.Kind]
         MEASURED: _ClassVar[Playout.Kind]
+        UNSPOKEN: _ClassVar[Playout.Kind]
     KIND_UNSPECIFIED: Playout.Kind
     STARTED: Playout.Kind
     DRAINED: Playout.Kind
     INTERRUPTED: Playout.Kind
     MEASURED: Playout.Kind
+    UNSPOKEN: Playout.Kind
     KIND_FIELD_NUMBER: _ClassVar[int]
     ITEM_ID_FIELD_NUMBER: _ClassVar[int]
     HEARD_MS_FIELD_NUMBER: _ClassVar[int]

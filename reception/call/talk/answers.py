@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from reception.call import messages as m
 from reception.call.states import State
-from reception.call.talk import ending, money, speaking, tool_calls
+from reception.call.talk import ending, money, speaking, tool_calls, voice
 from reception.call.talk.course import Course, Playing
 from reception.call.tools import EndCall
 from reception.provider import base as p
@@ -47,6 +47,8 @@ def done(call: Course, event: p.ResponseDone) -> None:
     call.connection.dials = 1
     if call.tools.ready(None):
         tool_calls.give_results(call)
+    if event.status != "cancelled":
+        voice.say_anew(call, event.response_id)
 
 
 def timeout(call: Course) -> None:

@@ -46,11 +46,13 @@ class Connection:
 
 @dataclass(slots=True)
 class Playing:
-    """An item that is played. heard: its first audio went to the caller."""
+    """An item that is played. heard: its first audio went to the caller. phrase: the words
+    of a recording."""
 
     item_id: str
     since_s: float
     heard: bool
+    phrase: str = ""
 
 
 @dataclass(slots=True)
@@ -62,6 +64,7 @@ class Floor:
     stopping: str = ""  # one that was cancelled, and may still say something
     spoke: bool = False  # the last one had words
     retried: bool = False  # one failed, and was asked for again
+    unspoken: str = ""  # one that is being made, and of which nothing is heard
     playing: Playing | None = None
     phrases: int = 0  # played from recordings
 

@@ -26,18 +26,18 @@ def bill_answer(call: Course, event: p.ResponseDone) -> None:
         return
     if not _once(call, event.response_id):
         return
-    spoken_ms = _spoken_ms(call, event.response_id)
+    chars = count.chars(event.response_id)
     known = not call.profile.hearing.decides  # of the caller's speech
     for difference in count.answered(event.response_id, usage, caller=known):
         call.tell(m.UsageDiffers(difference))
-    call.thrift.note(usage, spoken_ms)
+    call.thrift.note(usage, _spoken_ms(call, usage, chars))
     call.tell(m.ReportUsage(event.response_id, usage, call.thrift.model))
 
 
-def _spoken_ms(call: Course, response_id: str) -> int:
-    """About how long it takes to speak an answer that came as text."""
-    chars = call.bills.count.chars(response_id) if call.given.configuration.text else 0
-    return round(speech_ms(chars))
+def _spoken_ms(call: Course, usage: p.Usage, chars: int) -> int:
+    """About how long it takes to speak an answer, if it came as text."""
+    written = call.given.configuration.text and not usage.output_audio
+    return round(speech_ms(chars)) if written else 0
 
 
 def speaks(call: Course, event: p.SpeechStarted) -> None:
@@ -127,9 +127,9 @@ def write_off(call: Course) -> None:
 
 def _bill_by_own_count(call: Course, response_id: str) -> None:
     if _once(call, response_id):
-        spoken_ms = _spoken_ms(call, response_id)
+        chars = call.bills.count.chars(response_id)
         usage = call.bills.count.estimate(response_id)
-        call.thrift.note(usage, spoken_ms)
+        call.thrift.note(usage, _spoken_ms(call, usage, chars))
         call.tell(m.ReportUsage(response_id, usage, call.thrift.model, estimated=True))
 
 

@@ -15,7 +15,8 @@ _ANSWER = p.AddText("system", "Now answer what the caller asked last.")
 
 def respond(call: Course, exactly: str = "") -> None:
     """Asks the provider for an answer, or plays the recording of these words."""
-    if exactly in call.given.recorded and not (call.floor.stopping or call.floor.owed):
+    recorded = call.thrift.text == call.given.configuration.text and exactly in call.given.recorded
+    if recorded and not (call.floor.stopping or call.floor.owed):
         _play(call, exactly)
         return
     await_answer(call)
@@ -33,7 +34,8 @@ def _play(call: Course, text: str) -> None:
     call.transcript.add("reception", item_id, text, True, call.at_ms)
     call.tell(m.TellTranscript(m.Who.RECEPTION, text, True, item_id))
     call.thrift.note_phrase(call.given.recorded[text], len(text))
-    call.floor.playing, call.floor.spoke = Playing(item_id, call.now_s, heard=False), True
+    call.floor.playing = Playing(item_id, call.now_s, heard=False, phrase=text)
+    call.floor.spoke = True
     call.call_off("answer", "silence")
 
 

@@ -762,6 +762,7 @@ events = st.one_of(
     st.builds(m.PlayoutStarted, ids),
     st.just(m.PlayoutDrained()),
     st.builds(m.PlayoutInterrupted, ids, st.integers(0, 5000), st.none() | st.text(max_size=5)),
+    st.builds(m.Unspoken, ids | st.sampled_from(["phrase_1", "phrase_2"])),
     st.builds(m.GatewayMeasured, st.integers(0, 9999)),
     st.builds(m.AnswerAudio, ids, st.integers(0, 5000), st.booleans()),
     st.builds(m.ToolFinished, ids, st.just("{}"), effects),
@@ -803,7 +804,10 @@ plays = st.lists(st.tuples(scenes, pauses), max_size=30).map(
 @settings(max_examples=200)
 @given(steps)
 def test_whatever_happens_the_call_ends_exactly_once_and_no_tool_runs_twice(story):
-    call = Call(CHEAP, full="full")
+    ends_once(Call(CHEAP, full="full"), story)
+
+
+def ends_once(call, story):
     out = []
     for event, seconds in story:
         out += call.wait_for(seconds)

@@ -37,6 +37,7 @@ def test_a_sentence_is_spoken_once_the_next_one_begins() -> None:
     assert speech.finish("i") == []
     assert speech.finish("other") == []
     assert speech.say("i", "more. And more.") == []
+    assert (speech.knows("i"), speech.knows("other")) == (True, False)
     assert speech.unfinished == []
 
 

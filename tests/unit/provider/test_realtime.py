@@ -152,8 +152,12 @@ def test_what_is_no_provider_command_is_a_programmers_error():
             b.AssistantTranscript("r", "i", "xy", final=True),
         ),
         (
+            decode("response.output_text.delta", response_id="r", item_id="i", delta="t"),
+            b.AssistantTranscript("r", "i", "t", final=False, written=True),
+        ),
+        (
             decode("response.output_text.done", response_id="r", item_id="i", text="t"),
-            b.AssistantTranscript("r", "i", "t", final=True),
+            b.AssistantTranscript("r", "i", "t", final=True, written=True),
         ),
         (
             decode(
