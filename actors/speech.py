@@ -26,4 +26,5 @@ async def sound_of(text: str, speaks: Speaks) -> AsyncIterator[bytes]:
                 for _, sound in answers.feed(await reader.read(_READ_BYTES)):
                     yield sound
     except OSError as error:
-        raise Unavailable("no speech synthesis at this node", retry_after_s=1.0) from error
+        message = f"no speech synthesis at this node: {error}"
+        raise Unavailable(message, retry_after_s=1.0) from error
