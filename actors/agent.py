@@ -14,7 +14,7 @@ from actors.assigner import Assigner
 from actors.assignment import NodeConfig, ProviderConfig
 from actors.bills import Delivery
 from actors.changes import CallChange
-from actors.deliveries import DELIVERY_TIMEOUT_S, Deliveries
+from actors.deliveries import Deliveries
 from actors.gossip import Listener
 from actors.intake import Intake
 from actors.keeper import CallKeeper
@@ -24,7 +24,7 @@ from actors.membership import Cluster, Membership
 from actors.outbox import Outbox
 from actors.profiles import load_profiles
 from actors.reaper import Reaper
-from actors.spawn import find
+from actors.spawn import find, in_time
 from actors.storage.calls import ENDED
 from actors.tasks import Tasks
 from actors.warm_pool import WarmPool
@@ -389,5 +389,5 @@ class NodeAgent:
 
 async def _alive() -> set[str]:
     """The nodes that live, as the health singleton knows."""
-    async with asyncio.timeout(DELIVERY_TIMEOUT_S):
+    async with in_time():
         return set(await find("health").alive())

@@ -13,14 +13,13 @@ from ray.exceptions import RayError
 from actors.assignment import Assignment
 from actors.bills import Delivery, bill, closing
 from actors.log import log
-from actors.spawn import Remote
+from actors.spawn import Remote, in_time
 from reception.call import messages as m
 from reception.errors import ReceptionError
 from reception.money.leases import Claim
 from reception.money.policy import Step
 from reception.money.savings.comparison import Answered
 
-ACTOR_TIMEOUT_S = 5.0
 SAVED_TIMEOUT_S = 1.0
 CLAIM_AGAIN_S = (0.5, 3.0)  # apart, so that calls do not all claim at once
 BILL_TRIES = 3  # a singleton that restarts is back within 3 s
@@ -69,7 +68,7 @@ class CallMoney:
             self._owing = asyncio.get_running_loop().call_later(left_s, self._stop_owing)
         while True:
             try:
-                async with asyncio.timeout(ACTOR_TIMEOUT_S):
+                async with in_time():
                     hold = await self._cost.claim(claim)
                 break
             except (RayError, TimeoutError):
@@ -86,7 +85,7 @@ class CallMoney:
             log.warning("billed by our own count", call_id=self._spec.call_id, of=delivery.args[1])
         for attempt in range(BILL_TRIES):
             try:
-                async with asyncio.timeout(ACTOR_TIMEOUT_S):
+                async with in_time():
                     charge = await getattr(self._cost, delivery.method)(*delivery.args)
             except (RayError, TimeoutError):
                 await asyncio.sleep(0.5 * (attempt + 1))
@@ -106,7 +105,7 @@ class CallMoney:
     async def allows(self, model: str) -> bool:
         """Has the call's money held at the rate of this model; whether that could be done."""
         try:
-            async with asyncio.timeout(ACTOR_TIMEOUT_S):
+            async with in_time():
                 return bool(await self._cost.change_model(self._spec.session_id, model))
         except (RayError, ReceptionError, TimeoutError) as error:
             log.warning("no full model", call_id=self._spec.call_id, error=repr(error))
@@ -130,7 +129,7 @@ class CallMoney:
 
     async def _send_later(self, delivery: Delivery) -> None:
         try:
-            async with asyncio.timeout(ACTOR_TIMEOUT_S):
+            async with in_time():
                 await self._agent.send_later(delivery)
         except (RayError, ReceptionError, TimeoutError):
             log.exception("not billed", call_id=self._spec.call_id, method=delivery.method)
@@ -145,7 +144,7 @@ class CallMoney:
             return
         delivery = closing(self._spec)
         try:
-            async with asyncio.timeout(ACTOR_TIMEOUT_S):
+            async with in_time():
                 total = await self._cost.close_call(*delivery.args)
             self.cost_micros = total.total_micros
         except (RayError, TimeoutError):
@@ -153,7 +152,7 @@ class CallMoney:
 
     async def _is_ours(self) -> bool:
         try:
-            async with asyncio.timeout(ACTOR_TIMEOUT_S):
+            async with in_time():
                 return bool(await self._agent.owns(self._spec.session_id))
         except (RayError, ReceptionError, TimeoutError):
             return True

@@ -11,12 +11,11 @@ from ray.exceptions import RayError
 
 from actors.assignment import Assignment
 from actors.gossip import tell
-from actors.spawn import Remote
+from actors.spawn import Remote, in_time
 from reception.call.progress import encode, progress
 from reception.call.record import CallRecord
 from reception.errors import ReceptionError
 
-ACTOR_TIMEOUT_S = 5.0
 TELL_S = 0.1
 AGAIN_S = 1.0
 KEEP_S = 1.0
@@ -80,5 +79,5 @@ class CallNews:
 
     async def _hand_in(self, state: bytes) -> None:
         with contextlib.suppress(RayError, ReceptionError, TimeoutError):
-            async with asyncio.timeout(ACTOR_TIMEOUT_S):
+            async with in_time():
                 await self._agent.keep_state(self._assignment.spec.session_id, state)

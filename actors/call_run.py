@@ -26,7 +26,7 @@ from actors.call_worker import CallWorker
 from actors.checkpoint import Checkpoint
 from actors.link import Link
 from actors.log import log
-from actors.spawn import Remote
+from actors.spawn import Remote, in_time
 from actors.tasks import Tasks
 from protos.link.v1 import link_pb2 as lk
 from protos.reception.v1 import reception_pb2 as rv
@@ -42,7 +42,6 @@ from reception.money.savings.levels import LEVELS
 from reception.provider import codec_for
 from reception.provider.base import ProviderCommand
 
-ACTOR_TIMEOUT_S = 5.0
 STATS_TIMEOUT_S = 3.0
 TAKE_OVER_TIMEOUT_S = 6.0  # more than a worker waits for a door
 MAX_WAITING_EVENTS = 1_000
@@ -333,7 +332,7 @@ class CallRun:
         output, effect = outcome.output, outcome.effect
         if isinstance(effect, tools.Message):
             try:
-                async with asyncio.timeout(ACTOR_TIMEOUT_S):
+                async with in_time():
                     await self._agent.save_message(effect.message)
             except (RayError, ReceptionError, TimeoutError):
                 log.exception("message not saved", call_id=self._spec.call_id)
@@ -412,7 +411,9 @@ class CallRun:
     async def _settle(self, reason: str) -> None:
         """Waits for what is being billed, then closes the call's account."""
         if self._tasks:
-            await asyncio.wait(self._tasks, timeout=ACTOR_TIMEOUT_S)
+            with contextlib.suppress(TimeoutError):
+                async with in_time():
+                    await asyncio.wait(self._tasks)
         await self._money.close(reason)
 
     def _record(self, end_reason: str = "") -> CallRecord:

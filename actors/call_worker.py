@@ -14,7 +14,7 @@ from ray.exceptions import RayError
 
 from actors.assignment import Assignment
 from actors.link import SESSION_SUFFIX, FrameHandler, Link
-from actors.spawn import Remote
+from actors.spawn import Remote, in_time
 from protos.link.v1 import link_pb2 as lk
 from reception.errors import ReceptionError, Unavailable
 from reception.media.leg import LegConfig, Speaks
@@ -24,7 +24,6 @@ from reception.provider import codec_for
 from reception.provider.base import DialPlan, ProviderCommand
 
 LINK_TIMEOUT_S = 5.0
-ACTOR_TIMEOUT_S = 5.0
 MOVE_TIMEOUT_S = 20.0  # where every worker of the node died, a new one takes seconds
 MOVE_PAUSE_S = 0.1
 LEAD_MS = 200  # playout's lead at the most
@@ -103,7 +102,7 @@ class CallWorker:
         until_s = time.monotonic() + MOVE_TIMEOUT_S
         while True:
             try:
-                async with asyncio.timeout(ACTOR_TIMEOUT_S):
+                async with in_time():
                     self._socket = await self._agent.another_worker(
                         self._spec.lease_id, self._socket
                     )

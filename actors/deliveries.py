@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 from collections.abc import Iterable
 
@@ -12,15 +11,13 @@ from ray.exceptions import RayError, RayTaskError
 from actors.bills import Delivery, bill, closing
 from actors.keeper import CallKeeper
 from actors.outbox import Outbox
-from actors.spawn import find
+from actors.spawn import find, in_time
 from reception.call import messages as m
 from reception.call.journal import FENCED
 from reception.call.record import CallRecord, CallSpec, TakenMessage
 from reception.errors import ReceptionError, Unavailable
 
 log = structlog.get_logger()
-
-DELIVERY_TIMEOUT_S = 5.0
 
 
 class Deliveries:
@@ -107,7 +104,7 @@ class Deliveries:
             if not await self._deliver(delivery):
                 await self.later(delivery)
         with contextlib.suppress(RayError, TimeoutError):
-            async with asyncio.timeout(DELIVERY_TIMEOUT_S):
+            async with in_time():
                 cost = await find("cost").call_cost(spec.session_id)
                 return int(cost.total_micros)
         return None
@@ -116,7 +113,7 @@ class Deliveries:
         """False: not now."""
         try:
             target = self._keeper if delivery.to == "calls" else find(delivery.to)
-            async with asyncio.timeout(DELIVERY_TIMEOUT_S):
+            async with in_time():
                 await getattr(target, delivery.method)(*delivery.args)
         except RayTaskError as error:
             if not isinstance(error.cause, ReceptionError) or error.cause.retryable:

@@ -27,6 +27,7 @@ from actors.nearby import Nearby, serve
 from actors.rest import Rest, announce
 
 NAMESPACE = "reception"
+ACTOR_TIMEOUT_S = 5.0
 
 # Niceness of processes. Ray gives all its workers the same (15); here, on the few
 # cores of a node, whoever moves audio or admits calls comes before sessions, and
@@ -219,6 +220,12 @@ def spawn(
     actor: Any = ray.remote(shown)
     bell = f"reception-{secrets.token_hex(8)}" if rests else ""
     return Remote(actor.options(**options).remote(path, args, niceness, bell), bell)
+
+
+def in_time() -> asyncio.Timeout:
+    """`async with in_time()`: an actor that does not answer in ACTOR_TIMEOUT_S is a
+    TimeoutError."""
+    return asyncio.timeout(ACTOR_TIMEOUT_S)
 
 
 def find(name: str) -> Remote:
