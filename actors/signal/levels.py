@@ -7,7 +7,6 @@ overload, and come out of G.711 by a table of 256 entries.
 
 from __future__ import annotations
 
-import math
 from typing import NamedTuple
 
 import numpy as np
@@ -19,7 +18,6 @@ Signal = NDArray[np.float32]
 
 OVERLOAD = 32_768.0
 SILENT_POWER = 1e-5  # -50 dBov: what is quieter is no speech on a telephone line
-LEAST_DBOV = -127.0  # RFC 6464: the bottom of its scale
 
 _TABLE: dict[str, Signal] = {
     law: to_linear(bytes(range(256)), law).astype(np.float32) / np.float32(OVERLOAD)
@@ -41,11 +39,6 @@ def from_signal(signal: Signal, coding: str) -> bytes:
     return from_linear(linear, coding)
 
 
-def dbov(power: float) -> float:
-    """Level of a mean square, at least -127."""
-    return max(LEAST_DBOV, 10 * math.log10(power)) if power > 0 else LEAST_DBOV
-
-
 class Level(NamedTuple):
     """power: mean square; peak: largest magnitude (1.0 overload); clipped:
     samples at the coding's largest value. A tuple: one is made of every frame."""
@@ -53,14 +46,6 @@ class Level(NamedTuple):
     power: float
     peak: float
     clipped: int
-
-    @property
-    def rms_dbov(self) -> float:
-        return dbov(self.power)
-
-    @property
-    def peak_dbov(self) -> float:
-        return dbov(self.peak**2)
 
     @property
     def silent(self) -> bool:
@@ -74,21 +59,3 @@ def level(signal: Signal, coding: str) -> Level:
     if peak >= _LARGEST[coding]:
         clipped = int(np.count_nonzero(np.abs(signal) >= _LARGEST[coding]))
     return Level(float(signal.dot(signal)) / len(signal), peak, clipped)
-
-
-class Levels(NamedTuple):
-    """`Level` of many frames; each of shape (calls,)."""
-
-    power: NDArray[np.float32]
-    peak: NDArray[np.float32]
-    clipped: NDArray[np.intp]
-
-
-def levels(signals: Signal, coding: str) -> Levels:
-    """Levels of frames that are ready together, shape (calls, samples)."""
-    magnitudes = np.abs(signals)
-    return Levels(
-        np.einsum("ij,ij->i", signals, signals) / np.float32(signals.shape[1]),
-        magnitudes.max(axis=1),
-        np.count_nonzero(magnitudes >= _LARGEST[coding], axis=1),
-    )

@@ -159,15 +159,9 @@ def check_epoch(connection: Connection, singleton: str, epoch: int | None) -> in
     return int(now or 0)
 
 
-def upsert(
-    connection: Connection, table: sa.Table, values: dict[str, Any], *, add: tuple[str, ...] = ()
-) -> None:
-    """Inserts a row, or updates the one with its primary key.
-
-    Args:
-        add: columns to which the value is added instead of replacing it.
-    """
-    statement = _upsert(connection.dialect.name, table, tuple(values), add)
+def upsert(connection: Connection, table: sa.Table, values: dict[str, Any]) -> None:
+    """Inserts a row, or updates the one with its primary key."""
+    statement = _upsert(connection.dialect.name, table, tuple(values), ())
     connection.execute(statement, values)
 
 

@@ -165,11 +165,6 @@ class Cast:
         """Whether it needs a connection of its own, to break."""
         return any(isinstance(step, Vanish) for step in self.steps)
 
-    @property
-    def opens_with_garbage(self) -> bool:
-        """Whether garbage takes the place of CallStart."""
-        return isinstance(self.steps[0], Garbage)
-
 
 @dataclass(frozen=True, slots=True)
 class Sounds:

@@ -1,7 +1,6 @@
 """Our own count of a call's tokens, beside what the provider reports.
 
-OpenAI's rules: the caller's audio is one token for 100 ms, an answer's one for 50 ms; of
-text about one for four characters; every answer is billed for the whole conversation
+By OpenAI's rules (`savings/billing.py`) every answer is billed for the whole conversation
 before it. So what can be compared is:
 
 - of each answer its audio: tokens reported, and milliseconds that came;

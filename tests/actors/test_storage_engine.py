@@ -15,7 +15,7 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
 from actors.storage import engine, schema
-from actors.storage.engine import Store, check_epoch, insert_if_new, upsert
+from actors.storage.engine import Store, check_epoch, insert_if_new, upsert, upsert_all
 from reception.errors import Fenced, InvalidRequest, ReceptionError, Unavailable
 
 ROOT = Path(__file__).parents[2]
@@ -188,7 +188,7 @@ def test_upsert_replaces_adds_and_keeps(store: Store) -> None:
     table = schema.epochs
     with store.transaction() as connection:
         upsert(connection, table, {"singleton": "a", "epoch": 3})
-        upsert(connection, table, {"singleton": "a", "epoch": 4}, add=("epoch",))
+        upsert_all(connection, table, [{"singleton": "a", "epoch": 4}], add=("epoch",))
         assert connection.execute(sa.select(table.c.epoch)).scalar_one() == 7
         upsert(connection, table, {"singleton": "a", "epoch": 2})
         assert connection.execute(sa.select(table.c.epoch)).scalar_one() == 2

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 
@@ -17,6 +19,11 @@ SENTENCES = (
     "My number is zero one seven nine, five five five, two three six eight.",
     "She sells sea shells by the sea shore; Peter Piper picked a peck of pickled peppers.",
 )
+
+
+def dbov(power: float) -> float:
+    """Level of a mean square, at least -127: the bottom of RFC 6464's scale."""
+    return max(-127.0, 10 * math.log10(power)) if power > 0 else -127.0
 
 
 def frequencies(key: str) -> tuple[float, float]:

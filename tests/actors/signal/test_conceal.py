@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from actors.signal.conceal import Concealer, pitch_period
-from actors.signal.levels import Signal, dbov, from_signal, level, to_signal
+from actors.signal.levels import Signal, from_signal, level, to_signal
 from actors.signal.noise import ComfortNoise, NoiseFloor
 from reception.media.codecs import AudioFormat
-from tests.actors.signal.sounds import noise, speech
+from tests.actors.signal.sounds import dbov, noise, speech
 
 PCMU = AudioFormat("pcmu", 8_000)
 
