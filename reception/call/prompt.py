@@ -12,7 +12,7 @@ from dataclasses import asdict, replace
 
 from reception.call.profile import FULL_MODEL_TOOL, Profile
 from reception.call.tools import specs
-from reception.money.bounds import answer_tokens
+from reception.money.bounds import tokens_to_say
 from reception.money.savings.billing import text_tokens
 from reception.money.savings.levels import LEVELS, Decisions, Level
 from reception.provider.base import AddText, Configure, Truncation
@@ -111,7 +111,7 @@ def configuration(
         transcription_model=profile.transcription_model,
         transcription_prompt=expected_words(profile),
         language=profile.language,
-        max_output_tokens=answer_tokens(decisions.answer_s, text=decisions.text_answers) or None,
+        max_output_tokens=tokens_to_say(decisions.answer_s, text=decisions.text_answers) or None,
         truncation=Truncation(cut_at, decisions.retain_percent) if cut_at else None,
         text=decisions.text_answers,
     )

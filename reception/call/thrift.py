@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from reception.call.profile import FULL_MODEL_TOOL
-from reception.money.bounds import MOST_TOKENS, answer_tokens
+from reception.money.bounds import MOST_TOKENS, tokens_to_say
 from reception.money.policy import Step
 from reception.money.savings.comparison import Answered
 from reception.money.savings.levels import MINI
@@ -83,7 +83,7 @@ class Thrift:
     def max_output_tokens(self) -> int | None:
         """Of an answer; None for any number."""
         short_s = SHORT_ANSWER_S if Step.SHORTEN in self.taken else 0
-        by_length = (answer_tokens(each, text=self.text) for each in (short_s, self._longest_s))
+        by_length = (tokens_to_say(each, text=self.text) for each in (short_s, self._longest_s))
         bound = min(each or MOST_TOKENS for each in (*by_length, self._affordable))
         return bound if bound < MOST_TOKENS else None
 

@@ -30,7 +30,7 @@ FUNCTION_TOKENS = 200
 whatever answers are, and is lost if it is cut."""
 
 
-def answer_tokens(seconds: int, *, text: bool) -> int:
+def tokens_to_say(seconds: int, *, text: bool) -> int:
     """The bound of an answer that takes so long to speak; 0 for 0, any length.
 
     Args:

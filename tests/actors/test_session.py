@@ -35,7 +35,7 @@ from reception.call.transcript import Transcript
 from reception.errors import ProtocolViolation, Unavailable
 from reception.framing import Kind, split_audio
 from reception.money.account import CallCost, Charge, Hold
-from reception.money.bounds import answer_tokens
+from reception.money.bounds import tokens_to_say
 from reception.money.leases import Claim
 from reception.money.policy import Step
 from reception.money.savings.comparison import Comparison, Measure
@@ -259,7 +259,7 @@ async def test_a_call_saves_as_its_money_runs_out(house: House) -> None:
     ]  # fmt: skip
     assert second.request is not None
     assert second.request.path.endswith("?model=mini")
-    short = answer_tokens(SHORT_ANSWER_S, text=False)
+    short = tokens_to_say(SHORT_ANSWER_S, text=False)
     updates = [(await house.told("session.update"))["session"] for _ in range(2)]
     assert updates[0] == {"type": "realtime", "max_output_tokens": short}
     assert updates[1]["max_output_tokens"] == short

@@ -38,7 +38,7 @@ class Decisions:
             `manner` in the instructions brings is an assumption until it is
             measured on live calls.
         answer_s: an answer that takes longer to speak ends there, by its tokens
-            (`bounds.answer_tokens`); 0 for any length. It stops what runs away, and
+            (`bounds.tokens_to_say`); 0 for any length. It stops what runs away, and
             is no measure of how long answers are.
         truncate_at_tokens: the conversation (without instructions) is cut back
             to `retain_percent` of this by the provider when it is longer: an

@@ -13,7 +13,7 @@ from reception.call.conversation import Conversation
 from reception.call.profile import Profile
 from reception.call.record import CallSpec
 from reception.call.thrift import SHORT_ANSWER_S
-from reception.money.bounds import answer_tokens
+from reception.money.bounds import tokens_to_say
 from reception.money.policy import Step
 from reception.money.savings.comparison import Answered
 from reception.money.savings.levels import LEVELS, Level
@@ -22,7 +22,7 @@ from reception.provider.realtime import RealtimeCodec
 from tests.unit.call.example import PHRASES, PROFILE, SPEC
 from tests.unit.call.test_conversation import commands, only
 
-SHORT_ANSWER_TOKENS = answer_tokens(SHORT_ANSWER_S, text=False)
+SHORT_ANSWER_TOKENS = tokens_to_say(SHORT_ANSWER_S, text=False)
 
 
 def talk(level: Level, spec: CallSpec = SPEC, profile: Profile = PROFILE) -> Conversation:

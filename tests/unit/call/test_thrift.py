@@ -13,7 +13,7 @@ from reception.call.profile import Limits, Profile
 from reception.call.prompt import say_exactly
 from reception.call.talk.provider import CHANGE_AGAIN_S
 from reception.call.thrift import SHORT_ANSWER_S, Thrift, words_tokens
-from reception.money.bounds import answer_tokens
+from reception.money.bounds import tokens_to_say
 from reception.money.policy import Step
 from reception.provider import base as p
 from tests.unit.call.example import PHRASES, PROFILE
@@ -21,7 +21,7 @@ from tests.unit.call.test_conversation import Call, asked_for, commands, kinds, 
 
 CHEAP = replace(PROFILE, cheaper_model="mini")
 NOBODY = replace(PROFILE, directory=PROFILE.directory[:1], keys={})
-SHORT_ANSWER_TOKENS = answer_tokens(SHORT_ANSWER_S, text=False)
+SHORT_ANSWER_TOKENS = tokens_to_say(SHORT_ANSWER_S, text=False)
 WARN = m.MoneyRunsOut((Step.WARN,))
 SHORTEN = m.MoneyRunsOut((Step.WARN, Step.SHORTEN))
 CHEAPER = m.MoneyRunsOut((Step.WARN, Step.SHORTEN, Step.CHEAPER))
@@ -87,13 +87,13 @@ def test_shorter_answers_are_bounded_and_asked_for_at_the_conversations_end() ->
 
 def test_how_many_tokens_a_bound_is_depends_on_whether_answers_are_text() -> None:
     thrift = Thrift("m", 120, text=True)
-    assert thrift.max_output_tokens == answer_tokens(120, text=True)
+    assert thrift.max_output_tokens == tokens_to_say(120, text=True)
     thrift.text = False
-    assert thrift.max_output_tokens == answer_tokens(120, text=False)
+    assert thrift.max_output_tokens == tokens_to_say(120, text=False)
     thrift.take((Step.SHORTEN,))
     assert thrift.max_output_tokens == SHORT_ANSWER_TOKENS
     thrift.text = True
-    assert thrift.max_output_tokens == answer_tokens(SHORT_ANSWER_S, text=True)
+    assert thrift.max_output_tokens == tokens_to_say(SHORT_ANSWER_S, text=True)
 
 
 def test_without_a_session_only_the_next_one_is_told_to_be_brief() -> None:

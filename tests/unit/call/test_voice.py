@@ -14,7 +14,7 @@ from reception.call.conversation import Conversation
 from reception.call.profile import Profile
 from reception.call.prompt import say_exactly
 from reception.call.talk.voice import AGAIN_S
-from reception.money.bounds import answer_tokens
+from reception.money.bounds import tokens_to_say
 from reception.money.policy import Step
 from reception.money.savings.levels import LEVELS, Level
 from reception.provider import base as p
@@ -67,8 +67,8 @@ def modes(out: list[Any]) -> list[tuple[bool, int | None]]:
     return [(each.text, each.max_output_tokens) for each in told]
 
 
-SOUND = (False, answer_tokens(30, text=False))
-TEXT = (True, answer_tokens(30, text=True))
+SOUND = (False, tokens_to_say(30, text=False))
+TEXT = (True, tokens_to_say(30, text=True))
 
 
 def test_an_answer_of_which_nothing_is_heard_is_made_anew_as_sound() -> None:
@@ -170,7 +170,7 @@ def test_bounds_are_of_what_answers_are() -> None:
     call = greeted()
     written(call)
     [bound, _] = commands(call.tell(m.MoneyRunsOut((Step.SHORTEN,))))
-    assert bound == p.Bound(answer_tokens(15, text=False))
+    assert bound == p.Bound(tokens_to_say(15, text=False))
 
 
 def test_an_answer_as_sound_is_not_counted_as_text() -> None:

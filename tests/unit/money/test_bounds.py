@@ -10,8 +10,8 @@ from reception.money.bounds import (
     CALLER_TOKENS,
     LEAST_TOKENS,
     MOST_TOKENS,
-    answer_tokens,
     output_tokens,
+    tokens_to_say,
 )
 from reception.money.prices import ModelPrice, PriceTable, TokenPrice
 from reception.provider.base import Usage
@@ -62,19 +62,19 @@ def test_the_next_answer_is_covered_by_what_is_held(
 def test_how_long_it_takes_to_speak_says_how_many_tokens(
     seconds: int, as_sound: int, as_text: int
 ) -> None:
-    assert answer_tokens(seconds, text=False) == as_sound
-    assert answer_tokens(seconds, text=True) == as_text
+    assert tokens_to_say(seconds, text=False) == as_sound
+    assert tokens_to_say(seconds, text=True) == as_text
 
 
 @given(st.integers(1, 4_000), st.integers(0, 600))
 def test_a_bound_leaves_the_time_that_is_wanted_and_text_not_much_more(
     seconds: int, more: int
 ) -> None:
-    text, sound = (answer_tokens(seconds, text=each) for each in (True, False))
+    text, sound = (tokens_to_say(seconds, text=each) for each in (True, False))
     assert text <= sound <= MOST_TOKENS
     for each, tokens_per_s in ((text, 3.25), (sound, 20 + 3.25)):
         assert each == MOST_TOKENS or each / tokens_per_s >= seconds
     assert text / 3.25 <= max(62.0, seconds + 1.0)
     assert sound / 23.25 <= max(9.0, seconds + 1.0)
-    assert text <= answer_tokens(seconds + more, text=True)
-    assert sound <= answer_tokens(seconds + more, text=False)
+    assert text <= tokens_to_say(seconds + more, text=True)
+    assert sound <= tokens_to_say(seconds + more, text=False)
