@@ -45,6 +45,9 @@ class Store:
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
+        self._view: dict[str, Any] = {"reading": True}
+        if engine.dialect.name == "postgresql":  # else each statement has a view of its own
+            self._view["isolation_level"] = "REPEATABLE READ"
         self._in_use = 0  # connections
         self._returned = threading.Condition()
 
@@ -87,7 +90,7 @@ class Store:
     def reading(self) -> Iterator[Connection]:
         """One consistent view; writes nothing."""
         with faults(), self._counted(), self.engine.connect() as connection:
-            connection.execution_options(reading=True)
+            connection.execution_options(**self._view)
             with connection.begin() as view:
                 yield connection
                 view.rollback()

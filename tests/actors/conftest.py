@@ -15,18 +15,16 @@ import pytest
 from actors.cost import CostController
 from actors.settings import Settings
 from actors.storage.engine import Store
+from cluster.local_postgres import LocalPostgres
 from tests import postgres
 
 _names = (f"test_{number}" for number in itertools.count())
 
 
 @pytest.fixture(scope="session")
-def postgres_folder() -> Iterator[str]:
-    programs = postgres.binaries()
-    if programs is None:
-        pytest.skip("no PostgreSQL server is installed (Debian: apt-get install postgresql)")
-    with postgres.server(programs) as folder:
-        yield folder
+def postgresql() -> Iterator[LocalPostgres]:
+    with postgres.server() as running:
+        yield running
 
 
 @pytest.fixture
@@ -40,7 +38,7 @@ def database_url(request: pytest.FixtureRequest) -> Iterator[str]:
     if request.param == "sqlite":
         yield request.getfixturevalue("sqlite_url")
         return
-    with postgres.database(request.getfixturevalue("postgres_folder"), next(_names)) as url:
+    with postgres.database(request.getfixturevalue("postgresql"), next(_names)) as url:
         yield url
 
 

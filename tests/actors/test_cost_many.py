@@ -70,10 +70,10 @@ def fresh(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[int], str
     """A database of its own for each run."""
     if request.param == "sqlite":
         return lambda run: f"sqlite:///{tmp_path}/run{run}.db"
-    folder = request.getfixturevalue("postgres_folder")
+    running = request.getfixturevalue("postgresql")
 
     def make(run: int) -> str:
-        database = postgres.database(folder, f"{tmp_path.name}_{run}")
+        database = postgres.database(running, f"{tmp_path.name}_{run}")
         request.addfinalizer(lambda: database.__exit__(None, None, None))
         return database.__enter__()
 

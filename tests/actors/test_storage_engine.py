@@ -131,6 +131,17 @@ def test_a_transaction_that_fails_leaves_nothing(store: Store) -> None:
         assert connection.execute(sa.select(schema.ledger)).all() == []
 
 
+def test_who_reads_sees_the_database_as_of_one_moment(store: Store) -> None:
+    count = sa.select(sa.func.count()).select_from(schema.ledger)
+    with store.reading() as connection:
+        assert connection.execute(count).scalar_one() == 0
+        with store.transaction() as other:
+            other.execute(sa.insert(schema.ledger).values(**LEDGER_ROW))
+        assert connection.execute(count).scalar_one() == 0
+    with store.reading() as connection:
+        assert connection.execute(count).scalar_one() == 1
+
+
 # ------------------------------------------------------------------ epochs
 
 

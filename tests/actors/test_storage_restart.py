@@ -1,0 +1,104 @@
+"""A PostgreSQL server that stops and comes back under the singletons that write to it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+
+import pytest
+import sqlalchemy as sa
+
+from actors.cost import CostController
+from actors.security import SecurityGuard
+from actors.settings import Settings
+from actors.storage import schema
+from actors.storage.engine import Store
+from cluster.local_postgres import LocalPostgres
+from reception.errors import Unavailable
+from reception.money.scopes import Owner
+from reception.provider.base import Usage
+from tests import postgres
+
+MODEL = "gpt-realtime-2.1-mini"
+ROUNDS = 3
+BILLS = 400  # of one round
+AT_ONCE = 8
+
+
+@pytest.fixture
+def running() -> Iterator[LocalPostgres]:
+    """A server of this test's own: it is stopped."""
+    with postgres.server() as found:
+        yield found
+
+
+async def test_bills_are_taken_again_and_each_counts_once(running: LocalPostgres) -> None:
+    url = running.create("bills")
+    cost = CostController(Settings(database_url=url))
+    assert (await cost.open_call(Owner("s1", "c1", "t", "k", MODEL))).admitted
+    failures: list[Unavailable] = []
+
+    async def post(numbers: list[int]) -> None:
+        """As an outbox does: the same one again until it is taken."""
+        while numbers:
+            try:
+                await cost.usage("s1", f"r{numbers[-1]}", MODEL, Usage(output_audio=10))
+            except Unavailable as error:
+                failures.append(error)
+                await asyncio.sleep(0.01)
+            else:
+                numbers.pop()
+
+    async def stop_and_start() -> None:
+        await asyncio.sleep(0.1)  # a commit is under way
+        await asyncio.to_thread(running.stop)
+        with pytest.raises(Unavailable) as caught:
+            await cost.open_call(Owner("s2", "c2", "t", "k", MODEL))
+        failures.append(caught.value)
+        await asyncio.to_thread(running.start)
+
+    for round_ in range(ROUNDS):
+        all_ = range(round_ * BILLS, (round_ + 1) * BILLS)
+        await asyncio.gather(
+            stop_and_start(), *(post(list(all_[start::AT_ONCE])) for start in range(AT_ONCE))
+        )
+    assert len(failures) > ROUNDS, "no bill was under way when the server stopped"
+    assert all(each.retry_after_s > 0 for each in failures)
+    assert await cost.check() == []
+    account = await cost.call_cost("s1")
+    assert account.responses == ROUNDS * BILLS
+    cost.close()
+    store = Store.open(url)
+    with store.reading() as connection:
+        ids = connection.execute(sa.select(schema.usage.c.response_id)).scalars().all()
+        epoch = connection.execute(
+            sa.select(schema.epochs.c.epoch).where(schema.epochs.c.singleton == "cost")
+        ).scalar_one()
+    store.close()
+    assert sorted(ids) == sorted(f"r{number}" for number in range(ROUNDS * BILLS))
+    assert epoch == 1, "a connection that was lost is no reason for a new epoch"
+
+
+async def test_who_comes_while_it_is_away_is_refused_and_let_in_afterwards(
+    running: LocalPostgres,
+) -> None:
+    guard = SecurityGuard(Settings(database_url=running.create("keys"), insecure_dev=True))
+    peer = "ipv4:127.0.0.1:0"
+    assert (await guard.admit(None, peer, "call")).allowed
+    running.stop()
+    for _ in range(2):  # the broken connection, then none at all
+        with pytest.raises(Unavailable) as caught:
+            await guard.admit(None, peer, "call")
+        assert caught.value.retry_after_s > 0
+    running.start()
+    assert (await guard.admit(None, peer, "call")).allowed
+    guard.close()
+
+
+async def test_a_singleton_that_starts_while_it_is_away_says_so(running: LocalPostgres) -> None:
+    url = running.create("late")
+    running.stop()
+    with pytest.raises(Unavailable, match="database"):
+        Store.open(url)
+    running.start()
+    Store.open(url).close()
