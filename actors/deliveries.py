@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterable
+from typing import Any
 
 import structlog
 from ray.exceptions import RayError, RayTaskError
@@ -30,6 +31,7 @@ class Deliveries:
 
     def __init__(self, keeper: CallKeeper, outbox: Outbox | None) -> None:
         self._keeper, self._outbox = keeper, outbox
+        self._targets: dict[str, Any] = {"calls": keeper}
 
     def __len__(self) -> int:
         """How many wait."""
@@ -105,16 +107,21 @@ class Deliveries:
                 await self.later(delivery)
         with contextlib.suppress(RayError, TimeoutError):
             async with in_time():
-                cost = await find("cost").call_cost(spec.session_id)
+                cost = await self._target("cost").call_cost(spec.session_id)
                 return int(cost.total_micros)
         return None
+
+    def _target(self, name: str) -> Any:
+        """Found once: it asks Ray's GCS, which takes its time."""
+        if name not in self._targets:
+            self._targets[name] = find(name)
+        return self._targets[name]
 
     async def _deliver(self, delivery: Delivery) -> bool:
         """False: not now."""
         try:
-            target = self._keeper if delivery.to == "calls" else find(delivery.to)
             async with in_time():
-                await getattr(target, delivery.method)(*delivery.args)
+                await getattr(self._target(delivery.to), delivery.method)(*delivery.args)
         except RayTaskError as error:
             if not isinstance(error.cause, ReceptionError) or error.cause.retryable:
                 return False

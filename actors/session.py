@@ -8,14 +8,19 @@ actor serves one call at a time; nothing of a call is kept on the actor.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 from collections.abc import Awaitable, Callable
+
+from ray.exceptions import RayError
 
 from actors.assignment import Assignment
 from actors.call_run import CallRun
 from actors.spawn import find
 from reception.call.record import CallRecord
-from reception.errors import ProtocolViolation
+from reception.errors import ProtocolViolation, ReceptionError
+
+COST_S = 2.0
 
 
 class CallSession:
@@ -32,9 +37,13 @@ class CallSession:
         return os.getpid()
 
     async def rehearse(self, assignment: Assignment) -> None:
-        """Walks the way of a call without making one, so that the first is quick."""
+        """Walks the way of a call without making one, so that the first is quick. While
+        there is no money to be had, neither singleton nor database, it serves all the same:
+        a call whose session has died needs another one then, too."""
         await CallRun(assignment, self._cost, self._agent).rehearse()
-        await self._cost.ping()
+        with contextlib.suppress(RayError, ReceptionError, TimeoutError):
+            async with asyncio.timeout(COST_S):
+                await self._cost.ping()
 
     async def run_call(self, assignment: Assignment) -> CallRecord:
         """Runs one call from ring to record.

@@ -70,7 +70,8 @@ class FakeMethod:
         self._actor.calls.append((self._name, args))
 
         async def answer() -> Any:
-            return self._function(*args)
+            found = self._function(*args)
+            return await found if asyncio.iscoroutine(found) else found
 
         return asyncio.ensure_future(answer())
 
@@ -164,6 +165,30 @@ async def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterato
         await worker.stop()
     await house.provider.stop()
     house.listener.close()
+
+
+@pytest.mark.parametrize("answer", ["pong", "unavailable", "lost", "never"])
+async def test_it_is_rehearsed_also_while_nobody_can_tell_of_money(
+    house: House, monkeypatch: pytest.MonkeyPatch, answer: str
+) -> None:
+    monkeypatch.setattr(actors.session, "COST_S", 0.05)
+    pinged = 0
+
+    async def ping() -> dict[str, Any]:
+        nonlocal pinged
+        pinged += 1
+        if answer == "unavailable":
+            raise Unavailable("database: it is away")
+        if answer == "lost":
+            raise RayActorError
+        if answer == "never":
+            await asyncio.sleep(10)
+        return {}
+
+    house.cost._methods["ping"] = ping
+    async with asyncio.timeout(5):
+        await house.session.rehearse(house.assignment())
+    assert pinged == 1
 
 
 async def audio(door: Link) -> rv.Audio:
