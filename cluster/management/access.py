@@ -22,6 +22,7 @@ from reception.security.admission import RATE_LIMITED, UNAUTHENTICATED
 
 PREFIX = "/api/v3/management"
 MAX_SHOWN_CHARS = 100
+ANONYMOUS = "anonymous"  # as the audit trail names who has no key
 
 Ask = Callable[..., Awaitable[Any]]
 """`await ask("agent", "stats")` asks an actor by its role: agent, door, cost, security
@@ -41,7 +42,8 @@ class Access:
         await self._admit(request, "read")
 
     async def may_manage(self, request: Request) -> str:
-        """Refuses who has no key with the scope "manage"; the key's id."""
+        """Refuses who has no key with the scope "manage"; the key's id, ANONYMOUS for who
+        needs none."""
         return await self._admit(request, "manage")
 
     async def _admit(self, request: Request, scope: str) -> str:
@@ -54,7 +56,7 @@ class Access:
         if not admission.allowed:
             status = {UNAUTHENTICATED: 401, RATE_LIMITED: 429}.get(admission.code, 403)
             raise HTTPException(status, admission.message)
-        return str(admission.key_id)
+        return str(admission.key_id) or ANONYMOUS
 
 
 # ------------------------------------------------------------------ problems
