@@ -48,6 +48,7 @@ BACK_TIMEOUT_S = 1.0
 TELL_PLACE_S = 0.2
 SETUP_TIMEOUT_S = 4.0  # then the caller is better off elsewhere, or later
 RETRY_AFTER_S = 2.0
+HALF_CLOSE_S = 0.5  # after the summary, for the caller to be done writing
 
 _CODECS = {
     rv.CODEC_UNSPECIFIED: "",
@@ -121,6 +122,8 @@ class Stream:
         try:
             await self._accept(spec, placement)
             status = await relay.down()
+            if status is None:  # grpcio drops what a client has not read when a write of it fails
+                await asyncio.wait([up], timeout=HALF_CLOSE_S)
         finally:
             up.cancel()
             with suppress(asyncio.CancelledError, Exception):

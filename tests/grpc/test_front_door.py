@@ -169,6 +169,23 @@ async def test_a_call_is_accepted_relayed_both_ways_and_summed_up(house: House) 
     assert stats["setup_p50_ms"] > 0
 
 
+@pytest.mark.parametrize("closes", [True, False])
+async def test_the_stream_ends_once_the_caller_is_done_writing_or_soon(
+    house: House, monkeypatch: pytest.MonkeyPatch, closes: bool
+) -> None:
+    """A client whose write fails as its stream ends is not given what it has not read."""
+    monkeypatch.setattr(converse, "HALF_CLOSE_S", 5.0 if closes else 0.2)
+    stream = await house.accepted()
+    await stream.write(rv.CallerMessage(end=rv.CallEnd(reason="normal_clearing")))
+    await until(stream, "summary")
+    end = asyncio.ensure_future(stream.read())
+    if closes:
+        await asyncio.wait([end], timeout=0.1)
+        assert not end.done()
+        await stream.done_writing()
+    assert await asyncio.wait_for(end, 2) is grpc.aio.EOF
+
+
 async def test_a_call_without_an_id_gets_one(house: House) -> None:
     stream = await house.converse(start())
     assert (await stream.read()).accepted.call_id.startswith("call-")
