@@ -136,6 +136,9 @@ class Lender(Book):
             and set(case.scopes) <= set(lease.scopes)
         ):
             rest, given = money.hand_over(lease.account, micros)
+            if not rest.held_micros:  # nobody can have more of it
+                rest = replace(rest, closed=True)
+                self._until_s.pop(claim.lease_id, None)
             needs = Needs(micros - claim.tail_micros, claim.tail_micros)
             account, taken = money.open_hold(case.account, needs)
             self._cases[owner.session_id] = case

@@ -185,6 +185,17 @@ def test_a_call_takes_its_hold_over_from_the_lease() -> None:
     assert committed(book) == 15 + 60
 
 
+def test_a_lease_that_is_used_up_is_over() -> None:
+    book = make(("global", "hour", 130))
+    assert lent(book, 2) == 120
+    closed = []
+    for number in (1, 2):
+        assert book.take(claim(number), NOON_S).admitted
+        closed.append(book.forget().cases[NODE.session_id].account.closed)
+    assert closed == [False, True]
+    assert book.end_leases(STEADY_S + 1_000) == []
+
+
 @pytest.mark.parametrize(
     "odd",
     [
