@@ -9,6 +9,8 @@ from types import TracebackType
 from typing import Self
 
 import grpc
+from google.rpc import error_details_pb2
+from grpc_status import rpc_status
 
 from protos.reception.v1 import reception_pb2 as rv
 from protos.reception.v1 import reception_pb2_grpc as rpc
@@ -53,6 +55,14 @@ def in_our_words(error: grpc.aio.AioRpcError) -> ReceptionError:
     """The error that the server meant."""
     message = error.details() or error.code().name
     return _ERRORS.get(error.code(), ReceptionError)(message)
+
+
+def says_when(error: grpc.aio.AioRpcError) -> bool:
+    """Whether a refusal has a RetryInfo."""
+    status = rpc_status.from_call(error)
+    return status is not None and any(
+        detail.Is(error_details_pb2.RetryInfo.DESCRIPTOR) for detail in status.details
+    )
 
 
 async def connected(channel: grpc.aio.Channel, address: str, within_s: float = CONNECT_S) -> None:

@@ -91,15 +91,16 @@ class LocalCluster:
     Args:
         folder: for the database, recordings and what nodes complain of.
         settings: REALTIME_* variables of every process, without the prefix.
+        database_url: a file in the folder if it is empty.
     """
 
-    def __init__(self, folder: Path, settings: dict[str, str]) -> None:
+    def __init__(self, folder: Path, settings: dict[str, str], database_url: str = "") -> None:
         self.folder = folder
         self.head: Member
         self.nodes: list[Member] = []
         self._options = [
             "--json", "--no-dashboard", "--grpc-port", "0", "--http-port", "0",
-            "--database-url", f"sqlite:///{folder}/reception.db",
+            "--database-url", database_url or f"sqlite:///{folder}/reception.db",
             "--recordings-dir", str(folder / "recordings"),
         ]  # fmt: skip
         named = {f"REALTIME_{name.upper()}": value for name, value in settings.items()}

@@ -7,10 +7,12 @@ import contextlib
 import os
 import pwd
 import shutil
+import signal
 import subprocess
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import psutil
 import psycopg
 from psycopg import sql
 
@@ -74,6 +76,14 @@ class LocalPostgres:
     def stop(self) -> None:
         """At once, as if it had died: connections break, and its next start recovers."""
         self._run("pg_ctl", "-D", str(self._data), "-m", "immediate", "-w", "stop")
+
+    def send(self, number: signal.Signals) -> None:
+        """A signal to every process of it: SIGSTOP for standing still, SIGCONT for going on."""
+        pid = int((self._data / "postmaster.pid").read_text().split()[0])
+        postmaster = psutil.Process(pid)
+        for process in (postmaster, *postmaster.children(recursive=True)):
+            with contextlib.suppress(psutil.NoSuchProcess):  # one of a connection has ended
+                process.send_signal(number)
 
     @contextlib.contextmanager
     def _administrator(self) -> Iterator[psycopg.Connection]:

@@ -4,50 +4,70 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection
+from typing import Any
 
 import sqlalchemy as sa
 
 from actors.storage import ledger_check
-from actors.storage.schema import accounts, calls, live_calls, spending, usage
+from actors.storage.engine import Store
+from actors.storage.schema import accounts, calls, limits, live_calls, spending, usage
 from cluster.chaos import history as h
 from cluster.chaos.provider import Provider
+from reception.money.leases import PREFIX
 from reception.money.scopes import GLOBAL, OVERDRAFT
+
+PERIOD = "rolling-month"  # a limit that is set here has no end within a run
 
 _POSTED = sa.select(sa.func.coalesce(sa.func.sum(spending.c.micros), 0))
 _HELD = sa.select(sa.func.coalesce(sa.func.sum(accounts.c.held_micros), 0))
+_MONEY = sa.select(  # in one statement, so as of one moment
+    _POSTED.where(spending.c.scope == str(GLOBAL)).scalar_subquery().label("posted"),
+    _HELD.scalar_subquery().label("held"),
+    _POSTED.where(spending.c.scope == str(OVERDRAFT)).scalar_subquery().label("overdraft"),
+    sa.select(limits.c.micros)
+    .where(limits.c.scope == str(GLOBAL), limits.c.period == PERIOD)
+    .scalar_subquery()
+    .label("limit"),
+)
+_LEASES = sa.select(accounts).where(
+    accounts.c.session_id.startswith(PREFIX), accounts.c.closed.is_(False)
+)
 _BILLS = sa.select(usage).order_by(usage.c.id)
 
 
 class Books:
-    """Reads the database beside the cluster, and never writes.
+    """Reads the database beside the cluster, and never writes. Raises Unavailable while
+    it is away.
 
     Args:
         url: of the cluster's database.
         provider: whose bills are compared.
-        limit_micros: of all spending.
+        limit_micros: of all spending, while none is set for PERIOD.
     """
 
     def __init__(self, url: str, provider: Provider, limit_micros: int) -> None:
-        self._engine = sa.create_engine(url)
+        self._store = Store.open(url)
         self._provider, self._limit_micros = provider, limit_micros
         self._usage_id = 0
 
     def close(self) -> None:
-        self._engine.dispose()
+        self._store.close()
 
     def money(self) -> h.Money:
         """How the limit of all spending stands."""
-        with self._engine.connect() as connection:
-            posted = connection.execute(_POSTED.where(spending.c.scope == str(GLOBAL))).scalar_one()
-            over = connection.execute(
-                _POSTED.where(spending.c.scope == str(OVERDRAFT))
-            ).scalar_one()
-            held = connection.execute(_HELD).scalar_one()
-        return h.Money(int(posted), int(held), int(over), self._limit_micros, time.monotonic())
+        with self._store.reading() as connection:
+            row = connection.execute(_MONEY).one()
+        sums = int(row.posted), int(row.held), int(row.overdraft)
+        return h.Money(*sums, int(row.limit or self._limit_micros), time.monotonic())
+
+    def leases(self) -> list[h.Account]:
+        """Those of front doors that are on."""
+        with self._store.reading() as connection:
+            return [_account(row) for row in connection.execute(_LEASES)]
 
     def settled(self, call_ids: Collection[str]) -> bool:
         """Nothing of these calls is left to be done."""
-        with self._engine.connect() as connection:
+        with self._store.reading() as connection:
             left = sa.select(sa.func.count()).select_from(live_calls)
             open_ = sa.select(sa.func.count()).where(accounts.c.closed.is_(False))
             ended = sa.select(sa.func.count(calls.c.call_id.distinct())).where(
@@ -61,7 +81,7 @@ class Books:
 
     def audit(self, call_ids: Collection[str]) -> list[h.Event]:
         """All that is written of these calls, and every bill since the last time."""
-        with self._engine.connect() as connection:
+        with self._store.reading() as connection:
             found = [
                 *self._calls(connection, call_ids),
                 *self._used(connection),
@@ -82,11 +102,7 @@ class Books:
         found += [
             h.LeftLive(row.call_id, row.session_id, row.node_id) for row in connection.execute(left)
         ]
-        found += [
-            h.Account(row.call_id, row.session_id, row.held_micros, row.total_micros, row.closed)
-            for row in connection.execute(money)
-        ]
-        return found
+        return [*found, *map(_account, connection.execute(money))]
 
     def _used(self, connection: sa.Connection) -> list[h.Used]:
         found = []
@@ -111,3 +127,7 @@ class Books:
             )
             for bill in bills
         ]  # fmt: skip
+
+
+def _account(row: Any) -> h.Account:
+    return h.Account(row.call_id, row.session_id, row.held_micros, row.total_micros, row.closed)

@@ -124,7 +124,7 @@ class ChaosCaller:
                 error = f"{failure.code().name}: {failure.details() or ''}"
             except (ReceptionError, TimeoutError, OSError) as failure:
                 error = str(failure) or type(failure).__name__
-            if self._over:
+            if self._over or (self._hung_up and not self._streams):  # or it asked in vain
                 break
             if self._streams > streams:  # it was a live call until now
                 self._note(h.Broke(self.call_id, error, time.monotonic()))
@@ -209,6 +209,7 @@ class ChaosCaller:
                 self._released = True
             case "summary":
                 self._over = True
+                self._done_writing()
                 reason = message.summary.call.end_reason
                 self._note(h.Summed(self.call_id, reason, now_s))
         return False
@@ -289,6 +290,12 @@ class ChaosCaller:
         while self._outbox.qsize() > _OUTBOX - 2:
             self._outbox.get_nowait()
         self._outbox.put_nowait(wire.message(end=rv.CallEnd(reason="normal_clearing")))
+        self._outbox.put_nowait(None)
+
+    def _done_writing(self) -> None:
+        """Half-closes now, whatever waits to be said."""
+        while not self._outbox.empty():
+            self._outbox.get_nowait()
         self._outbox.put_nowait(None)
 
     def cut(self) -> None:

@@ -6,29 +6,30 @@ import asyncio
 import contextlib
 import os
 import signal
-import sqlite3
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from random import Random
-from typing import Any
 
-import httpx
 import psutil
 
+from cluster.chaos.asking import known_to, status
 from cluster.chaos.caller import ChaosCaller
+from cluster.chaos.databases import Database
+from cluster.chaos.history import Newcomer
+from cluster.chaos.newcomer import knock
 from cluster.chaos.provider import Provider
 from cluster.local import LocalCluster, Member
 from reception.errors import Unavailable
 
+COST_AWAY_S = 8.0
+COST_BACK_S = 60.0
 FROZEN_S = 4.0  # twice what links give a node; Ray would give it up after 6
 DATABASE_GONE_S = 30.0
+KNOCKS_S = 5.0  # after the database is gone
 DIES_S = JOINS_S = 30.0
 LOOK_S = 0.2
 IDLE_S = 20.0  # REALTIME_IDLE_TIMEOUT_S
-ASK_S = 10.0
-FRESH_S = 3.0  # reports come each second
 
 
 @dataclass(slots=True)
@@ -37,7 +38,7 @@ class Scene:
 
     cluster: LocalCluster
     provider: Provider
-    database: Path
+    database: Database
     callers: Sequence[ChaosCaller] = ()
     rng: Random = field(default_factory=Random)
 
@@ -75,10 +76,12 @@ class Scene:
 
 @dataclass(frozen=True, slots=True)
 class Struck:
-    """What a fault did, and which calls run through what it struck."""
+    """What a fault did, and which calls run through what it struck; who called meanwhile
+    and could not be taken."""
 
     what: str
     hit: tuple[str, ...]
+    newcomers: tuple[Newcomer, ...] = ()
 
 
 Strike = Callable[[Scene], Awaitable[Struck]]
@@ -102,27 +105,6 @@ class Fault:
     within_s: float
     strike: Strike
     cables: bool = False
-
-
-async def status(node: Member) -> dict[str, Any]:
-    """What a node tells of itself. Raises Unavailable."""
-    return await _told(node, "status")
-
-
-async def known_to(node: Member) -> set[str]:
-    """The nodes that a node has just heard of. Raises Unavailable."""
-    found = (await _told(node, "cluster"))["nodes"]
-    return {str(each["node_id"]) for each in found if each["age_s"] < FRESH_S}
-
-
-async def _told(node: Member, what: str) -> dict[str, Any]:
-    try:
-        async with httpx.AsyncClient(timeout=ASK_S) as client:
-            answer = await client.get(f"{node.said['http']}/api/v3/management/{what}")
-            found: dict[str, Any] = answer.raise_for_status().json()
-    except httpx.HTTPError as error:
-        raise Unavailable(f"node {node.node_id} does not tell its state: {error}") from error
-    return found
 
 
 def _kill(processes: Sequence[psutil.Process]) -> str:
@@ -153,6 +135,34 @@ def _singleton(kind: str) -> Strike:
         return Struck(f"{kind}: {_kill(found)}", scene.everybody())
 
     return strike
+
+
+async def _cost_away(scene: Scene) -> Struck:
+    """Ray starts it again each time."""
+    until_s, killed = time.monotonic() + COST_AWAY_S, 0
+    while time.monotonic() < until_s:
+        found = await asyncio.to_thread(scene.cluster.head.processes, "CostController")
+        killed += len(found)
+        _kill(found)
+        await asyncio.sleep(0.05)
+    if not killed:
+        raise Unavailable("there is no CostController on the head")
+    await _cost_is_back(scene)
+    return Struck(f"CostController: {killed} times", scene.everybody())
+
+
+async def _cost_is_back(scene: Scene) -> None:
+    """A busy machine takes 15 s and more to start it."""
+    until_s = time.monotonic() + COST_BACK_S
+    while True:
+        try:
+            await status(scene.nodes()[0])  # with all money
+        except Unavailable:
+            if time.monotonic() > until_s:
+                raise
+            await asyncio.sleep(LOOK_S)
+        else:
+            return
 
 
 async def _session(scene: Scene) -> Struck:
@@ -250,17 +260,14 @@ async def _cut(scene: Scene) -> Struck:
 
 
 async def _database(scene: Scene) -> Struck:
-    def hold() -> None:
-        connection = sqlite3.connect(scene.database, timeout=DIES_S, isolation_level=None)
-        try:
-            connection.execute("BEGIN EXCLUSIVE")
-            time.sleep(DATABASE_GONE_S)
-            connection.execute("ROLLBACK")
-        finally:
-            connection.close()
-
-    await asyncio.to_thread(hold)
-    return Struck(f"for {DATABASE_GONE_S:g} s", scene.everybody())
+    """Meanwhile somebody knocks at every door."""
+    way = scene.rng.choice(scene.database.ways)
+    away = asyncio.create_task(asyncio.to_thread(scene.database.away, way, DATABASE_GONE_S))
+    await asyncio.sleep(KNOCKS_S)
+    doors = [node.grpc_address for node in scene.nodes()]
+    asked = await asyncio.gather(*(knock(door, f"meanwhile-{door}") for door in doors))
+    await away
+    return Struck(f"{way} for {DATABASE_GONE_S:g} s", scene.everybody(), tuple(asked))
 
 
 _ALL = (
@@ -282,6 +289,8 @@ _ALL = (
           "as node_leaves", 8.0, _rolling),
     Fault("cost", "SIGKILL of the cost controller", "Ray starts it again", 8.0,
           _singleton("CostController")),
+    Fault("cost_away", f"SIGKILL of the cost controller again and again for {COST_AWAY_S:g} s",
+          "calls go on; new ones begin on what their door has leased", 10.0, _cost_away),
     Fault("security", "SIGKILL of the security guard", "Ray starts it again", 8.0,
           _singleton("SecurityGuard")),
     Fault("health", "SIGKILL of the health monitor", "Ray starts it again", 8.0,
@@ -292,6 +301,6 @@ _ALL = (
     Fault("stream_cut", "the connections of a third of the callers break",
           "they come back at another door with their resume tokens", 8.0, _cut, cables=True),
     Fault("database", f"nobody can write to the database for {DATABASE_GONE_S:g} s",
-          "calls go on; what is to be written is kept", 8.0, _database),
+          "calls go on, what is to be written is kept; new calls are refused", 8.0, _database),
 )  # fmt: skip
 FAULTS = {fault.name: fault for fault in _ALL}

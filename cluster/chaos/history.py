@@ -114,6 +114,17 @@ class Injected:
 
 
 @dataclass(frozen=True, slots=True)
+class Newcomer:
+    """Somebody called while no call could be taken. status: of the refusal, "OK" if there
+    was none; says_when: it has a RetryInfo."""
+
+    door: str
+    status: str
+    says_when: bool
+    took_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class Record:
     """A row of `calls`."""
 
@@ -180,12 +191,21 @@ class Money:
 
 
 @dataclass(frozen=True, slots=True)
+class OnLease:
+    """So many calls of a try began at a node's door while the ledger did not answer."""
+
+    node_id: str
+    calls: int
+
+
+@dataclass(frozen=True, slots=True)
 class Busy:
-    """What a node has leased when no call is live any more."""
+    """What a node has leased when no call is live any more, and still has to write."""
 
     node_id: str
     live: int
     sessions: int
+    to_be_written: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,7 +225,8 @@ class LedgerFault:
 
 Event = (
     Began | Offered | Accepted | Heard | NotRising | Said | Broke | Summed | Gone | Injected
-    | Record | LeftLive | Account | Used | Billed | Money | Busy | Driver | LedgerFault
+    | Newcomer | Record | LeftLive | Account | Used | Billed | Money | OnLease | Busy | Driver
+    | LedgerFault
 )  # fmt: skip
 History = tuple[Event, ...]
 

@@ -15,6 +15,7 @@ PLAIN_HZ = 300  # the provider's voice before it has heard the caller's
 IN_ORDER = frozenset({"caller_hangup"})
 POLITE = frozenset({"budget", "provider_unavailable", "max_duration", "completed"})
 MUTE_S = 20.0
+GREETED_S = 5.0  # so soon a call need not have been heard
 UNDER_WAY_S = 1.0  # between a response's end and our knowing of it
 
 E = TypeVar("E")
@@ -104,6 +105,11 @@ class Tale:
         """Callers whom no door took, however often they asked."""
         return len(self.stories) - len(self.live)
 
+    def refused_with(self, status: str) -> int:
+        """Those of them whose last answer was this status."""
+        gone = [each.gone for each in self.stories.values() if not each.accepted and each.gone]
+        return sum(each.how.startswith(f"{status}:") for each in gone)
+
 
 def violations(events: h.History) -> list[Violation]:
     """Every breach of every rule, in the order of the rules."""
@@ -115,6 +121,15 @@ def _struck(tale: Tale) -> Iterator[Violation]:
     """A try that tries nothing proves nothing."""
     if tale.injected is not None and not tale.injected.hit:
         yield Violation("not struck", "", tale.injected.what)
+
+
+def _told_when(tale: Tale) -> Iterator[Violation]:
+    """Who can't be taken now is told so, and when to come again."""
+    for each in tale.all(h.Newcomer):
+        if each.status != "UNAVAILABLE" or not each.says_when:
+            when = "with" if each.says_when else "without"
+            text = f"{each.door} answered {each.status} {when} RetryInfo after {each.took_s:.1f} s"
+            yield Violation("wrong refusal", "", text)
 
 
 # ------------------------------------------------------------------ each call
@@ -147,6 +162,8 @@ def _goes_on(tale: Tale) -> Iterator[Violation]:
         return
     for story in tale.live:
         if story.gone is None or story.gone.how != "hung up":
+            continue
+        if story.gone.at_s < story.accepted[0].at_s + GREETED_S:
             continue
         since_s = tale.injected.until_s
         if story.gone.at_s <= since_s:  # callers came and went meanwhile
@@ -277,9 +294,12 @@ def _nothing_left(tale: Tale) -> Iterator[Violation]:
         if node.live or node.sessions:
             text = f"node {node.node_id} has {node.live} calls and {node.sessions} sessions"
             yield Violation("lease leaked", "", text)
+        if node.to_be_written:
+            text = f"node {node.node_id} has {node.to_be_written} deliveries left"
+            yield Violation("not written", "", text)
 
 
 RULES: tuple[Callable[[Tale], Iterator[Violation]], ...] = (
-    _struck, _ends_once, _in_order, _goes_on, _vanished_end, _own_audio, _billed_once,
+    _struck, _told_when, _ends_once, _in_order, _goes_on, _vanished_end, _own_audio, _billed_once,
     _accounts_add_up, _within_limit, _nothing_left,
 )  # fmt: skip

@@ -8,15 +8,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from cluster.chaos.history import Driver, History, Used
+from cluster.chaos.history import Driver, History, OnLease, Used
 from cluster.chaos.invariants import Tale, Violation, own_count, unbilled, violations
 from cluster.chaos.silence import added_silence_ms
 from reception.money.case import RESPONSE
 
 COLUMNS = (
-    "tries", "refused", "calls", "went_on", "ended_in_order", "cut_off", "lost", "billed",
-    "billed_twice", "unbilled", "own_count", "leases_leaked", "hit", "silence_p50_ms",
-    "silence_p99_ms", "silence_max_ms", "others_max_ms", "driver_late_ms",
+    "tries", "refused", "no_money", "calls", "on_lease", "went_on", "ended_in_order", "cut_off",
+    "lost", "billed", "billed_twice", "unbilled", "own_count", "leases_leaked", "hit",
+    "silence_p50_ms", "silence_p99_ms", "silence_max_ms", "others_max_ms", "driver_late_ms",
 )  # fmt: skip
 _STAYED = ("cut off", "mute", "lost")
 
@@ -49,6 +49,8 @@ class Figures:
             on = story.gone is not None and story.gone.how == "hung up"
             self.counts["went_on" if on else "ended_in_order"] += 1
         self.counts["refused"] += tale.refused
+        self.counts["no_money"] += tale.refused_with("RESOURCE_EXHAUSTED")
+        self.counts["on_lease"] += sum(each.calls for each in tale.all(OnLease))
         self.counts["cut_off"] += rules["cut off"] + rules["mute"]
         self.counts["lost"] += rules["lost"]
         self.counts["billed"] += sum(each.kind == RESPONSE for each in tale.all(Used))
@@ -100,10 +102,12 @@ def percentile(values: Sequence[float], percent: float) -> float | None:
 
 
 class Report:
-    """Of a run: figures by fault, in the order in which they were first tried."""
+    """Of a run: figures by fault, in the order in which they were first tried. kept: where
+    history and logs of a try are, by fault and number."""
 
     def __init__(self) -> None:
         self.figures: dict[str, Figures] = {}
+        self.kept: dict[tuple[str, int], str] = {}
 
     def add(self, fault: str, events: History) -> list[Violation]:
         """One more try."""
@@ -120,7 +124,7 @@ class Report:
             "faults": {name: each.row() for name, each in self.figures.items()},
             "violations": [
                 {"fault": name, "try": number, "rule": found.rule, "call_id": found.call_id,
-                 "text": found.text}
+                 "text": found.text, "kept": self.kept.get((name, number), "")}
                 for name, each in self.figures.items()
                 for number, found in each.violations
             ],

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,9 +13,10 @@ from cluster.cli.app import FAULT, app, console
 
 if TYPE_CHECKING:
     from cluster.chaos.invariants import Violation
-    from cluster.chaos.run import Judged, Tell
+    from cluster.chaos.run import Judged
     from cluster.chaos.schedule import Try
     from cluster.chaos.summary import Report
+    from cluster.chaos.trial import Tell
 
 # The rest is in the report: a terminal has 80 columns.
 _SHOWN = {
@@ -23,6 +25,13 @@ _SHOWN = {
     "leases_leaked": "leaks", "silence_p50_ms": "p50", "silence_p99_ms": "p99",
     "driver_late_ms": "late",
 }  # fmt: skip
+
+
+class Kind(Enum):
+    """Of database."""
+
+    SQLITE = "sqlite"
+    POSTGRESQL = "postgresql"
 
 
 @app.command()
@@ -41,10 +50,25 @@ def chaos(
             "whoever came first leaves.",
         ),
     ] = 0.0,
+    near: Annotated[
+        bool,
+        typer.Option(
+            "--near-limit",
+            help="Doors lease budget, and money for three calls is left when the fault comes; "
+            "callers come each second if --every says nothing else.",
+        ),
+    ] = False,
+    database: Annotated[
+        Kind, typer.Option(help="postgresql: a server of its own, from the installed programs.")
+    ] = Kind.SQLITE,
     seed: Annotated[int, typer.Option(help="The same seed makes the same schedule.")] = 1,
     out: Annotated[Path, typer.Option(help="The report as JSON.")] = Path("out/chaos.json"),
     keep: Annotated[
-        Path | None, typer.Option(help="A folder for the history of every try.")
+        Path | None,
+        typer.Option(
+            help="A folder for history and logs of every try; without, those that broke a rule "
+            "are kept beside the report.",
+        ),
     ] = None,
     what: Annotated[bool, typer.Option("--list", help="Say which faults there are.")] = False,
 ) -> None:
@@ -56,13 +80,20 @@ def chaos(
     if what:
         _list(FAULTS)
         return
-    from cluster.chaos.run import Plan, pool_for, run
+    from cluster.chaos.run import pool_for, run
+    from cluster.chaos.trial import Plan
 
+    every = every or float(near)
     names = parse_faults(faults, list(FAULTS))
     planned = schedule(names, tries, seed)
-    plan = Plan(planned, calls, every, nodes, pool_for(calls, nodes), keep)
+    plan = Plan(
+        planned, keep=keep or out.with_suffix(""), keep_all=keep is not None, calls=calls,
+        every_s=every, nodes=nodes, database=database.value, pool=pool_for(calls, nodes),
+        near=near,
+    )  # fmt: skip
     about = _machine() | {
         "seed": seed, "tries": tries, "calls": calls, "every_s": every, "nodes": nodes,
+        "database": database.value, "near_limit": near,
     }  # fmt: skip
     out.parent.mkdir(parents=True, exist_ok=True)
 
@@ -140,6 +171,10 @@ def _show(report: "Report", out: Path) -> None:
         for number, each in figures.violations:
             where = each.call_id or f"{fault} {number}"
             printed.print(f"[red]{each.rule}[/red] {where}: {each.text}", soft_wrap=True)
+    for (fault, number), folder in report.kept.items():
+        printed.print(
+            f"history and logs of {fault} {number}: {folder}", markup=False, soft_wrap=True
+        )
     printed.print(
         "p50, p99: ms of silence added to the calls that were hit; late: p99 of the driver's own "
         "clock", style="dim",

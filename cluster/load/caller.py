@@ -12,10 +12,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 import grpc
-from google.rpc import error_details_pb2
-from grpc_status import rpc_status
 
-from cluster.client import credentials
+from cluster.client import credentials, says_when
 from cluster.load import wire
 from cluster.load.cable import Cable
 from cluster.load.hearing import Hearing
@@ -283,7 +281,7 @@ class LoadCaller:
         self._measures.took("refused", refused_ms)
         if error.code() in _REFUSALS:
             self._measures.counts["refused"] += 1
-            self._measures.counts["refused_with_retry"] += _says_when(error)
+            self._measures.counts["refused_with_retry"] += says_when(error)
 
     def _where(self) -> str:
         if not self._accepted_s:
@@ -305,11 +303,3 @@ class LoadCaller:
         self._measures.ended(
             self._call.cast.name, status, self._script.fault or fault, expected=expected
         )
-
-
-def _says_when(error: grpc.aio.AioRpcError) -> bool:
-    """Whether the refusal has a RetryInfo."""
-    status = rpc_status.from_call(error)
-    return status is not None and any(
-        detail.Is(error_details_pb2.RetryInfo.DESCRIPTOR) for detail in status.details
-    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -77,6 +78,39 @@ async def test_bills_are_taken_again_and_each_counts_once(running: LocalPostgres
     store.close()
     assert sorted(ids) == sorted(f"r{number}" for number in range(ROUNDS * BILLS))
     assert epoch == 1, "a connection that was lost is no reason for a new epoch"
+
+
+async def test_bills_given_up_while_it_stands_still_count_once(running: LocalPostgres) -> None:
+    cost = CostController(Settings(database_url=running.create("frozen")))
+    assert (await cost.open_call(Owner("s1", "c1", "t", "k", MODEL))).admitted
+    given_up = 0
+
+    async def post(numbers: list[int]) -> None:
+        nonlocal given_up
+        while numbers:
+            try:
+                async with asyncio.timeout(0.2):
+                    await cost.usage("s1", f"r{numbers[-1]}", MODEL, Usage(output_audio=10))
+            except TimeoutError:
+                given_up += 1
+            else:
+                numbers.pop()
+
+    async def freeze() -> None:
+        await asyncio.sleep(0.1)
+        running.send(signal.SIGSTOP)
+        try:
+            await asyncio.sleep(1.0)
+        finally:
+            running.send(signal.SIGCONT)
+
+    await asyncio.gather(
+        freeze(), *(post(list(range(start, BILLS, AT_ONCE))) for start in range(AT_ONCE))
+    )
+    assert given_up >= AT_ONCE, "nobody waited for it"
+    assert await cost.check() == []
+    assert (await cost.call_cost("s1")).responses == BILLS
+    cost.close()
 
 
 async def test_who_comes_while_it_is_away_is_refused_and_let_in_afterwards(

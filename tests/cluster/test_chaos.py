@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from cluster import local_postgres
 from cluster.cli import app
 
 pytestmark = pytest.mark.timeout(240)
@@ -29,7 +30,9 @@ def test_calls_outlive_a_short_schedule_of_faults(tmp_path: Path) -> None:
         assert (row["tries"], row["calls"], row["went_on"]) == (1, 6, 6), name
         assert row["hit"] >= 1
         assert row["billed"] >= 12, "the greeting and an answer each"
-        assert (keep / f"{name}-1.jsonl").exists()
+        kept = keep / f"{name}-1"
+        assert '"Injected"' in (kept / "history.jsonl").read_text()
+        assert "raylet.out" in {path.name for path in (kept / "logs").iterdir()}
 
 
 def test_faults_are_listed_and_an_unknown_one_is_refused() -> None:
@@ -37,3 +40,15 @@ def test_faults_are_listed_and_an_unknown_one_is_refused() -> None:
     assert "node_frozen" in listed.output
     refused = CliRunner().invoke(app, ["chaos", "--faults", "quake"])
     assert refused.exit_code == 1
+
+
+def test_without_postgresql_it_says_what_is_missing(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(local_postgres, "_ROOTS", (str(tmp_path / "postgresql"),))
+    done = CliRunner().invoke(
+        app, ["chaos", "--database", "postgresql", "--out", str(tmp_path / "chaos.json")]
+    )
+    assert done.exit_code == 1
+    assert "apt-get install postgresql" in " ".join(done.output.split())

@@ -174,7 +174,7 @@ async def test_the_stream_ends_once_the_caller_is_done_writing_or_soon(
     house: House, monkeypatch: pytest.MonkeyPatch, closes: bool
 ) -> None:
     """A client whose write fails as its stream ends is not given what it has not read."""
-    monkeypatch.setattr(converse, "HALF_CLOSE_S", 5.0 if closes else 0.2)
+    monkeypatch.setattr(converse, "HALF_CLOSE_S", 60.0 if closes else 0.2)
     stream = await house.accepted()
     await stream.write(rv.CallerMessage(end=rv.CallEnd(reason="normal_clearing")))
     await until(stream, "summary")
@@ -183,7 +183,7 @@ async def test_the_stream_ends_once_the_caller_is_done_writing_or_soon(
         await asyncio.wait([end], timeout=0.1)
         assert not end.done()
         await stream.done_writing()
-    assert await asyncio.wait_for(end, 2) is grpc.aio.EOF
+    assert await asyncio.wait_for(end, 10) is grpc.aio.EOF
 
 
 async def test_a_call_without_an_id_gets_one(house: House) -> None:

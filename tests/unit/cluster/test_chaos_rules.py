@@ -39,7 +39,7 @@ def story() -> list[h.Event]:
     """Two calls, as they should be."""
     return [
         BEGAN, INJECTED, *call("a", 850), *call("b", 900, listens=False),
-        h.Money(60, 40, 0, 100, 5.0), h.Busy("n1", 0, 0), h.Driver(2.5),
+        h.Money(60, 40, 0, 100, 5.0), h.Busy("n1", 0, 0, 0), h.Driver(2.5),
     ]  # fmt: skip
 
 
@@ -76,7 +76,15 @@ def test_a_call_that_was_never_accepted_is_not_judged() -> None:
     report = Report()
     report.add("worker", (*story(), *refused))
     row = report.figures["worker"].row()
-    assert (row["refused"], row["calls"]) == (1, 2)
+    assert (row["refused"], row["no_money"], row["calls"]) == (1, 0, 2)
+
+
+def test_who_was_refused_for_money_and_who_began_on_a_lease_is_counted() -> None:
+    report = Report()
+    refused = h.Offered("c", 950, True, 1.0), h.Gone("c", "RESOURCE_EXHAUSTED: budget", 3.0)
+    report.add("cost_away", (*story(), *refused, h.OnLease("n1", 2), h.OnLease("n2", 1)))
+    row = report.figures["cost_away"].row()
+    assert (row["refused"], row["no_money"], row["on_lease"]) == (1, 1, 3)
 
 
 @pytest.mark.parametrize(("heard_until_s", "rules"), [(30.0, []), (19.0, [("mute", "c")])])
@@ -96,12 +104,40 @@ def test_a_call_that_came_and_went_while_the_fault_went_on(
     assert broken([BEGAN, fault, *came]) == rules
 
 
+@pytest.mark.parametrize(("accepted_s", "rules"), [(34.0, [("mute", "c")]), (36.0, [])])
+def test_a_call_that_was_taken_just_before_the_end_may_have_heard_nothing(
+    accepted_s: float, rules: list[tuple[str, str]]
+) -> None:
+    came: list[h.Event] = [
+        h.Offered("c", 950, True, 30.0),
+        h.Accepted("c", "s-c", "n1", False, accepted_s),
+        h.Gone("c", "hung up", 40.0),
+        h.Record("c", "s-c", "ended", "caller_hangup", 40.1),
+    ]
+    assert broken([BEGAN, INJECTED, *came]) == rules
+
+
 def test_events_of_calls_that_nobody_offered_belong_to_none() -> None:
     assert broken([*story(), h.Heard("z", 850, 1, 1.0, 2.0)]) == []
 
 
 def test_a_fault_that_struck_nobody_was_not_tried() -> None:
     assert broken(changed(h.Injected, what="nothing: no worker", hit=())) == [("not struck", "")]
+
+
+@pytest.mark.parametrize(
+    ("status", "says_when", "rules"),
+    [
+        ("UNAVAILABLE", True, []),
+        ("UNAVAILABLE", False, [("wrong refusal", "")]),
+        ("INTERNAL", True, [("wrong refusal", "")]),
+        ("OK", False, [("wrong refusal", "")]),
+    ],
+)
+def test_who_can_not_be_taken_is_told_when_to_come_again(
+    status: str, says_when: bool, rules: list[tuple[str, str]]
+) -> None:
+    assert broken([*story(), h.Newcomer("127.0.0.1:7", status, says_when, 0.5)]) == rules
 
 
 # ------------------------------------------------------------------ each call
@@ -270,12 +306,16 @@ def test_money_never_passes_its_limit() -> None:
         (h.LeftLive("a", "s-a", "n1"), "a"),
         (h.Account("c", "s-c", 3, 0, True), "c"),
         (h.Account("c", "s-c", 0, 0, False), "c"),
-        (h.Busy("n2", 1, 0), ""),
-        (h.Busy("n2", 0, 1), ""),
+        (h.Busy("n2", 1, 0, 0), ""),
+        (h.Busy("n2", 0, 1, 0), ""),
     ],
 )
 def test_what_is_left_when_all_is_over_has_leaked(left: h.Event, call_id: str) -> None:
     assert broken([*story(), left]) == [("lease leaked", call_id)]
+
+
+def test_what_waits_to_be_written_when_all_is_over_is_not_written() -> None:
+    assert broken([*story(), h.Busy("n2", 0, 0, 3)]) == [("not written", "")]
 
 
 # ------------------------------------------------------------------ figures
@@ -297,6 +337,7 @@ def test_a_report_counts_by_fault() -> None:
     ]
     report.add("session", tuple(vanished(20.0)))
     assert not report.sound
+    report.kept["worker", 3] = "out/worker-3"
     rows = report.as_json({"seed": 1})
     assert rows["seed"] == 1
     worker, session = rows["faults"]["worker"], rows["faults"]["session"]
@@ -309,7 +350,7 @@ def test_a_report_counts_by_fault() -> None:
     assert session["silence_p50_ms"] is None  # the listener vanished
     assert rows["violations"] == [
         {"fault": "worker", "try": 3, "rule": "lost", "call_id": "a",
-         "text": "accepted, and there is no record of its end"},
+         "text": "accepted, and there is no record of its end", "kept": "out/worker-3"},
     ]  # fmt: skip
 
 
