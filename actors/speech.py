@@ -10,6 +10,10 @@ from reception.errors import Unavailable
 from reception.media.leg import Speaks
 from reception.speech_frames import Answers, pack
 
+SILENT_S = 4.0
+"""Nothing comes for so long: nobody speaks here. Three tries are over before the caller's
+answer is given up."""
+
 _READ_BYTES = 64 * 1024
 
 
@@ -23,7 +27,9 @@ async def sound_of(text: str, speaks: Speaks) -> AsyncIterator[bytes]:
         with closing(writer):
             writer.write(pack(head))
             while not answers.over:
-                for _, sound in answers.feed(await reader.read(_READ_BYTES)):
+                async with asyncio.timeout(SILENT_S):
+                    data = await reader.read(_READ_BYTES)
+                for _, sound in answers.feed(data):
                     yield sound
     except OSError as error:
         message = f"no speech synthesis at this node: {error}"

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+import actors.speech
 from actors.text_answers import TextAnswers
 from reception.media.adaptation import Resampler
 from reception.media.codecs import AudioFormat
@@ -37,6 +38,7 @@ class House:
         self.may_speak = asyncio.Event()
         self.may_speak.set()
         self.refusals = 0
+        self.stands_still = False
         self.audio: dict[str, int] = {}  # ms, by item
         self.complete: list[str] = []
         self.mute: list[str] = []
@@ -60,6 +62,8 @@ class House:
         if self.refusals:
             self.refusals -= 1
             raise OSError
+        if self.stands_still:
+            await asyncio.Event().wait()
         whole = b"\x10\x10" * (ENGINE_RATE_HZ * len(head["text"]) // 100)
         yield {}, whole[: len(whole) // 2]
         await self.may_speak.wait()
@@ -176,6 +180,20 @@ async def test_what_can_not_be_spoken_is_told(house: House) -> None:
     assert house.asked == ["One."] * 3 + ["Two.", "Three."]
     assert (house.mute, house.complete) == (["i", "j"], ["k", "l"])
     assert house.answers.heard(CutItem("i", 0, 0)) == ""
+
+
+async def test_a_synthesizer_that_stands_still_is_given_up(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(actors.speech, "SILENT_S", 0.05)
+    house.may_speak.clear()
+    house.answers.read("i", "One.")
+    await house.answers.idle()  # in the middle of its words
+    assert (house.complete, house.asked, house.audio["i"] > 0) == (["i"], ["One."], True)
+    house.stands_still = True
+    house.answers.read("j", "Two.")
+    await house.answers.idle()
+    assert (house.mute, house.asked[1:]) == (["j"], ["Two."] * 3)
 
 
 async def test_what_nobody_can_say_any_more_is_left_out(house: House) -> None:
