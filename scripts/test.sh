@@ -23,9 +23,15 @@ run() {
     exit "$failed"
 ) >"$data/beside.log" 2>&1 &
 beside=$!
+# Each module of clusters has a process of its own: where a process has used gRPC, what
+# Ray forks from it may never start.
 failed=0
-COVERAGE_FILE="$data/rest" "$python" -m coverage run -m pytest -q tests/cluster \
-    --durations=5 "$@" || failed=$?
+for module in tests/cluster/test_*.py; do
+    code=0
+    COVERAGE_FILE="$data/rest" "$python" -m coverage run -m pytest -q "$module" \
+        --durations=2 "$@" || code=$?
+    [ "$code" = 0 ] || [ "$code" = 5 ] || failed=$code # 5: none were chosen
+done
 wait "$beside" || failed=$?
 cat "$data/beside.log"
 [ "$failed" = 0 ] || exit "$failed"

@@ -394,7 +394,7 @@ async def real(tmp_path):
     path = str(tmp_path / "w.sock")
     backends = FakeBackends(path, await provider.start())
     worker = await worker_at(path)
-    front = FrontDoor(DoorConfig("127.0.0.1", 0, "n1", idle_timeout_s=1.0), backends)
+    front = FrontDoor(DoorConfig("127.0.0.1", 0, "n1", idle_timeout_s=3.0), backends)
     yield await front.start(), backends
     await backends.until_quiet()
     await front.stop()
