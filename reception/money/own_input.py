@@ -158,8 +158,9 @@ class OwnInput:
         """What an answer should have read."""
         answer = self._find(response_id)
         cached = 0 if self._cache_fails or answer.known is None else answer.cached
-        text = min(cached, answer.known.text) if answer.known else 0
-        return Usage(answer.read.text, answer.read.audio, text, cached - text)
+        read = Tokens(max(0, answer.read.text), max(0, answer.read.audio))
+        text = min(cached, answer.known.text if answer.known else 0, read.text)
+        return Usage(read.text, read.audio, text, min(cached - text, read.audio))
 
     def billed(self, response_id: str, usage: Usage) -> None:
         """What an answer made is in the conversation, and what it read was so much."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -288,3 +289,29 @@ def test_by_openais_rules_it_is_the_bill(
 
 def _input(usage: Usage) -> tuple[int, int, int, int]:
     return usage.input_text, usage.input_audio, usage.cached_text, usage.cached_audio
+
+
+IDS = st.sampled_from(["a", "b", "c"])
+COUNTS = st.integers(0, 2_000)
+STEPS = st.one_of(
+    st.tuples(st.just("began"), IDS),
+    st.tuples(st.just("forget"), IDS),
+    st.tuples(st.just("words"), IDS, IDS, COUNTS),
+    st.tuples(st.just("cut"), IDS, COUNTS),
+    st.tuples(st.just("caller"), COUNTS),
+    st.tuples(st.just("is_up")),
+    st.tuples(st.just("billed"), IDS, st.builds(Usage, COUNTS, COUNTS, COUNTS, COUNTS, COUNTS)),
+)
+
+
+@given(st.lists(STEPS, max_size=30), IDS)
+def test_whatever_came_the_estimate_can_be_billed(
+    steps: list[tuple[Any, ...]], response_id: str
+) -> None:
+    """Also of what the provider would never say."""
+    own = up()
+    for name, *args in steps:
+        getattr(own, name)(*args)
+    usage = own.expected(response_id)
+    assert 0 <= usage.cached_text <= usage.input_text
+    assert 0 <= usage.cached_audio <= usage.input_audio
