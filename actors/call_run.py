@@ -370,6 +370,8 @@ class CallRun:
         """Plays out, closes the provider, settles, says how the call went."""
         finish = self._conversation.finish
         assert finish is not None
+        if not self._worker.linked:
+            log.warning("call ends unheard", call_id=self._spec.call_id, reason=finish.reason)
         stats = lk.LegStats()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(STATS_TIMEOUT_S + finish.drain_ms / 1000):
