@@ -17,6 +17,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import uvloop
+
 from actors import nearby
 from actors.cost import CostController
 from actors.nearby import Nearby
@@ -39,7 +41,7 @@ def run() -> None:
         row("baseline: one row, one durable commit", commits, "ms")
         row("baseline: the same computing again and again", _bare_computing(), "ms")
         with Process(_serve, f"sqlite:///{folder}/reception.db", f"bench-{os.getpid()}") as actor:
-            asyncio.run(_measure(actor, quantile(commits, 0.5)))
+            uvloop.run(_measure(actor, quantile(commits, 0.5)))
 
 
 async def _serve(url: str, name: str) -> str:
