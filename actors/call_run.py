@@ -43,6 +43,7 @@ from reception.provider import codec_for
 from reception.provider.base import ProviderCommand
 
 STATS_TIMEOUT_S = 3.0
+REACH_S = 3.0
 TAKE_OVER_TIMEOUT_S = 6.0  # more than a worker waits for a door
 MAX_WAITING_EVENTS = 1_000
 TELL_STATE_EVERY = 32  # events of which nothing followed
@@ -370,12 +371,11 @@ class CallRun:
         """Plays out, closes the provider, settles, says how the call went."""
         finish = self._conversation.finish
         assert finish is not None
-        if not self._worker.linked:
-            log.warning("call ends unheard", call_id=self._spec.call_id, reason=finish.reason)
         stats = lk.LegStats()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(STATS_TIMEOUT_S + finish.drain_ms / 1000):
-                stats = await self._stats
+        if self._worker.linked:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(STATS_TIMEOUT_S + finish.drain_ms / 1000):
+                    stats = await self._stats
         self._bill_the_rest()
         await self._settle(finish.reason)
         record = replace(
@@ -390,12 +390,27 @@ class CallRun:
             | await self._money.saved(*self._conversation.answered()),
             recording=stats.recording,
         )
+        if not self._worker.linked:
+            await self._reach_caller(finish.reason)
         if finish.hangup:
             self._tell_caller(rv.ReceptionMessage(hangup=rv.Hangup(reason=finish.reason)))
         summary = rv.CallSummary(call=caller_messages.call_of(record))
         self._tell_caller(rv.ReceptionMessage(summary=summary))
         self._worker.send(over=lk.Over())
         return record
+
+    async def _reach_caller(self, reason: str) -> None:
+        """A call may come to its end with no worker: the one that it had is lost, or it
+        came from a lost node in its last moments. Its caller, who is brought to another
+        worker meanwhile, hears of it there; no provider is dialled for that."""
+        log.warning("call ends without a worker", call_id=self._spec.call_id, reason=reason)
+        with contextlib.suppress(ReceptionError, TimeoutError):
+            async with asyncio.timeout(REACH_S):
+                link = await self._worker.move()
+            self._worker.handle(link)
+            attach = self._first_attach()
+            attach.ClearField("dial_plan")
+            self._worker.send(attach=attach)
 
     def _bill_the_rest(self) -> None:
         """What the provider said after the conversation's end."""

@@ -92,7 +92,7 @@ class MediaCall:
         self._caller = CallerLeg(config, effort.plan)
         self._leg_format = self._caller.format
         self._recording: Recording | None = None
-        if config.recording != "off":
+        if config.recording != "off" and attach.dial_plan:
             kind = effort.plan.recording_for(config.recording)
             self._recording = recorder.start(
                 attach.call_id, self._leg_format, kind, time.monotonic()
@@ -131,7 +131,8 @@ class MediaCall:
     def begin(self) -> None:
         """Tells both sides that the call is up and starts to serve them."""
         self._session.attached()
-        self._provider.dial(self._first_plan)
+        if self._first_plan:  # else the call comes to be ended only
+            self._provider.dial(self._first_plan)
         self._door.open()
         self._session.open()
 

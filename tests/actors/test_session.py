@@ -6,8 +6,10 @@ import asyncio
 import contextlib
 import gc
 import json
+import random
 import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from math import inf
@@ -27,6 +29,7 @@ from actors.session import CallSession
 from actors.worker import AudioWorker
 from protos.link.v1 import link_pb2 as lk
 from protos.reception.v1 import reception_pb2 as rv
+from reception.call import messages as m
 from reception.call.conversation import Conversation
 from reception.call.progress import Progress, applied, decode
 from reception.call.record import CallRecord
@@ -140,13 +143,13 @@ class House:
         """A running call, its door and the provider's side of its socket."""
         call = asyncio.create_task(self.session.run_call(self.assignment()))
         door = await self.door()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(15):
             connection = await self.provider.connections.get()
         return call, door, connection
 
     async def told(self, event_type: str) -> dict[str, Any]:
         """The next client event of this type."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(15):
             while (event := await self.provider.received.get())["type"] != event_type:
                 pass
         return event
@@ -193,7 +196,7 @@ async def test_it_is_rehearsed_also_while_nobody_can_tell_of_money(
 
 async def audio(door: Link) -> rv.Audio:
     """The next frame for the caller."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(15):
         while True:
             frame = await door.receive()
             assert frame is not None
@@ -276,7 +279,7 @@ async def test_a_call_saves_as_its_money_runs_out(house: House) -> None:
     done = {"id": "r0", "status": "completed", "usage": usage}
     await send(first, "response.done", response=done)
     told = messages(door, "budget")
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(15):
         kinds = [(await anext(told)).kind for _ in due]
         second = await house.provider.connections.get()
     assert kinds == [
@@ -292,7 +295,7 @@ async def test_a_call_saves_as_its_money_runs_out(house: House) -> None:
     assert replayed["item"]["content"][0]["text"] == WORDS
     await say(second, "r1", "i1", "Yes.", audio_ms=100)
     await send(second, "response.done", response=done | {"id": "r1"})
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(15):
         while len(billed(house)) < 2:
             await asyncio.sleep(0.01)
     hang_up(door)
@@ -340,7 +343,7 @@ async def test_the_agent_hears_how_a_call_gets_on(house: House) -> None:
     await say(connection, "r0", "i0", WORDS)
     await audio(door)
     theirs = CallRecord(SPEC, "connecting", "connecting", "m")
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(15):
         while not theirs.transcript:
             await asyncio.sleep(0.01)
             while house.progress:
@@ -380,7 +383,7 @@ async def test_a_call_goes_on_with_another_worker(house: House) -> None:
     first = await audio(door)
     await house.workers[0].stop()
     second_door = await house.door(1)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(15):
         second = await house.provider.connections.get()
     replayed = await house.told("conversation.item.create")
     assert replayed["item"]["content"][0]["text"] == "Are you open?"
@@ -403,7 +406,7 @@ async def test_a_call_whose_node_is_lost_goes_on_elsewhere(house: House) -> None
     )  # fmt: skip
     await say(connection, "r0", "i0", WORDS, audio_ms=2_000)
     first = await audio(door)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(15):
         while not house.states:
             await asyncio.sleep(0.05)
     call.cancel()
@@ -415,7 +418,7 @@ async def test_a_call_whose_node_is_lost_goes_on_elsewhere(house: House) -> None
     state = house.states[-1]
     call = asyncio.create_task(house.session.carry_on(house.assignment(), state))
     second_door = await house.door(1)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(15):
         second = await house.provider.connections.get()
     replayed = await house.told("conversation.item.create")
     assert replayed["item"]["content"][0]["text"] == "Are you open?"
@@ -426,6 +429,48 @@ async def test_a_call_whose_node_is_lost_goes_on_elsewhere(house: House) -> None
     record = await call
     assert (record.end_reason, record.stats["moves"]) == ("caller_hangup", 1)
     assert record.transcript[-1].text == "As I said."
+
+
+def over(state: bytes) -> bytes:
+    """The state of a call, had it just been ended."""
+    found = checkpoint.loads(state)
+    conversation = Conversation(SPEC, PROFILE, "m", "pcmu", rng=random.Random(1))
+    conversation.resume(found.conversation, 0)
+    conversation.handle(m.EndRequested("operator", polite=False), time.monotonic())
+    return checkpoint.dumps(replace(found, conversation=conversation.checkpoint()))
+
+
+async def summary(door: Link) -> rv.CallSummary:
+    """What the caller is told at the end."""
+    async with asyncio.timeout(15):
+        while True:
+            frame = await door.receive()
+            assert frame is not None
+            if frame[0] is not Kind.AUDIO:
+                continue
+            message = rv.ReceptionMessage.FromString(split_audio(frame[1])[1])
+            if message.HasField("summary"):
+                return message.summary
+
+
+async def test_the_caller_of_a_lost_node_hears_that_the_call_is_over(house: House) -> None:
+    """It was being ended there: at the next node it never has a provider."""
+    call, _, _ = await house.answered()
+    async with asyncio.timeout(15):
+        while not house.states:
+            await asyncio.sleep(0.05)
+    call.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await call
+    await house.workers[0].stop()
+    house.session = CallSession("session:elsewhere", "node")
+    house.lost = house.sockets[0]
+    state = over(house.states[-1])
+    call = asyncio.create_task(house.session.carry_on(house.assignment(), state))
+    door = await house.door(1)
+    assert (await summary(door)).call.end_reason == "operator"
+    assert (await call).end_reason == "operator"
+    assert house.provider.connections.empty()
 
 
 @pytest.mark.parametrize("ours", [True, False])
@@ -465,7 +510,7 @@ async def test_another_session_goes_on_where_one_died(house: House) -> None:
     await send(connection, "input_audio_buffer.speech_started", item_id="u1", audio_start_ms=0)
     await send(connection, "input_audio_buffer.speech_stopped", item_id="u1", audio_end_ms=900)
     await say(connection, "r1", "i1", "As I said.")
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(15):
         while (await audio(door)).item_id != "i1":
             pass
     assert house.provider.open == 1
@@ -501,7 +546,7 @@ async def test_a_message_is_kept_once_though_its_session_dies_meanwhile(house: H
         arguments=json.dumps({"for_whom": "Sales", "message": "Call me", "caller_name": "Ann",
                               "phone_number": "+49301234567"}),
     )  # fmt: skip
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(15):
         while not house.agent.calls:
             await asyncio.sleep(0.01)
     house.agent._methods["save_message"] = kept
@@ -529,14 +574,14 @@ async def test_a_call_that_its_worker_has_given_up_goes_on_from_what_its_node_ke
     await say(connection, "r0", "i0", "Good day.")
     await send(connection, "response.done", response={"id": "r0", "status": "completed"})
     last = [(await audio(door)).sequence for _ in range(20)][-1]
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(15):
         while not house.states or phase_in(house.states[-1]) != "listening":
             await asyncio.sleep(0.01)
     call.cancel()
     await house.workers[0].give_up(SPEC.lease_id)
     door = await house.door()  # the caller is back
     call = await goes_on(house, call, house.states[-1])
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(15):
         connection = await house.provider.connections.get()
     replayed = await house.told("conversation.item.create")
     assert "Good day." in json.dumps(replayed)
@@ -595,7 +640,7 @@ async def owing(house: House, unbilled_s: float) -> tuple[asyncio.Task[CallRecor
     await say(connection, "r0", "i0", "Good day.", audio_ms=100)
     done = {"id": "r0", "status": "completed", "usage": {"total_tokens": 1}}
     await send(connection, "response.done", response=done)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(15):
         while not [name for name, _ in house.agent.calls if name == "send_later"]:
             await asyncio.sleep(0.01)
     return call, connection, door
