@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import io
 import json
 import re
@@ -12,6 +13,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from ray.exceptions import RayError
 from rich.console import Console, RenderableType
 from rich.live import Live
 
@@ -23,6 +25,7 @@ from cluster.deployment import Deployment
 from cluster.wav import mulaw, write_stereo
 from protos.reception.v1 import reception_pb2 as rv
 from reception.call.record import CallRecord
+from reception.errors import ReceptionError
 from voice.speech.callers import caller_speech
 
 CALL_TIMEOUT_S = 120.0
@@ -97,7 +100,9 @@ async def _perform(
         shown_s = 0.0
         while not calls.done():
             if time.monotonic() - shown_s > SNAPSHOT_S:
-                snapshot, shown_s = await asyncio.to_thread(deployment.snapshot), time.monotonic()
+                with contextlib.suppress(RayError, ReceptionError):  # the view stays as it was
+                    snapshot = await asyncio.to_thread(deployment.snapshot)
+                shown_s = time.monotonic()
             view.update(live(rows, snapshot, time.monotonic() - began_s))
             await asyncio.wait([calls], timeout=0.1)
             if picture is not None and time.monotonic() - began_s > PICTURE_S:

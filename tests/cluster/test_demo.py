@@ -23,6 +23,7 @@ CALLS = {
 def test_all_four_callers_are_answered_and_kept(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "cluster.cli", "demo", "--json", "--out", str(tmp_path)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=200)
+    assert done.stdout, done.stderr[-3_000:]
     told = json.loads(done.stdout)
     assert {call["name"]: call["end_reason"] for call in told["calls"]} == CALLS, done.stderr
     assert [call["fault"] for call in told["calls"]] == [""] * 4
