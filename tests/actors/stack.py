@@ -274,6 +274,16 @@ class Stack:
             rows = connection.execute(sa.select(table).where(table.c.kind == "transcription"))
             return {row.response_id: row.audio_ms / 1000 for row in rows}
 
+    def transcribed_by_own_count(self) -> int:
+        """How many of these the provider did not tell of: we count tokens, which it does
+        not where it bills time."""
+        table = schema.usage
+        ours = sa.select(sa.func.count()).where(
+            table.c.kind == "transcription", table.c.input_audio > 0
+        )
+        with self.cost._store.reading() as connection:
+            return connection.execute(ours).scalar_one()
+
     def invoiced(self) -> dict[str, Usage]:
         """Responses that the provider bills."""
         return {
