@@ -28,6 +28,7 @@ from protos.reception.v1 import reception_pb2 as rv
 from reception.call.phrases import Recorded
 from reception.call.profile import Profile
 from reception.call.record import CallRecord, CallSpec
+from reception.errors import Unavailable
 from reception.framing import Kind, split_audio
 from reception.money.savings.levels import Level
 from reception.money.scopes import Owner
@@ -149,7 +150,10 @@ class Agent:
 
     async def another_worker(self, lease_id: str, lost: str) -> str:
         del lease_id
-        return next(worker for worker in self._workers if worker != lost)
+        for worker in self._workers:
+            if worker != lost:
+                return worker
+        raise Unavailable("no other worker")
 
     async def keep_state(self, session_id: str, state: bytes) -> None:
         self.states[session_id] = state
