@@ -22,7 +22,7 @@ def server() -> Iterator[LocalPostgres]:
     try:
         binaries = programs()
     except Unavailable as missing:
-        pytest.skip(missing.message)
+        pytest.skip(missing.message)  # says what to install
     folder = Path(tempfile.mkdtemp(prefix="pg-", dir="/tmp"))
     try:
         running = LocalPostgres(folder, binaries, _SETTINGS)

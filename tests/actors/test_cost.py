@@ -6,7 +6,7 @@ import asyncio
 import pickle
 import random
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -39,29 +39,6 @@ SettingsFor = Callable[..., Settings]
 @pytest.fixture
 def clock() -> Clock:
     return Clock(NOON_S)
-
-
-@pytest.fixture
-def make(
-    database_url: str, settings_for: SettingsFor, clock: Clock
-) -> Iterator[Callable[..., CostController]]:
-    """Cost controllers over one database; the ledger is proved at the end."""
-    made: list[CostController] = []
-
-    def build(**named: Any) -> CostController:
-        made.append(CostController(settings_for(database_url, **named), clock))
-        return made[-1]
-
-    yield build
-    if made:
-        assert asyncio.run(made[-1].check()) == []
-    for controller in made:
-        controller.close()
-
-
-@pytest.fixture
-def cost(make: Callable[..., CostController]) -> CostController:
-    return make()
 
 
 def owner(session: str, **named: Any) -> Owner:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,7 +13,6 @@ from structlog.testing import capture_logs
 
 from actors import alerts as watch
 from actors.cost import CostController
-from actors.settings import Settings
 from reception.errors import Fenced, InvalidRequest
 from reception.money.alerts import Alert
 from reception.money.scopes import Owner
@@ -36,20 +35,6 @@ def looks_only_when_told(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def clock() -> Clock:
     return Clock(NOON_S)
-
-
-@pytest.fixture
-def make(database_url: str, settings_for: Callable[..., Settings], clock: Clock) -> Iterator[Make]:
-    made: list[CostController] = []
-
-    def build(**named: Any) -> CostController:
-        made.append(CostController(settings_for(database_url, **named), clock))
-        return made[-1]
-
-    yield build
-    assert asyncio.run(made[-1].check()) == []
-    for controller in made:
-        controller.close()
 
 
 def call(session: str, tenant: str = "acme", **named: Any) -> Owner:

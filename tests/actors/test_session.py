@@ -396,6 +396,20 @@ async def test_a_call_goes_on_with_another_worker(house: House) -> None:
     assert record.transcript[-1].text == "As I said."
 
 
+async def node_lost(house: House, call: asyncio.Task[CallRecord]) -> bytes:
+    """All of the call's node is gone once a state of it was kept, which is given back."""
+    async with asyncio.timeout(15):
+        while not house.states:
+            await asyncio.sleep(0.05)
+    call.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await call
+    await house.workers[0].stop()
+    house.session = CallSession("session:elsewhere", "node")
+    house.lost = house.sockets[0]
+    return house.states[-1]
+
+
 async def test_a_call_whose_node_is_lost_goes_on_elsewhere(house: House) -> None:
     """From the state that was kept last, on a clock of its own."""
     call, door, connection = await house.answered()
@@ -406,16 +420,7 @@ async def test_a_call_whose_node_is_lost_goes_on_elsewhere(house: House) -> None
     )  # fmt: skip
     await say(connection, "r0", "i0", WORDS, audio_ms=2_000)
     first = await audio(door)
-    async with asyncio.timeout(15):
-        while not house.states:
-            await asyncio.sleep(0.05)
-    call.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await call
-    await house.workers[0].stop()
-    house.session = CallSession("session:elsewhere", "node")
-    house.lost = house.sockets[0]
-    state = house.states[-1]
+    state = await node_lost(house, call)
     call = asyncio.create_task(house.session.carry_on(house.assignment(), state))
     second_door = await house.door(1)
     async with asyncio.timeout(15):
@@ -456,16 +461,7 @@ async def summary(door: Link) -> rv.CallSummary:
 async def test_the_caller_of_a_lost_node_hears_that_the_call_is_over(house: House) -> None:
     """It was being ended there: at the next node it never has a provider."""
     call, _, _ = await house.answered()
-    async with asyncio.timeout(15):
-        while not house.states:
-            await asyncio.sleep(0.05)
-    call.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await call
-    await house.workers[0].stop()
-    house.session = CallSession("session:elsewhere", "node")
-    house.lost = house.sockets[0]
-    state = over(house.states[-1])
+    state = over(await node_lost(house, call))
     call = asyncio.create_task(house.session.carry_on(house.assignment(), state))
     door = await house.door(1)
     assert (await summary(door)).call.end_reason == "operator"

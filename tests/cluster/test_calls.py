@@ -40,6 +40,7 @@ class ScriptedProvider:
     """The engine in scripted mode, on a thread of this process."""
 
     def __init__(self) -> None:
+        self.url = ""
         scripted = Scripted(Script())
         self.server = EngineServer(EngineConfig(), scripted, scripted, scripted)
         self._loop = asyncio.new_event_loop()
@@ -60,7 +61,7 @@ class ScriptedProvider:
 @pytest.fixture(scope="module")
 def provider() -> Iterator[ScriptedProvider]:
     scripted = ScriptedProvider()
-    scripted.url = scripted.start()  # type: ignore[attr-defined]  # set by the test
+    scripted.url = scripted.start()
     yield scripted
     scripted.stop()
 
@@ -73,7 +74,7 @@ def node(
     options = ServeOptions(dashboard=False)
     settings = load_settings(
         provider="embedded",
-        provider_base_url=provider.url,  # type: ignore[attr-defined]  # set by the test
+        provider_base_url=provider.url,
         model=SCRIPTED_MODEL,
         grpc_port=0,
         http_port=0,

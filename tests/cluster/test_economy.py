@@ -29,7 +29,7 @@ KILLS = 3
 @pytest.fixture(scope="module")
 def provider() -> Iterator[ScriptedProvider]:
     scripted = ScriptedProvider()
-    scripted.url = scripted.start()  # type: ignore[attr-defined]  # set by the test
+    scripted.url = scripted.start()
     yield scripted
     scripted.stop()
 
@@ -41,7 +41,7 @@ def node(
     folder = tmp_path_factory.mktemp("node")
     settings = load_settings(
         provider="embedded",
-        provider_base_url=provider.url,  # type: ignore[attr-defined]  # set by the test
+        provider_base_url=provider.url,
         model=SCRIPTED_MODEL,
         savings="economy",
         grpc_port=0,

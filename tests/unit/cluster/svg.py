@@ -31,7 +31,7 @@ def polylines(svg: str) -> list[list[tuple[float, float]]]:
 def boxes(svg: str, kind: str) -> list[tuple[float, float, float, float]]:
     """x, y, width, height of the rectangles of a class."""
     return [
-        tuple(float(each.attrib[name]) for name in ("x", "y", "width", "height"))  # type: ignore[misc]
+        tuple(float(each.attrib[name]) for name in ("x", "y", "width", "height"))  # type: ignore[misc]  # four of them
         for each in parsed(svg).iter(f"{NS}rect")
         if each.attrib["class"] == kind
     ]

@@ -265,7 +265,7 @@ def test_nothing_to_plot_is_no_plot() -> None:
 
 def _gauge(**changes: object) -> Gauge:
     known: dict[str, object] = {"name": "day", "solid": 50.0, "light": 10.0, "amounts": "$5 of $10"}
-    return Gauge(**(known | changes))  # type: ignore[arg-type]
+    return Gauge(**(known | changes))  # type: ignore[arg-type]  # by name
 
 
 @pytest.mark.parametrize("whole", [400, WIDE])
