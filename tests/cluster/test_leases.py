@@ -54,13 +54,12 @@ class Gone(threading.Thread):
 
     def __init__(self) -> None:
         super().__init__()
-        self.began, self.stopped, self.killed = threading.Event(), threading.Event(), 0
+        self.began, self.stopped = threading.Event(), threading.Event()
 
     def run(self) -> None:
         while not self.stopped.wait(0.05):
             for process in _processes("CostController"):  # of this test's own cluster
                 process.kill()
-                self.killed += 1
                 self.began.set()
 
 
@@ -106,7 +105,6 @@ def test_calls_begin_on_leases_and_no_limit_is_passed(node: Deployment) -> None:
     finally:
         gone.stopped.set()
         gone.join()
-    assert gone.killed >= 2
     begun = [each for each in outcomes if each.status == "OK"]
     assert len(begun) == places, [(each.status, each.error) for each in outcomes]
     assert [each.status for each in outcomes if each not in begun] == ["UNAVAILABLE"] * 2
