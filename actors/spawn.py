@@ -30,15 +30,16 @@ NAMESPACE = "reception"
 ACTOR_TIMEOUT_S = 5.0
 
 # Niceness of processes. Ray gives all its workers the same (15); here, on the few
-# cores of a node, whoever moves audio or admits calls comes before sessions, and
-# before whatever is only starting.
-AT_ONCE, SOON = -5, 5
+# cores of a node, whoever moves audio or admits calls comes before sessions, and they
+# before those that are started ahead.
+AT_ONCE, SOON, LATER = -5, 5, 10
+
+# What is asked of a pooled actor before it serves.
+_PREPARING = frozenset(("start", "warm_up", "rehearse"))
 
 # Ray would import pydantic and starlette into every process, 7 MB, to know their
 # classes when it pickles objects; between our actors go plain values.
 serialization_addons.apply = lambda _context: None
-
-_ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 
 
 class Host:
@@ -48,13 +49,17 @@ class Host:
         path: "module:Class".
         args: the class's arguments.
         niceness: of the process, where the system grants it.
-        bell: under which calls are announced (`actors.rest`); "" for no rest.
+        bell: of a pooled actor (`spawn`): under which its calls are announced
+            (`actors.rest`); "" for any other.
     """
 
     def __init__(
         self, path: str, args: tuple[Any, ...], niceness: int = SOON, bell: str = ""
     ) -> None:
-        _set_niceness(niceness)
+        self._serving: int | None = None  # the niceness for when it does
+        if _set_niceness(niceness) and bell:
+            self._serving = niceness
+            _set_niceness(LATER)
         if bell:
             self._rest = Rest(bell)
         module, _, name = path.partition(":")
@@ -74,6 +79,9 @@ class Host:
         return result
 
     async def _call(self, method: str, args: tuple[Any, ...]) -> Any:
+        if self._serving is not None and method not in _PREPARING:
+            _set_niceness(self._serving)
+            self._serving = None
         return await getattr(self._actor, method)(*args)
 
 
@@ -82,12 +90,16 @@ def _near(actor_id: str) -> str:
     return f"{actor_id}@{ray.get_runtime_context().get_node_id()[:12]}"
 
 
-def _set_niceness(niceness: int) -> None:
+def _set_niceness(niceness: int) -> bool:
     """For every thread of this process: on Linux each has its own. To go below
-    what Ray gave takes a privilege (CAP_SYS_NICE); without it all stays as it is."""
-    for thread in Path("/proc/self/task").glob("*"):
-        with contextlib.suppress(OSError):
-            os.setpriority(os.PRIO_PROCESS, int(thread.name), niceness)
+    what Ray gave takes a privilege (CAP_SYS_NICE); without it all stays as it is: False."""
+    try:
+        for thread in Path("/proc/self/task").glob("*"):
+            with contextlib.suppress(ProcessLookupError):
+                os.setpriority(os.PRIO_PROCESS, int(thread.name), niceness)
+    except OSError:
+        return False
+    return True
 
 
 class RemoteMethod:
@@ -180,10 +192,9 @@ def spawn(
     detached: bool = False,
     restarts: int = 0,
     resources: dict[str, float] | None = None,
-    env: dict[str, str] | None = None,
     strategy: Any = None,
     niceness: int = AT_ONCE,
-    rests: bool = False,
+    pooled: bool = False,
 ) -> Remote:
     """Starts an actor of the class at `path` ("module:Class").
 
@@ -192,20 +203,19 @@ def spawn(
         detached: it outlives whoever starts it.
         restarts: how often Ray starts it again (-1: for ever).
         resources: custom resources that it holds, such as call_slots.
-        env: environment variables for its process.
         strategy: Ray's scheduling strategy; None for this process's own node.
         niceness: AT_ONCE or SOON.
-        rests: its main thread sleeps while nobody on this node calls it by the
-            handle that is given back (`actors.rest`).
+        pooled: one of several, started ahead: LATER until it serves, and its main
+            thread sleeps while nobody on this node calls it by the handle that is
+            given back (`actors.rest`).
     """
-    variables = _ONE_THREAD | (env or {})
     options: dict[str, Any] = {
         "num_cpus": 0,
         "max_restarts": restarts,
         "namespace": NAMESPACE,
         # Ray would keep a history of every call; that of actors it keeps anyway.
         "enable_task_events": False,
-        "runtime_env": {"env_vars": variables},
+        # No "runtime_env": a process of one imports Ray twice (1.1 s of CPU, not 0.7).
     }
     if name is not None:
         options["name"] = name
@@ -218,7 +228,7 @@ def spawn(
     # A class of the real one's name, so that Ray's tools show what runs.
     shown = type(path.rpartition(":")[2], (Host,), {})
     actor: Any = ray.remote(shown)
-    bell = f"reception-{secrets.token_hex(8)}" if rests else ""
+    bell = f"reception-{secrets.token_hex(8)}" if pooled else ""
     return Remote(actor.options(**options).remote(path, args, niceness, bell), bell)
 
 

@@ -35,7 +35,7 @@ Rehearsal = Callable[[], Assignment | None]
 
 
 def spawn_session(node_id: str, name: str) -> Remote:
-    return spawn("actors.session:CallSession", name, node_id, name=name, niceness=SOON, rests=True)
+    return spawn("actors.session:CallSession", name, node_id, name=name, niceness=SOON, pooled=True)
 
 
 class WarmPool:

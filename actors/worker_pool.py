@@ -180,7 +180,7 @@ class WorkerPool:
             config.targets,
             config.resume_wait_s,
             config.agent_socket,
-            rests=True,
+            pooled=True,
         )
         async with asyncio.timeout(START_TIMEOUT_S):
             socket = await worker.start()

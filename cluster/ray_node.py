@@ -84,6 +84,8 @@ def own_ip() -> str:
 def _start(address: str | None, node_ip: str | None, dashboard: bool) -> RayNode:
     os.environ.setdefault("RAY_DEDUP_LOGS", "0")
     os.environ.setdefault("RAY_worker_niceness", str(SOON))  # while they start
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):  # of numpy, in every actor
+        os.environ.setdefault(name, "1")
     # Sessions are started one at a time by the node agent; at bring-up all at once.
     os.environ.setdefault("RAY_worker_maximum_startup_concurrency", "32")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")

@@ -78,7 +78,7 @@ class FakeWorker:
 def started(monkeypatch):
     workers: list[FakeWorker] = []
 
-    def spawn(*args: Any, rests: bool) -> FakeWorker:
+    def spawn(*args: Any, pooled: bool) -> FakeWorker:
         workers.append(FakeWorker(*args))
         return workers[-1]
 

@@ -46,7 +46,7 @@ def sleepers() -> Iterator[tuple[Remote, Remote]]:
     """One that rests and one that does not."""
     ray.init(num_cpus=1, include_dashboard=False, log_to_driver=False)
     path = "tests.cluster.test_idle_actors:Sleeper"
-    yield spawn(path, rests=True), spawn(path)
+    yield spawn(path, pooled=True), spawn(path)
     ray.shutdown()
 
 
