@@ -16,10 +16,13 @@ from actors.provider import ProviderRefused, ProviderSocket
 from protos.link.v1 import link_pb2 as lk
 from reception.media.adaptation import Plan
 from reception.media.codecs import PROVIDER_FORMATS, AudioFormat
+from reception.media.retold import Retold
 from reception.provider import codec_for
 from reception.provider.base import (
     AppendAudio,
     AudioDelta,
+    CallerTranscript,
+    CallerTranscriptFailed,
     CancelResponse,
     DialPlan,
     ProviderCommand,
@@ -27,6 +30,8 @@ from reception.provider.base import (
     ProviderFault,
     ResponseDone,
     ResponseStarted,
+    SpeechStarted,
+    SpeechStopped,
 )
 
 log = structlog.get_logger()
@@ -69,6 +74,7 @@ class ProviderLeg:
         self._renewing: asyncio.Task[None] | None = None
         self._finishing = False
         self._said = 0  # by either side, audio aside
+        self._retold = Retold()
         self._unheard: deque[bytes] = deque(maxlen=_KEPT_FRAMES)
         self._dropped_before = 0  # by sockets that are no more
 
@@ -131,9 +137,13 @@ class ProviderLeg:
             chunk = bytes(self._chunk)
             self._chunk.clear()
         if self._socket is not None:
-            self._socket.send_audio(self._codec.encode(AppendAudio(chunk)))
+            self._send(self._socket, chunk)
         if self._socket is None or self._renewing is not None:
             self._unheard.append(chunk)
+
+    def _send(self, socket: ProviderSocket, audio: bytes) -> None:
+        socket.send_audio(self._codec.encode(AppendAudio(audio)))
+        self._retold.sent(audio, len(audio) / self._up.target.bytes_per_ms)
 
     def answer(self, delta: AudioDelta) -> bytes:
         """The audio of a piece of an answer."""
@@ -177,8 +187,19 @@ class ProviderLeg:
                     self._end_answer(lost=False)
                 if reason == "client_cancelled":
                     self._cancelled.set()
+                if event.status == "completed":
+                    self._retold.answered()
             case ProviderFault(nothing_to_cancel=True):
                 self._cancelled.set()
+            case SpeechStarted():
+                self._retold.started()
+            case SpeechStopped(item_id=item_id):
+                self._retold.stopped(item_id)
+            case (
+                CallerTranscript(item_id=item_id, final=True)
+                | CallerTranscriptFailed(item_id=item_id)
+            ):
+                self._retold.understood(item_id)
 
     def _end_answer(self, *, lost: bool) -> None:
         if self._making:
@@ -221,6 +242,7 @@ class ProviderLeg:
         if self._task is not None:
             self._task.cancel()
         self._dropped_before += old.dropped_audio
+        self._retold = Retold()  # nothing was said, and what is now said is unheard
         self._task = asyncio.create_task(self._listen(socket, plan.model, began_s))
         await asyncio.sleep(0)  # it has begun
         await old.close()
@@ -235,8 +257,10 @@ class ProviderLeg:
         self._socket = socket
         dial_ms = round((time.monotonic() - began_s) * 1000)
         self._on_state(lk.ProviderState(up=True, dial_ms=dial_ms, model=model))
+        for chunk in self._retold.take():
+            self._send(socket, chunk)
         while self._unheard:
-            socket.send_audio(self._codec.encode(AppendAudio(self._unheard.popleft())))
+            self._send(socket, self._unheard.popleft())
         while (raw := await socket.receive()) is not None:
             self.received_ns = time.monotonic_ns()
             self._said += 1

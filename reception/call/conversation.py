@@ -271,6 +271,7 @@ _TIMERS: dict[str, Callable[[Course], None]] = {
     "digits": caller.act_on_digits,
     "transfer": effects.transfer_timeout,
     "silence": ending.silence,
+    "missed": speaking.ask_again,
     "voice": voice.again,
     "max": ending.time_is_up,
     "ending": ending.words_are_over,

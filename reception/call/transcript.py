@@ -67,6 +67,13 @@ class Transcript:
         """A function call and what it gave."""
         self._entries.append(_ToolUse(call_id, name, arguments, output))
 
+    def unread(self) -> bool:
+        """The caller's last words are not known (yet)."""
+        callers = (each for each in reversed(self._entries)
+                   if isinstance(each, _Entry) and each.who == "caller")  # fmt: skip
+        last = next(callers, None)
+        return last is not None and not last.text
+
     def said(self) -> tuple[Said, ...]:
         """The words, without items of which nothing was understood or heard."""
         return tuple(

@@ -717,6 +717,28 @@ async def test_a_lost_provider_is_told_and_can_be_dialled_again(connect, provide
             await asyncio.sleep(0.001)
 
 
+async def test_words_that_a_lost_provider_took_along_are_told_the_next(connect, provider):
+    call = await connect()
+    assert (await call.from_worker("provider_state")).up
+    where = {"item_id": "u1", "audio_start_ms": 0}
+    await send(call.connection, "input_audio_buffer.speech_started", **where)
+    await call.from_worker("provider_event")
+    for number in range(1, 4):
+        call.say(audio=rv.Audio(payload=bytes([number]) * 160, sequence=number))
+    async with asyncio.timeout(5):
+        while len(provider.audio) < 3 * 160:
+            await asyncio.sleep(0.001)
+    words, provider.audio[:] = bytes(provider.audio), b""
+    await call.connection.close(1011, "broken")
+    assert not (await call.from_worker("provider_state")).up
+    call.session.send(attach(provider.url))
+    assert (await call.from_worker("provider_state")).up
+    async with asyncio.timeout(5):
+        while len(provider.audio) < 3 * 160:
+            await asyncio.sleep(0.001)
+    assert provider.audio == words
+
+
 def renewal(url, events):
     """What a session sends that knows of so many events (or of all there are)."""
     plan = json.loads(attach(url).attach.dial_plan) | {"opening": ['{"type":"again"}']}

@@ -19,6 +19,7 @@ def speech_started(call: Course, event: p.SpeechStarted) -> None:
     call.go(State.CALLER_SPEAKING)
     call.prompted = call.unanswered = False
     call.call_off("silence")
+    speaking.heard_again(call)
     if call.profile.hearing.decides:
         speaking.hush(call)
     call.tell(call.turns.speech_started(call.now_s))

@@ -67,6 +67,8 @@ class Floor:
     unspoken: str = ""  # one that is being made, and of which nothing is heard
     playing: Playing | None = None
     phrases: int = 0  # played from recordings
+    missed: bool = False  # the caller's last words went with a session that broke
+    lost: bool = False  # and nobody has their sound, to tell them to the next one
 
     @property
     def unheard(self) -> str:

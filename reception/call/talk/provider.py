@@ -14,6 +14,7 @@ RENEW_S = 3_000.0  # the provider ends a session after 3,600 s
 RENEW_AGAIN_S = 20.0  # when the new session was not taken up
 RENEW_LOOK_S = 1.0  # for a pause
 CHANGE_AGAIN_S = 2.0  # when the other model's session was not taken up
+AGAIN_S = 2.0  # for words to be heard that are told the next session again
 _REFUSED = frozenset({401, 402, 403, 404})
 _BUSY = "conversation_already_has_active_response"
 
@@ -37,6 +38,9 @@ def up(call: Course, event: m.ProviderUp) -> None:
     elif call.tools.ready(None):
         call.go(State.THINKING)
         tool_calls.give_results(call)
+    elif call.floor.missed:
+        speaking.listen(call)
+        call.later("missed", AGAIN_S)
     elif call.floor.owed:
         call.go(State.THINKING)
         speaking.respond(call)
@@ -47,11 +51,14 @@ def up(call: Course, event: m.ProviderUp) -> None:
 def down(call: Course, event: m.ProviderDown) -> None:
     floor, connection = call.floor, call.connection
     connection.up, floor.stopping = False, ""
-    # An answer that was being made, or awaited, is owed by the next session.
+    # An answer that was being made, or awaited, is owed by the next session; but where its
+    # question was not understood yet that one has to hear the question first.
     floor.owed = floor.owed or floor.response is not None
     floor.response = None
+    if call.state is State.CALLER_SPEAKING or (floor.owed and call.transcript.unread()):
+        floor.missed, floor.owed = True, False
     money.write_off_words(call)
-    call.call_off("answer", "silence", "renew")
+    call.call_off("answer", "silence", "renew", "missed")
     if call.state is State.ENDING:
         floor.owed = False
     elif call.thrift.give_up_change():
@@ -74,6 +81,7 @@ def media_lost(call: Course, _: m.MediaLost) -> None:
     if call.floor.response is not None:
         money.answer_audio(call, m.AnswerAudio(call.floor.response, heard_ms, lost=True))
     down(call, m.ProviderDown(0, "the audio worker is gone"))
+    call.floor.lost = call.floor.missed
 
 
 def _dial_again(call: Course) -> None:

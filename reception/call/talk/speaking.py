@@ -11,6 +11,11 @@ from reception.call.thrift import words_tokens
 from reception.provider import base as p
 
 _ANSWER = p.AddText("system", "Now answer what the caller asked last.")
+_LOST = p.AddText(
+    "system",
+    "The line was bad for a moment, and some of what the caller just said was lost. "
+    "Apologise in a few words, and ask for what you need to hear again.",
+)
 
 
 def respond(call: Course, exactly: str = "") -> None:
@@ -70,6 +75,24 @@ def listen(call: Course) -> None:
     call.later("silence", limits.end_after_s if call.prompted else limits.prompt_after_s)
     if call.thrift.changes_model and call.connection.up:
         call.later("renew", 0.0)
+
+
+def heard_again(call: Course) -> None:
+    """The caller speaks, or what was missed is heard now. The model is told what is lost
+    all the same."""
+    if call.floor.lost:
+        call.tell_provider(_LOST)
+    call.floor.missed = call.floor.lost = False
+    call.call_off("missed")
+
+
+def ask_again(call: Course) -> None:
+    """What was missed is not heard again."""
+    call.floor.lost = True
+    heard_again(call)
+    if call.state is State.LISTENING:
+        call.go(State.THINKING)
+        respond(call)
 
 
 def is_busy(call: Course) -> bool:

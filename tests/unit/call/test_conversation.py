@@ -15,7 +15,13 @@ from reception.call.prompt import configuration, say_exactly
 from reception.call.record import TakenMessage
 from reception.call.states import TRANSITIONS, State, check, public_state
 from reception.call.talk.ending import LAST_WORDS_S
-from reception.call.talk.provider import DIAL_TRIES, RENEW_AGAIN_S, RENEW_LOOK_S, RENEW_S
+from reception.call.talk.provider import (
+    AGAIN_S,
+    DIAL_TRIES,
+    RENEW_AGAIN_S,
+    RENEW_LOOK_S,
+    RENEW_S,
+)
 from reception.errors import IllegalTransition
 from reception.media.hearing import Hearing
 from reception.money.policy import Step
@@ -569,6 +575,55 @@ def test_an_answer_that_was_lost_with_its_worker_keeps_what_was_heard_and_is_mad
     assert str(call.state) == "connecting"
     assert asked_for(call.tell(m.ProviderUp())) == [""]
     assert call.talk.record().interruptions == 0
+
+
+def test_words_that_the_socket_took_along_are_told_the_next_one_again():
+    call = Call().greeted()
+    call.tell(p.SpeechStarted("u1", 0), m.ProviderDown(1006, ""))
+    assert asked_for(call.tell(m.ProviderUp())) == []
+    assert str(call.state) == "listening"
+    assert commands(call.asked("I want a table.", "u2")) == []
+    assert asked_for(call.wait_for(1.9 + AGAIN_S)) == []
+    assert [said.text for said in call.talk.record().transcript][1:] == ["I want a table."]
+
+
+@pytest.mark.parametrize("answering", [(), (p.ResponseStarted("r1"),)])
+def test_an_answer_waits_until_its_question_is_heard_again(answering):
+    call = Call().greeted()
+    call.tell(p.SpeechStarted("u1", 0), p.SpeechStopped("u1", 900), *answering)
+    call.tell(m.ProviderDown(1006, ""))
+    assert asked_for(call.tell(m.ProviderUp())) == []
+    call.tell(p.SpeechStarted("u2", 0))
+    call.asked("I want a table.", "u3")
+    assert str(call.state) == "thinking"
+
+
+def test_words_that_are_not_heard_again_are_asked_for():
+    call = Call().greeted()
+    call.tell(p.SpeechStarted("u1", 0), m.ProviderDown(1006, ""))
+    call.tell(m.ProviderDown(1006, ""))  # once more
+    call.tell(m.ProviderUp())
+    [told, asked] = commands(call.wait_for(AGAIN_S))
+    assert "Apologise" in told.text
+    assert isinstance(asked, p.Respond)
+    assert str(call.state) == "thinking"
+
+
+def test_what_is_heard_of_words_that_are_lost_is_answered_with_an_apology():
+    call = Call().greeted()
+    call.tell(p.SpeechStarted("u1", 0), m.MediaLost())
+    assert commands(call.tell(m.ProviderUp())) == []
+    [told] = commands(call.tell(p.SpeechStarted("u2", 0)))
+    assert "Apologise" in told.text
+    assert commands(call.tell(p.SpeechStarted("u2", 0))) == []
+
+
+def test_a_caller_on_hold_is_not_asked_for_words_that_were_missed():
+    call = Call().greeted()
+    call.tell(p.SpeechStarted("u1", 0), m.ProviderDown(1006, ""), m.ProviderUp())
+    call.tell(m.CallerHold(on=True))
+    assert asked_for(call.wait_for(AGAIN_S)) == []
+    assert str(call.state) == "on_hold"
 
 
 def test_a_worker_lost_while_nobody_speaks_is_not_noticed():
