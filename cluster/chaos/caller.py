@@ -19,7 +19,7 @@ from cluster.client import connected
 from cluster.load import wire
 from cluster.load.cable import Cable
 from cluster.load.ticker import Ticker
-from cluster.playback import FRAME_S, SILENCE, Playback
+from cluster.playback import FRAME_BYTES, FRAME_S, SILENCE, Playback
 from cluster.script import Ear, Interrupt, Listen, Say, Script, Step
 from protos.reception.v1 import reception_pb2 as rv
 from reception.errors import ReceptionError
@@ -31,6 +31,7 @@ COME_BACK_S = 12.0  # a little more than a node keeps a call for its caller
 AGAIN_S = 0.2
 PATIENCE_S = 15.0  # for the end, after hanging up
 WORDS_MS = 800
+FRAMES = 3  # of 20 ms in a message: what 30 calls cost the machine is not what is tried
 _TURNS = 50
 _OUTBOX = 500
 _OPTIONS = [
@@ -88,6 +89,7 @@ class ChaosCaller:
         self._outbox: asyncio.Queue[bytes | None] = asyncio.Queue(_OUTBOX)
         self._stream: Stream | None = None
         self._comes_back_by = ""
+        self._speech = bytearray()  # of the message that is not full yet
         self._sent = self._frame = self._heard_sequence = 0
         self._run: tuple[int, int, float, float] | None = None  # tone, frames, from, to
         self._streams = 0  # that were accepted
@@ -173,7 +175,7 @@ class ChaosCaller:
     def _opening(self) -> bytes:
         if self._comes_back_by:
             return wire.message(start=rv.CallStart(resume_token=self._comes_back_by))
-        leg = rv.LegFormat(codec=rv.CODEC_PCMU)
+        leg = rv.LegFormat(codec=rv.CODEC_PCMU, ptime_ms=FRAMES * round(FRAME_S * 1000))
         return wire.message(
             start=rv.CallStart(call_id=self.call_id, to="+15550123", format=leg, sends_marks=True)
         )
@@ -247,8 +249,11 @@ class ChaosCaller:
         if deeds or (self._released and self._ear.quiet_s > 0):
             self.hang_up()
         elif spoken:
-            self._sent += 1
-            self._put(wire.audio(spoken, self._sent, self._frame - 1))
+            self._speech += spoken
+            if len(self._speech) >= FRAMES * FRAME_BYTES:
+                self._sent += 1
+                self._put(wire.audio(bytes(self._speech), self._sent, self._frame - FRAMES))
+                self._speech.clear()
 
     def _hear(self, frame: bytes, now_s: float) -> None:
         if frame is SILENCE:

@@ -79,6 +79,7 @@ def _scene(plan: Plan) -> Iterator[tuple[Scene, Books, Logs]]:
         cluster = LocalCluster(folder, limits | {
             "provider": "embedded", "provider_base_url": url, "model": "scripted",
             "insecure_dev": "true", "pool_size": str(plan.pool), "drain_grace_s": "1",
+            "pool_ceiling": str(plan.pool + math.ceil(plan.calls / (plan.nodes - 1))),
             "idle_timeout_s": str(IDLE_S), "rate_limit_per_minute": "100000",
             "rate_limit_per_hour": "1000000", "cost_failure": "lease" if plan.near else "closed",
         }, database.url)  # fmt: skip

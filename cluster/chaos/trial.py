@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from actors.spawn import SOON
 from cluster.chaos import history as h
 from cluster.chaos import near
 from cluster.chaos.asking import known_to, status
@@ -40,7 +41,6 @@ WRITTEN_S = 40.0
 TOGETHER_S = 90.0
 LOOK_S = 0.5
 SLACK_S = 3.0
-USUAL = os.getpriority(os.PRIO_PROCESS, 0)
 
 Tell = Callable[[Try, str], None]
 
@@ -126,7 +126,7 @@ class Trial:
     # ------------------------------------------------------------- the cluster
 
     async def _be_whole(self) -> None:
-        """As many nodes as there should be, which know each other."""
+        """As many nodes as there should be, which know each other and start nothing."""
         scene = self._scene
         lacking = self._plan.nodes - len(scene.nodes())
         if lacking > 0:
@@ -134,9 +134,9 @@ class Trial:
             await asyncio.to_thread(_add, scene.cluster, lacking)
         self._tell("waiting until the nodes know each other")
         until_s = time.monotonic() + TOGETHER_S
-        while not await _together(scene.nodes()):
+        while not await _whole(scene.nodes(), self._plan.pool):
             if time.monotonic() > until_s:
-                raise Unavailable(f"the nodes do not find each other within {TOGETHER_S:g} s")
+                raise Unavailable(f"the nodes are not all there within {TOGETHER_S:g} s")
             await asyncio.sleep(LOOK_S)
 
     # ------------------------------------------------------------- the calls
@@ -269,16 +269,20 @@ def keep(plan: Plan, logs: Logs, this: Try, events: Sequence[h.Event]) -> str:
 
 
 def _add(cluster: LocalCluster, count: int) -> None:
-    """Nodes that do not inherit the callers' priority."""
-    os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), USUAL)
+    """Nodes that start behind what is live: a node of its own would have CPUs of its own."""
+    os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), SOON)
     cluster.add(count)
 
 
-async def _together(nodes: Sequence[Member]) -> bool:
-    """Every node hears of every node, and of no other."""
+async def _whole(nodes: Sequence[Member], ready: int) -> bool:
+    """Every node hears of every node, and of no other, and has so many sessions ready."""
     wanted = {node.node_id for node in nodes}
     try:
         known = await asyncio.gather(*(known_to(node) for node in nodes))
+        told = await asyncio.gather(*(status(node) for node in nodes))
     except Unavailable:
         return False
-    return all(each == wanted for each in known)
+    pools = [each["node"]["pool"] for each in told]
+    return all(each == wanted for each in known) and all(
+        each["ready"] >= ready and not each["starting"] for each in pools
+    )

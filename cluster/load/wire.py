@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from cluster.playback import FRAME_BYTES
 from protos.reception.v1 import reception_pb2 as rv
 
 AUDIO_TAG = 0x12  # field 2 of CallerMessage and of ReceptionMessage alike
-_PAYLOAD = b"\x0a" + FRAME_BYTES.to_bytes(1, "big") + b"\x01"  # 160 as a varint is a0 01
+_PAYLOAD_TAG = b"\x0a"
 _BACKWARDS = 10  # further than a jitter buffer reaches
 
 
@@ -19,16 +18,15 @@ def message(**one: object) -> bytes:
 
 
 def audio(frame: bytes, sequence: int, frame_number: int) -> bytes:
-    """CallerMessage.audio of one 160-byte frame: 0.3 us, where protobuf's own way
-    takes 1.3 us.
+    """CallerMessage.audio of one frame: 0.3 us, where protobuf's own way takes 1.3 us.
 
     Args:
-        frame: mu-law, shape (160,), 8,000 Hz.
+        frame: mu-law, 8,000 Hz, of 20 ms or a multiple: 160 bytes to 16,000.
         sequence: rises by one with every frame sent; from 1.
-        frame_number: frames of 20 ms since the call was accepted.
+        frame_number: frames of 20 ms between the call's acceptance and the frame's begin.
     """
     tail = _tail(sequence, frame_number)
-    return _head(len(tail)) + frame + tail
+    return _head(len(frame), len(tail)) + frame + tail
 
 
 @lru_cache(65_536)  # 22 min of a call; all callers share them
@@ -38,10 +36,15 @@ def _tail(sequence: int, frame_number: int) -> bytes:
 
 
 @lru_cache(64)
-def _head(tail_bytes: int) -> bytes:
+def _head(frame_bytes: int, tail_bytes: int) -> bytes:
     """All before the payload."""
-    length = len(_PAYLOAD) + FRAME_BYTES + tail_bytes
-    return bytes((AUDIO_TAG, length & 0x7F | 0x80, length >> 7)) + _PAYLOAD
+    payload = _PAYLOAD_TAG + _varint(frame_bytes)
+    return bytes((AUDIO_TAG,)) + _varint(len(payload) + frame_bytes + tail_bytes) + payload
+
+
+def _varint(number: int) -> bytes:
+    """Of 128 to 16,383: two bytes."""
+    return bytes((number & 0x7F | 0x80, number >> 7))
 
 
 def garbage(kind: str, sequence: int) -> bytes:

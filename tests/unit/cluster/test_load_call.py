@@ -127,7 +127,12 @@ def test_words_after_a_pause_for_breath_count_from_their_end():
 # ---------------------------------------------------------------- the wire
 
 
-@given(st.integers(1, 2**40), st.integers(0, 2**33), st.binary(min_size=160, max_size=160))
+FRAMES = st.integers(1, 50).flatmap(
+    lambda count: st.binary(min_size=160, max_size=160).map(lambda frame: frame * count)
+)
+
+
+@given(st.integers(1, 2**40), st.integers(0, 2**33), FRAMES)
 def test_frames_are_what_protobuf_would_make(sequence, frame_number, frame):
     audio = rv.Audio(payload=frame, sequence=sequence, timestamp_ms=frame_number * 20)
     expected = rv.CallerMessage(audio=audio).SerializeToString()
