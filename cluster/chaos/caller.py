@@ -139,7 +139,9 @@ class ChaosCaller:
     async def _talk(self, address: str) -> None:
         """One stream, until it ends. Raises what ended it."""
         async with AsyncExitStack() as stack:
-            if self._wants_cable and self._cable is None:
+            if self._wants_cable and not self._streams:
+                if self._cable is not None:  # to a door that refused the call
+                    self._cable.close()
                 self._cable = await Cable.plug(address)
                 address = self._cable.address
             channel = grpc.aio.insecure_channel(address, options=_OPTIONS)

@@ -79,7 +79,7 @@ def _scene(plan: Plan) -> Iterator[tuple[Scene, Books, Logs]]:
         cluster = LocalCluster(folder, limits | {
             "provider": "embedded", "provider_base_url": url, "model": "scripted",
             "insecure_dev": "true", "pool_size": str(plan.pool), "drain_grace_s": "1",
-            "pool_ceiling": str(plan.pool + math.ceil(plan.calls / (plan.nodes - 1))),
+            "pool_ceiling": str(plan.pool + math.ceil(plan.calls / plan.nodes)),
             "idle_timeout_s": str(IDLE_S), "rate_limit_per_minute": "100000",
             "rate_limit_per_hour": "1000000", "cost_failure": "lease" if plan.near else "closed",
         }, database.url)  # fmt: skip
@@ -104,5 +104,6 @@ def _be_prompt() -> None:
 
 
 def pool_for(calls: int, nodes: int) -> int:
-    """Sessions that each node keeps ready: enough for what a lost node leaves."""
-    return max(2, math.ceil(calls / nodes / max(1, nodes - 1)) + 2)
+    """Sessions that each node keeps ready: enough for all callers at once, and for what a
+    lost node leaves."""
+    return math.ceil(calls / nodes) + 2

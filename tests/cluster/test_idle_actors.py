@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import ray
 
-from actors.spawn import Remote, spawn
+from actors.spawn import AT_ONCE, LATER, Remote, spawn
 
 
 class Sleeper:
@@ -27,6 +27,12 @@ class Sleeper:
 
     async def imported(self, *names: str) -> list[str]:
         return [name for name in names if name in sys.modules]
+
+    async def warm_up(self) -> int:
+        return os.getpriority(os.PRIO_PROCESS, 0)
+
+    async def serve(self) -> int:
+        return os.getpriority(os.PRIO_PROCESS, 0)
 
     async def work(self, seconds: float) -> str:
         await asyncio.sleep(seconds)
@@ -48,6 +54,18 @@ def sleepers() -> Iterator[tuple[Remote, Remote]]:
     path = "tests.cluster.test_idle_actors:Sleeper"
     yield spawn(path, pooled=True), spawn(path)
     ray.shutdown()
+
+
+def test_who_is_started_ahead_comes_after_all_that_is_live_until_it_serves(
+    sleepers: tuple[Remote, Remote],
+) -> None:
+    ahead, at_once = sleepers
+    usual = ray.get(at_once.warm_up.remote())
+    if usual != AT_ONCE:  # without the privilege Ray's own stays
+        assert ray.get(ahead.warm_up.remote()) == usual
+        return
+    assert ray.get([ahead.warm_up.remote(), ahead.warm_up.remote()]) == [LATER] * 2
+    assert ray.get(ahead.serve.remote()) == AT_ONCE
 
 
 def test_a_main_thread_that_rests_hardly_wakes(sleepers: tuple[Remote, Remote]) -> None:
