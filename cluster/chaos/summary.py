@@ -1,4 +1,4 @@
-"""The figures of a run, by kind of fault. Pure."""
+"""The figures of a run, by kind of fault."""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
-from cluster.chaos.history import Driver, History, OnLease, Used
+from cluster.chaos.history import Driver, History, OnLease, Used, read
 from cluster.chaos.invariants import Tale, Violation, own_count, unbilled, violations
 from cluster.chaos.silence import added_silence_ms
+from reception.errors import InvalidRequest
 from reception.money.case import RESPONSE
 
 COLUMNS = (
@@ -112,6 +114,26 @@ class Report:
     def add(self, fault: str, events: History) -> list[Violation]:
         """One more try."""
         return self.figures.setdefault(fault, Figures()).add(events)
+
+    @classmethod
+    def of(cls, kept: Path) -> Report:
+        """Of all tries of which histories were kept in this folder, by number.
+
+        Raises:
+            InvalidRequest: there is none, or a line of one is none.
+        """
+        report, found = cls(), []
+        for path in kept.glob("*/history.jsonl"):
+            events = tuple(read(path.read_text("utf-8").splitlines()))
+            began = Tale(events).began
+            if began is not None:
+                found.append((began.number, began.fault, events, path.parent))
+        if not found:
+            raise InvalidRequest(f"no history of a try is in {kept}", field="keep")
+        for number, fault, events, folder in sorted(found, key=lambda each: each[:2]):
+            if report.add(fault, events):
+                report.kept[fault, number] = str(folder)
+        return report
 
     @property
     def sound(self) -> bool:

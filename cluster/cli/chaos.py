@@ -40,6 +40,9 @@ def chaos(
         str, typer.Option("--faults", "-f", help="Names, with commas between them; all if none.")
     ] = "",
     tries: Annotated[int, typer.Option(min=1, max=1_000, help="Of each fault.")] = 20,
+    first: Annotated[
+        int, typer.Option(min=1, help="The first try of each: a long run can be made in parts.")
+    ] = 1,
     calls: Annotated[int, typer.Option(min=1, max=40, help="Live at each try.")] = 30,
     nodes: Annotated[int, typer.Option(min=2, max=16, help="That take calls.")] = 3,
     every: Annotated[
@@ -70,6 +73,10 @@ def chaos(
             "are kept beside the report.",
         ),
     ] = None,
+    again: Annotated[
+        bool,
+        typer.Option("--judge", help="Try nothing: judge all that --keep has of earlier runs."),
+    ] = False,
     what: Annotated[bool, typer.Option("--list", help="Say which faults there are.")] = False,
 ) -> None:
     """Tries faults on a cluster of several nodes on this machine, and checks that every
@@ -81,11 +88,12 @@ def chaos(
         _list(FAULTS)
         return
     from cluster.chaos.run import pool_for, run
+    from cluster.chaos.summary import Report
     from cluster.chaos.trial import Plan
 
     every = every or float(near)
     names = parse_faults(faults, list(FAULTS))
-    planned = schedule(names, tries, seed)
+    planned = [each for each in schedule(names, tries, seed) if each.number >= first]
     plan = Plan(
         planned, keep=keep or out.with_suffix(""), keep_all=keep is not None, calls=calls,
         every_s=every, nodes=nodes, database=database.value, pool=pool_for(calls, nodes),
@@ -97,11 +105,15 @@ def chaos(
     }  # fmt: skip
     out.parent.mkdir(parents=True, exist_ok=True)
 
-    def write(report: "Report") -> None:  # after each try: a long run may be stopped
+    def write(report: Report) -> None:  # after each try: a long run may be stopped
         out.write_text(json.dumps(report.as_json(about), indent=1) + "\n", "utf-8")
 
-    with _progress(len(planned), write) as (tell, judged):
-        report = run(plan, tell, judged)
+    if again:
+        report = Report.of(plan.keep)
+        write(report)
+    else:
+        with _progress(len(planned), write) as (tell, judged):
+            report = run(plan, tell, judged)
     _show(report, out)
     if not report.sound:
         raise typer.Exit(FAULT)

@@ -9,6 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from cluster import local_postgres
+from cluster.chaos import history as h
 from cluster.cli import app
 
 pytestmark = pytest.mark.timeout(240)
@@ -33,6 +34,28 @@ def test_calls_outlive_a_short_schedule_of_faults(tmp_path: Path) -> None:
         kept = keep / f"{name}-1"
         assert '"Injected"' in (kept / "history.jsonl").read_text()
         assert "raylet.out" in {path.name for path in (kept / "logs").iterdir()}
+    judged = CliRunner().invoke(app, ["chaos", "--judge", "--out", str(out), "--keep", str(keep)])
+    assert judged.exit_code == 0, judged.output
+    assert json.loads(out.read_text())["faults"] == report["faults"]
+
+
+def test_a_history_that_breaks_a_rule_is_judged_so_again(tmp_path: Path) -> None:
+    began = h.Began("session", 7, 1, 23.0)
+    offered = h.Offered("c1", 850, True, 1.0)
+    accepted = h.Accepted("c1", "s1", "n1", False, 1.1)
+    folder = tmp_path / "kept" / "session-7"
+    folder.mkdir(parents=True)
+    lines = "".join(h.to_line(each) + "\n" for each in (began, offered, accepted))
+    (folder / "history.jsonl").write_text(lines)
+    out = tmp_path / "chaos.json"
+    judge = ["chaos", "--judge", "--out", str(out), "--keep"]
+    assert CliRunner().invoke(app, [*judge, str(folder.parent)]).exit_code == 1
+    found = json.loads(out.read_text())["violations"]
+    assert {each["kept"] for each in found} == {str(folder)}
+    assert ("lost", 7) in {(each["rule"], each["try"]) for each in found}
+    nothing = CliRunner().invoke(app, [*judge, str(folder / "logs")])
+    assert nothing.exit_code == 1
+    assert "no history of a try" in " ".join(nothing.output.split())
 
 
 def test_faults_are_listed_and_an_unknown_one_is_refused() -> None:
