@@ -182,6 +182,7 @@ def _start_raylet(address: str, node_ip: str | None, folder: str) -> subprocess.
     own: raylets that start at once on one machine take each other's sockets otherwise."""
     command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--block"]
     command += [f"--address={address}", "--disable-usage-stats", f"--temp-dir={folder}"]
+    command += ["--include-log-monitor=False"]  # it sends to drivers what none of ours reads
     if node_ip is not None:
         command.append(f"--node-ip-address={node_ip}")
     return subprocess.Popen(  # noqa: S603 - our own interpreter

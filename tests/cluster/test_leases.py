@@ -77,7 +77,7 @@ def test_calls_begin_on_leases_and_no_limit_is_passed(node: Deployment) -> None:
 
     first = asyncio.run(calls(["a", "b", "c"]))
     assert [each.status for each in first] == ["OK"] * 3
-    for _ in range(100):
+    for _ in range(300):
         places = node.snapshot()["costs"]["leased_micros"] // HELD
         if places:
             break
@@ -91,7 +91,7 @@ def test_calls_begin_on_leases_and_no_limit_is_passed(node: Deployment) -> None:
 
     gone = Gone()
     gone.start()
-    assert gone.began.wait(10)
+    assert gone.began.wait(30)
 
     async def scene() -> list[Any]:
         names = [f"away{number}" for number in range(places + 2)]
@@ -134,7 +134,7 @@ def _left(node: Deployment) -> int:
 
 def _settled(node: Deployment) -> dict[str, Any]:
     """The totals, once every call is over and the singleton answers."""
-    for _ in range(200):
+    for _ in range(600):
         try:
             totals: dict[str, Any] = node.call("cost", "totals")
         except ray.exceptions.RayError:
