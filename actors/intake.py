@@ -87,8 +87,11 @@ class Intake:
             raise Unavailable("this node takes no more calls", retry_after_s=5.0)
         self._calls.must_be_new(spec.call_id)
         profile, session_id = self._assigner.profile(spec), spec.session_id
-        answer = self._admission.ask(session_id, priority, time.monotonic())
+        now_s, moves = time.monotonic(), carried is not None
+        answer = self._admission.ask(session_id, priority, now_s, moves=moves)
         if isinstance(answer, Refused):
+            if moves:
+                log.warning("call not taken over", call_id=spec.call_id, reason=answer.reason)
             raise LimitReached(answer.reason, retry_after_s=answer.retry_after_s)
         self._calls_rate.add(time.monotonic())
         try:

@@ -128,9 +128,12 @@ class ChaosCaller:
                 error = str(failure) or type(failure).__name__
             if self._over or (self._hung_up and not self._streams):  # or it asked in vain
                 break
+            now_s = time.monotonic()
             if self._streams > streams:  # it was a live call until now
-                self._note(h.Broke(self.call_id, error, time.monotonic()))
-                until_s = time.monotonic() + COME_BACK_S
+                self._note(h.Broke(self.call_id, error, now_s))
+                until_s = now_s + COME_BACK_S
+            else:
+                self._note(h.NotTaken(self.call_id, address, error, now_s))
             await asyncio.sleep(AGAIN_S)
         if not self._over:
             return error

@@ -85,6 +85,16 @@ class Broke:
 
 
 @dataclass(frozen=True, slots=True)
+class NotTaken:
+    """A door did not take a caller, who tries the next."""
+
+    call_id: str
+    door: str
+    status: str
+    at_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class Summed:
     """A caller got a CallSummary."""
 
@@ -224,8 +234,8 @@ class LedgerFault:
 
 
 Event = (
-    Began | Offered | Accepted | Heard | NotRising | Said | Broke | Summed | Gone | Injected
-    | Newcomer | Record | LeftLive | Account | Used | Billed | Money | OnLease | Busy | Driver
+    Began | Offered | Accepted | Heard | NotRising | Said | Broke | NotTaken | Summed | Gone
+    | Injected | Newcomer | Record | LeftLive | Account | Used | Billed | Money | OnLease | Busy | Driver
     | LedgerFault
 )  # fmt: skip
 History = tuple[Event, ...]

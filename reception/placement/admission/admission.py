@@ -61,7 +61,8 @@ class Admission:
     A place is taken from `ask` on: kept until `began`, `gave_up` or `reserve_s`
     are over, then the live call's until `ended`. Live calls keep theirs whatever
     happens to the budgets. Past a bound (misses, lag, CPU) a node takes only
-    emergency calls; those are bound by its places alone.
+    emergency calls; those are bound by its places alone, and live calls of a lost
+    node by its sessions and memory.
 
     Every method may be called twice. `now_s` is any monotonic clock. An answer
     takes about 5 us.
@@ -78,14 +79,19 @@ class Admission:
 
     # ------------------------------------------------------------- calls
 
-    def ask(self, call_id: str, priority: Priority, now_s: float) -> Answer:
+    def ask(self, call_id: str, priority: Priority, now_s: float, *, moves: bool = False) -> Answer:
         """A place for a call, or why there is none. A call that has one is told so
-        again, whatever has changed since."""
+        again, whatever has changed since.
+
+        Args:
+            moves: it is live already, and its node is lost: nothing that only new calls
+                can wait for keeps it out.
+        """
         self._expire(now_s)
         until_s = inf if call_id in self._live else self._reserved.until_s(call_id)
         if until_s is not None:
             return Admitted(until_s)
-        refusal = self._refusal(priority)
+        refusal = self._refusal(priority, moves=moves)
         if refusal is not None:
             return self._answers.refuse(refusal[0], priority, refusal[1])
         self._measured.unweighed.add(call_id)
@@ -148,17 +154,18 @@ class Admission:
 
     # ------------------------------------------------------------- deciding
 
-    def _refusal(self, priority: Priority) -> tuple[Cause, str] | None:
+    def _refusal(self, priority: Priority, *, moves: bool = False) -> tuple[Cause, str] | None:
         if self._draining:
             return Cause.DRAINING, "this node is draining and takes no more calls"
-        if priority is not Priority.EMERGENCY:
+        if not (moves or priority is Priority.EMERGENCY):
             past = self._past(priority)
             if past is not None:
                 return past
         taken = len(self._live) + len(self._reserved)
+        limit = self._rules.capacity if moves else self._limit.limit
         for cause, capacity, what in (
             (Cause.SESSIONS, self._rules.capacity, "the node's sessions"),
-            (Cause.LIMIT, self._limit.limit, "what the node can carry now"),
+            (Cause.LIMIT, limit, "what the node can carry now"),
             (Cause.MEMORY, self._calls_in_memory(taken), "the node's memory"),
         ):
             places = self._rules.shares.places(priority, capacity)

@@ -57,6 +57,7 @@ EVENTS: h.History = (
     h.NotRising("a", 4, 5, 2.5),
     h.Said("a", "tone 850", 2.0),
     h.Broke("a", "UNAVAILABLE", 2.1),
+    h.NotTaken("a", "127.0.0.1:1", "UNAVAILABLE", 2.2),
     h.Summed("a", "caller_hangup", 9.0),
     h.Gone("a", "hung up", 9.0),
     h.Injected("process 7", ("a", "b"), 4.0, 6.0),

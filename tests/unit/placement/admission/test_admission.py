@@ -217,6 +217,20 @@ def test_past_a_bound_for_long_only_emergencies_are_taken_within_the_limit() -> 
     )
 
 
+def test_a_live_call_of_a_lost_node_is_kept_out_by_sessions_and_memory_alone() -> None:
+    admission = node(capacity=8, floor=5)
+    fill(admission, 6)
+    for now_s in range(60):
+        admission.observe(NodeLoad(misses_per_s=40.0), ROOMY, float(now_s))
+    assert refusal(admission.ask("e", EMERGENCY, 60.0))[0] is Cause.LIMIT
+    assert isinstance(admission.ask("m1", EMERGENCY, 60.0, moves=True), Admitted)
+    assert isinstance(admission.ask("m2", EMERGENCY, 60.0, moves=True), Admitted)
+    assert refusal(admission.ask("m3", EMERGENCY, 60.0, moves=True))[0] is Cause.SESSIONS
+    admission.gave_up("m2")
+    admission.observe(WELL, NodeMemory(8_000.0, 8_000.0), 60.0)
+    assert refusal(admission.ask("m3", EMERGENCY, 60.0, moves=True))[0] is Cause.MEMORY
+
+
 # ---------------------------------------------------------------- any sequence
 
 ids = st.sampled_from([f"call{number}" for number in range(12)])
