@@ -235,8 +235,8 @@ class LedgerFault:
 
 Event = (
     Began | Offered | Accepted | Heard | NotRising | Said | Broke | NotTaken | Summed | Gone
-    | Injected | Newcomer | Record | LeftLive | Account | Used | Billed | Money | OnLease | Busy | Driver
-    | LedgerFault
+    | Injected | Newcomer | Record | LeftLive | Account | Used | Billed | Money | OnLease | Busy
+    | Driver | LedgerFault
 )  # fmt: skip
 History = tuple[Event, ...]
 
