@@ -41,7 +41,7 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
         database_url=f"sqlite:///{folder}/reception.db",
         cost_failure="lease",
         security_failure="known",
-        cost_limit_hourly=LIMIT / 1e6,
+        cost_limit_daily=LIMIT / 1e6,
     )
     deployment = start(ServeOptions(dashboard=False), settings)
     yield deployment
@@ -128,8 +128,8 @@ def test_calls_begin_on_leases_and_no_limit_is_passed(node: Deployment) -> None:
 
 
 def _left(node: Deployment) -> int:
-    [hour] = [each for each in node.call("cost", "limits") if each["window"] == "hour"]
-    return int(hour["left_micros"])
+    [day] = [each for each in node.call("cost", "limits") if each["window"] == "day"]
+    return int(day["left_micros"])
 
 
 def _settled(node: Deployment) -> dict[str, Any]:
