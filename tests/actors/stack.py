@@ -35,6 +35,7 @@ from reception.money.scopes import Owner
 from reception.provider.base import Usage
 from tests.fakes.voice import FakeRecognizer, silence, speech
 from tests.unit.call.example import PROFILE, SPEC
+from tests.waiting import PATIENCE_S
 from voice.audio import Mouth
 from voice.interfaces import ENGINE_RATE_HZ, Brain, Say
 from voice.server import EngineConfig, EngineServer
@@ -229,7 +230,7 @@ class Stack:
             level=self.level, phrases=self.phrases, synthesizer=self.synthesizer,
         )  # fmt: skip
         running = asyncio.create_task(CallSession(name, "n").run_call(assignment))
-        link = await Link.connect(self._socket, 5)
+        link = await Link.connect(self._socket, PATIENCE_S)
         attach = lk.DoorAttach(call_id=spec.call_id, lease_id=spec.lease_id)
         link.send(lk.DoorToWorker(attach=attach))
         caller = Caller(spec, link)

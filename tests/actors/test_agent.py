@@ -29,6 +29,7 @@ from reception.placement.sizer import NodeMemory
 from reception.provider import base as p
 from tests.actors.test_checkpoint import BILL, checkpoint
 from tests.unit.call.example import PROFILE, SPEC
+from tests.waiting import PATIENCE_S, patience
 
 
 class Session:
@@ -216,7 +217,7 @@ class House:
         return spec
 
     async def ended(self) -> CallRecord:
-        async with asyncio.timeout(5):
+        async with patience():
             while not self.saved:
                 await asyncio.sleep(0)
         return self.saved.pop()
@@ -332,7 +333,7 @@ async def test_a_call_goes_on_with_another_session_and_then_with_none(
 ) -> None:
     await house.call("one")
     for number in range(3):
-        async with asyncio.timeout(5):
+        async with patience():
             while len(house.pool.sessions) <= number or not house.pool.sessions[number].taken_over:
                 await asyncio.sleep(0)
         house.pool.sessions[number].end.set_exception(RayActorError())
@@ -373,7 +374,7 @@ async def test_a_call_without_a_session_that_another_node_has_leaves_nothing_her
     await asyncio.sleep(0)
     house.pool.refusal, house.is_ours = Unavailable("none"), False
     house.pool.sessions[0].end.set_exception(RayActorError())
-    async with asyncio.timeout(5):
+    async with patience():
         while house.occupancy != (0, 0):
             await asyncio.sleep(0)
     assert (house.saved, cost.told) == ([], [])
@@ -399,7 +400,7 @@ async def test_a_caller_comes_back_once_and_with_its_own_key(house: House) -> No
 
 async def test_a_session_that_stands_still_is_replaced_too(house: House) -> None:
     await house.call("one")
-    async with asyncio.timeout(5):
+    async with patience():
         while not house.pool.sessions[0].taken_over:
             await asyncio.sleep(0)
     live = house.agent._calls.get("one")
@@ -409,7 +410,7 @@ async def test_a_session_that_stands_still_is_replaced_too(house: House) -> None
     await asyncio.sleep(0)
     assert len(house.pool.sessions) == 1
     house.agent._calls.hear(session_lost(live.spec.lease_id, live.session_id))
-    async with asyncio.timeout(5):
+    async with patience():
         while len(house.pool.sessions) < 2 or not house.pool.sessions[1].taken_over:
             await asyncio.sleep(0)
     assert house.pool.given_back == [("0", True)]
@@ -424,7 +425,7 @@ async def test_a_call_of_a_lost_node_goes_on_from_its_last_state(house: House) -
     placement = await house.agent.take_over(spec, b"", "their token")
     assert placement.resume_token == "their token"
     assert house.begun == [("s-one", "their token")]
-    async with asyncio.timeout(5):
+    async with patience():
         while not house.pool.sessions[0].states:
             await asyncio.sleep(0)
     assert house.pool.sessions[0].states == [b"kept"]
@@ -432,7 +433,7 @@ async def test_a_call_of_a_lost_node_goes_on_from_its_last_state(house: House) -
     placement = await house.agent.take_over(again, b"newer, of the front door", "")
     assert placement.resume_token.startswith("n.")
     assert placement.worker_address.startswith("tls:")
-    async with asyncio.timeout(5):
+    async with patience():
         while not house.pool.sessions[1].states:
             await asyncio.sleep(0)
     assert house.pool.sessions[1].states == [b"newer, of the front door"]
@@ -456,17 +457,20 @@ async def test_a_lost_call_is_taken_where_a_new_one_is_not(tmp_path: Path) -> No
     await house.agent.take_over(replace(SPEC, call_id="x", session_id="s-x", profile=""), b"", "t")
 
 
-async def test_a_node_hands_over_what_its_grace_time_did_not_end(house: House) -> None:
+async def test_a_node_hands_over_what_its_grace_time_did_not_end(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("actors.live_call.HAND_OVER_TIMEOUT_S", 10 * PATIENCE_S)
     spec = await house.call("one")
     house.is_ours = False  # the front door has it at another node at once
     draining = asyncio.create_task(house.agent.drain(0.05))
-    async with asyncio.timeout(5):
+    async with patience():
         while FENCED not in house.pool.sessions[0].ended_for:
             await asyncio.sleep(0.01)
     assert house.workers.handed_over == house.workers.let_gone == [("w0", house.lease_id)]
     session = house.pool.sessions[0]
     session.end.set_result(CallRecord(spec, "ended", "ended", "m", end_reason=FENCED))
-    assert await asyncio.wait_for(draining, 5) == 0
+    assert await asyncio.wait_for(draining, PATIENCE_S) == 0
     assert (house.saved, house.forgotten, house.pool.closed) == ([], ["s-one"], True)
     assert [report.ready for report in house.membership.told] == [False]  # before the wait
 
@@ -482,7 +486,7 @@ async def test_a_node_is_asked_to_leave_once(house: House) -> None:
     told = asyncio.create_task(house.agent.until_told_to_leave())
     await house.agent.leave(5.0, "operator")
     await house.agent.leave(9.0, "another")
-    assert await asyncio.wait_for(told, 5) == 5.0
+    assert await asyncio.wait_for(told, PATIENCE_S) == 5.0
 
 
 async def test_what_the_database_cannot_take_is_delivered_once_it_can(
@@ -497,7 +501,7 @@ async def test_what_the_database_cannot_take_is_delivered_once_it_can(
     message = TakenMessage("one", "Ann", "Bob", "1", "Call back.", 5.0)
     await house.agent.save_message(message)
     house.pool.sessions[0].end.set_result(CallRecord(spec, "ended", "ended", "m"))
-    async with asyncio.timeout(5):
+    async with patience():
         while len(deliveries) < 2:
             await asyncio.sleep(0.01)
     assert (house.saved, house.messages) == ([], [])

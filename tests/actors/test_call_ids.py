@@ -27,6 +27,7 @@ from tests.actors.stack import Caller, Stack
 from tests.actors.test_agent import House
 from tests.actors.test_call_limit import Talker
 from tests.unit.call.example import SPEC
+from tests.waiting import PATIENCE_S, patience
 
 NODES = ("a", "b", "c")
 IN_USE = "call_id 'c1' is a live call's"
@@ -68,14 +69,14 @@ def test_of_calls_that_begin_at_one_instant_one_has_the_id(stores: list[Store]) 
     def node(number: int) -> None:
         for call in range(20):
             spec = at(NODES[number], f"s{call}-{number}", f"c{call}")
-            barrier.wait(10)
+            barrier.wait(PATIENCE_S)
             found[call, number] = begin(stores[number], spec)
 
     threads = [threading.Thread(target=node, args=(number,)) for number in range(len(NODES))]
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(30)
+        thread.join(PATIENCE_S)
     with stores[0].reading() as connection:
         places = live.places(connection)
     for call in range(20):
@@ -175,7 +176,7 @@ async def test_many_that_begin_at_once_share_no_id(nodes: Keepers) -> None:
             begun[name].append(node)
 
     orders = (names, names[::-1], names)
-    async with asyncio.timeout(60):
+    async with patience():
         await asyncio.gather(
             *(
                 try_it(keeper, node, name)
@@ -239,7 +240,7 @@ async def test_a_call_that_was_never_written_and_has_lost_its_id_is_not_taken(
 
 
 async def until(true: Callable[[], bool]) -> None:
-    async with asyncio.timeout(5):
+    async with patience():
         while not true():
             await asyncio.sleep(0.001)
 
@@ -247,7 +248,7 @@ async def until(true: Callable[[], bool]) -> None:
 @pytest.fixture
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """However busy this machine is, a call is written down before it is accepted."""
-    monkeypatch.setattr(intake, "WRITTEN_S", 30.0)
+    monkeypatch.setattr(intake, "WRITTEN_S", PATIENCE_S)
 
 
 @pytest.mark.usefixtures("patient")
@@ -324,7 +325,8 @@ async def test_a_call_that_is_accepted_before_its_id_is_known_to_be_anothers_end
     slow: Slow, monkeypatch: pytest.MonkeyPatch, *, at_worker: bool
 ) -> None:
     monkeypatch.setattr(intake, "WRITTEN_S", 0.01)
-    monkeypatch.setattr(live_call, "TURN_AWAY_S", 0.1)
+    monkeypatch.setattr(live_call, "TURN_AWAY_S", 0.3)
+    monkeypatch.setattr(live_call, "TURN_AWAY_PAUSE_S", 0.001)
     slow.workers.has_call = at_worker
     spec = await slow.call("c1")
     assert await slow.changes() == ["started"]

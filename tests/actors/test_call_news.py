@@ -16,6 +16,7 @@ from reception.call.progress import decode
 from reception.call.record import CallRecord
 from tests.actors.test_session import FakeActor
 from tests.unit.call.example import PROFILE, SPEC
+from tests.waiting import patience
 
 
 async def test_a_node_that_does_not_listen_yet_hears_it_later(
@@ -34,7 +35,7 @@ async def test_a_node_that_does_not_listen_yet_hears_it_later(
     await asyncio.sleep(0.3)  # nobody listens
     heard: asyncio.Queue[bytes] = asyncio.Queue()
     listener = Listener(path, heard.put_nowait)
-    async with asyncio.timeout(5):
+    async with patience():
         assert decode(await heard.get()).state == "active"
     news.stop()
     listener.close()

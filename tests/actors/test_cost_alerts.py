@@ -18,6 +18,7 @@ from reception.money.alerts import Alert
 from reception.money.scopes import Owner
 from reception.provider.base import Usage
 from tests.fakes.clock import Clock
+from tests.waiting import patience
 
 MODEL = "gpt-realtime-2.1-mini"
 NOON_S = datetime(2026, 11, 24, 12, tzinfo=UTC).timestamp()
@@ -167,11 +168,11 @@ async def test_it_looks_by_itself_and_logs_no_telephone_number(
     await cost.set_limit("number:*", "day", HELD, "anna")
     with capture_logs() as logs:
         await cost.open_call(call("s1", number="tel:+4930123"))
-        async with asyncio.timeout(10):
+        async with patience():
             while not [each for each in logs if each["event"] == "a limit is near"]:
                 await asyncio.sleep(0.01)
         await cost.close_call("s1")
-        async with asyncio.timeout(10):
+        async with patience():
             while not [each for each in logs if each["event"] == "a limit is near no more"]:
                 await asyncio.sleep(0.01)
     [near] = [each for each in logs if each["event"] == "a limit is near"]

@@ -20,6 +20,7 @@ from reception.money.savings.levels import Level
 from tests.actors.stack import Caller, Stack
 from tests.actors.test_economy import FULL, MINI, SENTENCES, Teller, answers, heard_ms
 from tests.unit.call.example import PHRASES, PROFILE
+from tests.waiting import patience
 
 pytest.importorskip("py_nanotts", reason="the extra `embedded` is not installed")
 pytestmark = pytest.mark.timeout(120)
@@ -51,7 +52,7 @@ class Synthesizers:
         process = await asyncio.create_subprocess_exec(*command, stdout=PIPE)
         self.running.append(process)
         assert process.stdout is not None
-        async with asyncio.timeout(60):
+        async with patience():
             assert await process.stdout.readline()
         return process
 
@@ -89,7 +90,7 @@ def stack(
 
 async def until_told(caller: Caller, text: str) -> str:
     """The item whose words the caller's side was told, all of them."""
-    async with asyncio.timeout(60):
+    async with patience():
         while not (found := [item for item, words in caller.said.items() if words == text]):
             await asyncio.sleep(0.01)
     return found[0]

@@ -84,7 +84,6 @@ def make(
     return lambda brain: Stack(tmp_path, monkeypatch, settings_for(sqlite_url), brain)
 
 
-@pytest.mark.timeout(60)
 async def test_the_full_model_answers_what_the_small_one_could_not(make: Make) -> None:
     brain = Thinker()
     async with make(brain) as stack:
@@ -99,7 +98,6 @@ async def test_the_full_model_answers_what_the_small_one_could_not(make: Make) -
     assert "user" in kinds
 
 
-@pytest.mark.timeout(60)
 async def test_where_a_limit_leaves_too_little_the_small_one_stays(make: Make) -> None:
     async with make(Thinker()) as stack:
         await stack.cost.set_limit("global", "hour", 2 * HELD, "test")

@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from actors.gossip import MAX_BYTES, Listener, tell
+from tests.waiting import patience
 
 
 @pytest.fixture
@@ -19,7 +20,7 @@ async def heard(tmp_path):
 
 
 async def until(condition):
-    async with asyncio.timeout(5):
+    async with patience():
         while not condition():
             await asyncio.sleep(0)
 

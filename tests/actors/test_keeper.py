@@ -16,6 +16,7 @@ from reception.errors import NotFound
 from reception.money.leases import Claim
 from reception.money.scopes import Owner
 from tests.unit.call.example import SPEC
+from tests.waiting import patience
 
 
 class Two:
@@ -56,7 +57,7 @@ def ended(spec: CallSpec, reason: str) -> CallRecord:
 
 
 async def until_kept(keeper: CallKeeper, token: str, state: bytes) -> None:
-    async with asyncio.timeout(5):
+    async with patience():
         while (await keeper.by_token(token, "k")).checkpoint != state:
             await asyncio.sleep(0.01)
 
@@ -79,7 +80,7 @@ async def test_a_node_that_was_only_standing_still_can_write_nothing(two: Two) -
     await two.a.begin(at("a"), "token")
     await two.b.take(at("b"), "token")
     two.a.keep("s1", b"late")
-    async with asyncio.timeout(5):
+    async with patience():
         while two.fenced != [("a", "s1")]:
             await asyncio.sleep(0.01)
     await two.a.new_token("s1", "mine")

@@ -15,6 +15,7 @@ from actors.bills import Delivery
 from actors.outbox import Outbox
 from reception.errors import LimitReached
 from reception.provider.base import Usage
+from tests.waiting import patience
 
 ONE, TWO, THREE = (Delivery("cost", "usage", (f"s{n}", Usage(input_text=n))) for n in (1, 2, 3))
 
@@ -45,7 +46,7 @@ class House:
         return self.open
 
     async def until(self, count: int) -> None:
-        async with asyncio.timeout(5):
+        async with patience():
             while len(self.got) < count:
                 await asyncio.sleep(0.005)
 
@@ -56,7 +57,7 @@ async def test_it_is_delivered_in_order_once_it_can_be(outbox: Outbox, tmp_path:
     delivering = asyncio.create_task(outbox.deliver(house.deliver))
     await outbox.add(ONE)
     await outbox.add(TWO)
-    async with asyncio.timeout(5):
+    async with patience():
         while house.tried < 3:
             await asyncio.sleep(0.005)
     assert (house.got, len(outbox)) == ([], 2)
@@ -65,7 +66,7 @@ async def test_it_is_delivered_in_order_once_it_can_be(outbox: Outbox, tmp_path:
     await outbox.add(THREE)
     await house.until(3)
     assert house.got == [ONE, TWO, THREE]
-    async with asyncio.timeout(5):
+    async with patience():
         while [each.stat().st_size for each in tmp_path.iterdir()] != [0]:
             await asyncio.sleep(0.005)
     delivering.cancel()

@@ -10,6 +10,7 @@ from websockets.asyncio.server import serve
 from actors import provider as provider_module
 from actors.provider import MAX_WAITING_EVENTS, ProviderRefused, ProviderSocket
 from reception.provider.base import DialPlan
+from tests.waiting import patience
 
 BIG = "x" * 60_000
 
@@ -31,7 +32,7 @@ class Provider:
             await self.got.put(json.loads(raw))
 
     async def next(self):
-        async with asyncio.timeout(10):
+        async with patience():
             return await self.got.get()
 
 
@@ -99,7 +100,7 @@ async def test_while_the_provider_does_not_read_the_oldest_audio_goes_and_events
     audio = list(range(50, kept + 50))
     assert sorted(numbers) == sorted([*range(-1, events), *audio])
     assert numbers[-1] == kept + 49
-    async with asyncio.timeout(5):
+    async with patience():
         while socket._draining is not None:
             await asyncio.sleep(0.001)
     socket.send_audio(message(7))  # at once again
@@ -111,7 +112,7 @@ async def test_a_provider_that_lets_events_pile_up_is_cut_off(socket):
     await fill(socket)
     for number in range(MAX_WAITING_EVENTS + 1):
         socket.send(message(number))
-    async with asyncio.timeout(5):
+    async with patience():
         assert await socket.receive() is None
     assert socket.close_code == 1006
     socket.send(message(0))  # into the void, without an error
@@ -121,7 +122,7 @@ async def test_a_provider_that_lets_events_pile_up_is_cut_off(socket):
 async def test_a_socket_that_closes_while_something_waits_gives_it_up(provider, socket):
     await fill(socket)
     (await provider.connection).transport.abort()
-    async with asyncio.timeout(5):
+    async with patience():
         assert await socket.receive() is None
         while socket._draining is not None:
             await asyncio.sleep(0.001)
@@ -131,7 +132,7 @@ async def test_a_socket_that_closes_while_something_waits_gives_it_up(provider, 
 async def test_closing_does_not_wait_for_a_provider_that_does_not_read(socket, monkeypatch):
     monkeypatch.setattr(provider_module, "_CLOSE_TIMEOUT_S", 0.05)
     await fill(socket)
-    async with asyncio.timeout(5):
+    async with patience():
         await socket.close()
         assert await socket.receive() is None
 

@@ -18,6 +18,7 @@ from reception.call.record import CallRecord, CallSpec
 from reception.errors import Unavailable
 from reception.provider import base as p
 from tests.unit.call.example import PHRASES, SPEC, conversation
+from tests.waiting import patience
 
 WAIT_S = 20.0
 
@@ -86,7 +87,7 @@ async def keep(keeper: CallKeeper, spec: CallSpec, found: bytes) -> None:
     await keeper.begin(spec, "token")
     keeper.keep(spec.session_id, found)
     writing = asyncio.create_task(keeper.keep_writing())
-    async with asyncio.timeout(5):
+    async with patience():
         while (await keeper.by_token("token", spec.key_id)).checkpoint != found:
             await asyncio.sleep(0.01)
     writing.cancel()
@@ -184,7 +185,7 @@ async def test_it_looks_again_and_again(house: House, monkeypatch: pytest.Monkey
     await asyncio.sleep(0.05)
     assert not running.done()
     house.alive = {"a"}
-    async with asyncio.timeout(5):
+    async with patience():
         while not await house.record():
             await asyncio.sleep(0.01)
     running.cancel()

@@ -19,6 +19,7 @@ from actors.audio import from_linear
 from actors.recording import MAX_WAITING, Recorder, Recording, wav_header
 from reception.media.codecs import AudioFormat
 from reception.media.playout import CutItem, FrameOut, Playout
+from tests.waiting import patience
 
 PCMU, PCMA = AudioFormat("pcmu", 8_000), AudioFormat("pcma", 8_000)
 SUBTYPES = {"wav": "PCM_16", "flac": "PCM_16", "opus": "OPUS"}
@@ -32,7 +33,7 @@ async def recorder(tmp_path):
 
 
 async def saved(recording):
-    async with asyncio.timeout(20):
+    async with patience():
         return await recording.saved
 
 
@@ -277,7 +278,7 @@ async def test_a_recording_that_goes_on_is_not_adopted(recorder, tmp_path):
     recording = recorder.start("call-1", PCMU, "wav", 100.0)
     feed(recording, PCMU)
     finish = recording.waiting.pop()
-    async with asyncio.timeout(5):
+    async with patience():
         while not list(tmp_path.rglob("*.part")):
             await asyncio.sleep(0.01)
     assert Recorder(tmp_path / "recordings").adopt() == []

@@ -45,6 +45,7 @@ from reception.money.savings.comparison import Comparison, Measure
 from reception.money.scopes import Owner
 from tests.fakes.provider import FakeProvider, send, speak
 from tests.unit.call.example import PROFILE, SPEC
+from tests.waiting import PATIENCE_S, patience, until
 
 ROOT = Path(__file__).resolve().parents[2]
 WORDS = "The secret word is halibut."
@@ -133,7 +134,7 @@ class House:
 
     async def door(self, number: int = 0) -> Link:
         """The front door's link to a worker."""
-        link = await Link.connect(self.sockets[number], 1)
+        link = await Link.connect(self.sockets[number], PATIENCE_S)
         attach = lk.DoorAttach(call_id=SPEC.call_id, lease_id=SPEC.lease_id)
         link.send(lk.DoorToWorker(attach=attach))
         self.doors.append(link)
@@ -143,13 +144,13 @@ class House:
         """A running call, its door and the provider's side of its socket."""
         call = asyncio.create_task(self.session.run_call(self.assignment()))
         door = await self.door()
-        async with asyncio.timeout(15):
+        async with patience():
             connection = await self.provider.connections.get()
         return call, door, connection
 
     async def told(self, event_type: str) -> dict[str, Any]:
         """The next client event of this type."""
-        async with asyncio.timeout(15):
+        async with patience():
             while (event := await self.provider.received.get())["type"] != event_type:
                 pass
         return event
@@ -189,14 +190,14 @@ async def test_it_is_rehearsed_also_while_nobody_can_tell_of_money(
         return {}
 
     house.cost._methods["ping"] = ping
-    async with asyncio.timeout(20):
+    async with patience():
         await house.session.rehearse(house.assignment())
     assert pinged == 1
 
 
 async def audio(door: Link) -> rv.Audio:
     """The next frame for the caller."""
-    async with asyncio.timeout(15):
+    async with patience():
         while True:
             frame = await door.receive()
             assert frame is not None
@@ -279,7 +280,7 @@ async def test_a_call_saves_as_its_money_runs_out(house: House) -> None:
     done = {"id": "r0", "status": "completed", "usage": usage}
     await send(first, "response.done", response=done)
     told = messages(door, "budget")
-    async with asyncio.timeout(15):
+    async with patience():
         kinds = [(await anext(told)).kind for _ in due]
         second = await house.provider.connections.get()
     assert kinds == [
@@ -295,7 +296,7 @@ async def test_a_call_saves_as_its_money_runs_out(house: House) -> None:
     assert replayed["item"]["content"][0]["text"] == WORDS
     await say(second, "r1", "i1", "Yes.", audio_ms=100)
     await send(second, "response.done", response=done | {"id": "r1"})
-    async with asyncio.timeout(15):
+    async with patience():
         while len(billed(house)) < 2:
             await asyncio.sleep(0.01)
     hang_up(door)
@@ -343,7 +344,7 @@ async def test_the_agent_hears_how_a_call_gets_on(house: House) -> None:
     await say(connection, "r0", "i0", WORDS)
     await audio(door)
     theirs = CallRecord(SPEC, "connecting", "connecting", "m")
-    async with asyncio.timeout(15):
+    async with patience():
         while not theirs.transcript:
             await asyncio.sleep(0.01)
             while house.progress:
@@ -383,7 +384,7 @@ async def test_a_call_goes_on_with_another_worker(house: House) -> None:
     first = await audio(door)
     await house.workers[0].stop()
     second_door = await house.door(1)
-    async with asyncio.timeout(15):
+    async with patience():
         second = await house.provider.connections.get()
     replayed = await house.told("conversation.item.create")
     assert replayed["item"]["content"][0]["text"] == "Are you open?"
@@ -398,7 +399,7 @@ async def test_a_call_goes_on_with_another_worker(house: House) -> None:
 
 async def node_lost(house: House, call: asyncio.Task[CallRecord]) -> bytes:
     """All of the call's node is gone once a state of it was kept, which is given back."""
-    async with asyncio.timeout(15):
+    async with patience():
         while not house.states:
             await asyncio.sleep(0.05)
     call.cancel()
@@ -423,7 +424,7 @@ async def test_a_call_whose_node_is_lost_goes_on_elsewhere(house: House) -> None
     state = await node_lost(house, call)
     call = asyncio.create_task(house.session.carry_on(house.assignment(), state))
     second_door = await house.door(1)
-    async with asyncio.timeout(15):
+    async with patience():
         second = await house.provider.connections.get()
     replayed = await house.told("conversation.item.create")
     assert replayed["item"]["content"][0]["text"] == "Are you open?"
@@ -447,7 +448,7 @@ def over(state: bytes) -> bytes:
 
 async def summary(door: Link) -> rv.CallSummary:
     """What the caller is told at the end."""
-    async with asyncio.timeout(15):
+    async with patience():
         while True:
             frame = await door.receive()
             assert frame is not None
@@ -506,7 +507,7 @@ async def test_another_session_goes_on_where_one_died(house: House) -> None:
     await send(connection, "input_audio_buffer.speech_started", item_id="u1", audio_start_ms=0)
     await send(connection, "input_audio_buffer.speech_stopped", item_id="u1", audio_end_ms=900)
     await say(connection, "r1", "i1", "As I said.")
-    async with asyncio.timeout(15):
+    async with patience():
         while (await audio(door)).item_id != "i1":
             pass
     assert house.provider.open == 1
@@ -542,7 +543,7 @@ async def test_a_message_is_kept_once_though_its_session_dies_meanwhile(house: H
         arguments=json.dumps({"for_whom": "Sales", "message": "Call me", "caller_name": "Ann",
                               "phone_number": "+49301234567"}),
     )  # fmt: skip
-    async with asyncio.timeout(15):
+    async with patience():
         while not house.agent.calls:
             await asyncio.sleep(0.01)
     house.agent._methods["save_message"] = kept
@@ -570,14 +571,14 @@ async def test_a_call_that_its_worker_has_given_up_goes_on_from_what_its_node_ke
     await say(connection, "r0", "i0", "Good day.")
     await send(connection, "response.done", response={"id": "r0", "status": "completed"})
     last = [(await audio(door)).sequence for _ in range(20)][-1]
-    async with asyncio.timeout(15):
+    async with patience():
         while not house.states or phase_in(house.states[-1]) != "listening":
             await asyncio.sleep(0.01)
     call.cancel()
     await house.workers[0].give_up(SPEC.lease_id)
     door = await house.door()  # the caller is back
     call = await goes_on(house, call, house.states[-1])
-    async with asyncio.timeout(15):
+    async with patience():
         connection = await house.provider.connections.get()
     replayed = await house.told("conversation.item.create")
     assert "Good day." in json.dumps(replayed)
@@ -597,7 +598,9 @@ async def test_where_the_call_is_gone_too_there_is_a_record(
 ) -> None:
     monkeypatch.setattr("actors.call_run.TAKE_OVER_TIMEOUT_S", 0.2)
     told = CallRecord(SPEC, "active", "speaking", "m")
-    record = await asyncio.wait_for(house.session.take_over(house.assignment(), told, b""), 5)
+    record = await asyncio.wait_for(
+        house.session.take_over(house.assignment(), told, b""), PATIENCE_S
+    )
     assert (record.state, record.end_reason) == ("ended", "internal")
 
 
@@ -610,7 +613,7 @@ async def test_without_another_worker_the_call_ends_with_a_record(
     await house.told("response.create")
     house.other_worker = False
     await house.workers[0].stop()
-    record = await asyncio.wait_for(call, 5)
+    record = await asyncio.wait_for(call, PATIENCE_S)
     assert (record.state, record.end_reason) == ("ended", "internal")
     assert ("close_call", (SPEC.session_id,)) in house.cost.calls
 
@@ -636,7 +639,7 @@ async def owing(house: House, unbilled_s: float) -> tuple[asyncio.Task[CallRecor
     await say(connection, "r0", "i0", "Good day.", audio_ms=100)
     done = {"id": "r0", "status": "completed", "usage": {"total_tokens": 1}}
     await send(connection, "response.done", response=done)
-    async with asyncio.timeout(15):
+    async with patience():
         while not [name for name, _ in house.agent.calls if name == "send_later"]:
             await asyncio.sleep(0.01)
     return call, connection, door
@@ -658,13 +661,15 @@ async def test_a_call_that_is_billed_again_goes_on(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("actors.call_money.BILL_TRIES", 1)
-    call, connection, door = await owing(house, 0.5)
+    call, connection, door = await owing(house, PATIENCE_S)
+    assert house.session._run
+    money = house.session._run._money
+    assert money._owing
     house.cost._methods["usage"] = lambda *_: Charge(5, 5, False)
     await say(connection, "r1", "i1", "Yes.", audio_ms=100)
     done = {"id": "r1", "status": "completed", "usage": {"total_tokens": 1}}
     await send(connection, "response.done", response=done)
-    await asyncio.sleep(1.0)
-    assert not call.done()
+    await until(lambda: not money._owing)  # which would have ended the call
     hang_up(door)
     assert (await call).end_reason == "caller_hangup"
 
@@ -689,7 +694,7 @@ async def test_a_call_that_began_on_a_lease_is_claimed_until_it_ends(house: Hous
     await say(connection, "r0", "i0", "Good day.", audio_ms=100)
     done = {"id": "r0", "status": "completed", "usage": {"total_tokens": 1}}
     await send(connection, "response.done", response=done)
-    async with asyncio.timeout(10):
+    async with patience():
         while len([name for name, _ in house.cost.calls if name in ("claim", "usage")]) < 4:
             await asyncio.sleep(0.01)
     hang_up(door)

@@ -17,6 +17,7 @@ from alembic.script import ScriptDirectory
 from actors.storage import engine, schema
 from actors.storage.engine import Store, check_epoch, insert_if_new, upsert, upsert_all
 from reception.errors import Fenced, InvalidRequest, ReceptionError, Unavailable
+from tests.waiting import PATIENCE_S
 
 ROOT = Path(__file__).parents[2]
 LEDGER_ROW = {
@@ -151,7 +152,7 @@ def test_it_is_closed_once_nobody_reads_any_more(store: Store) -> None:
     def look() -> None:
         with store.reading():
             reads.set()
-            may_end.wait(5)
+            may_end.wait(PATIENCE_S)
         order.append("read")
 
     def close() -> None:
@@ -160,12 +161,12 @@ def test_it_is_closed_once_nobody_reads_any_more(store: Store) -> None:
 
     threads = [threading.Thread(target=each) for each in (look, close)]
     threads[0].start()
-    assert reads.wait(5)
+    assert reads.wait(PATIENCE_S)
     threads[1].start()
     threads[1].join(0.05)
     may_end.set()
     for thread in threads:
-        thread.join(5)
+        thread.join(PATIENCE_S)
     assert order == ["read", "closed"]
 
 

@@ -23,6 +23,7 @@ from reception.provider.base import (
     ResponseDone,
 )
 from reception.speech_frames import Head
+from tests.waiting import patience
 from voice.interfaces import ENGINE_RATE_HZ
 from voice.speech import wire
 
@@ -73,7 +74,7 @@ class House:
         self.answers.words(AssistantTranscript("r", item_id, text, final))
 
     async def until(self, truth: Any) -> None:
-        async with asyncio.timeout(5):
+        async with patience():
             while not truth():
                 await asyncio.sleep(0.005)
 

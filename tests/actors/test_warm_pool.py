@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -18,6 +19,7 @@ from actors.warm_pool import WarmPool
 from reception.errors import CallIdInUse, LimitReached, ReceptionError, Unavailable
 from reception.placement.pool import PoolRules
 from reception.placement.sizer import NodeMemory, SizerRules
+from tests.waiting import PATIENCE_S, patience
 
 
 class FakeSession:
@@ -95,15 +97,19 @@ async def house() -> AsyncIterator[House]:
 async def test_a_replacement_is_started_when_calls_have_stopped_coming(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(warm_pool, "QUIET_S", 0.2)
+    now_s = 100.0
+    monkeypatch.setattr(warm_pool, "time", SimpleNamespace(monotonic=lambda: now_s))
+    monkeypatch.setattr(warm_pool, "QUIET_S", 0.02)
     monkeypatch.setattr(warm_pool, "REFILL_AFTER_S", 10.0)
     house = House(PoolRules(3, 6))
     await house.pool.start(3)
     for number in range(3):
+        now_s += 0.015
         await house.pool.lease(str(number))
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(0.05)  # it looks, and by its clock it is too early
         assert len(house.sessions) == 3
-    async with asyncio.timeout(5):
+    now_s += 0.02
+    async with patience():
         while len(house.sessions) < 6:
             await asyncio.sleep(0.01)
     house.pool.kill()
@@ -113,12 +119,12 @@ async def test_a_replacement_is_started_when_calls_have_stopped_coming(
 async def test_a_replacement_is_started_in_time_though_calls_go_on_coming(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(warm_pool, "QUIET_S", 10.0)
+    monkeypatch.setattr(warm_pool, "QUIET_S", 10 * PATIENCE_S)
     monkeypatch.setattr(warm_pool, "REFILL_AFTER_S", 0.2)
     house = House(PoolRules(1, 4))
     await house.pool.start(1)
     await house.pool.lease("a")
-    async with asyncio.timeout(5):
+    async with patience():
         while len(house.sessions) < 2:
             await asyncio.sleep(0.01)
     house.pool.kill()

@@ -28,8 +28,10 @@ from reception.placement.admission.provider_limits import CallUse
 from reception.provider.base import DialPlan
 from tests.fakes.provider import FakeProvider, send, speak
 from tests.fakes.voice import speech
+from tests.waiting import PATIENCE_S, patience
 
 FRAME = b"\x01" * 160
+LONG_S = 10 * PATIENCE_S  # what lasts so long is not waited for
 
 
 class Call:
@@ -40,7 +42,7 @@ class Call:
 
     async def from_worker(self, field):
         """The next message of this kind for the session; others are passed over."""
-        async with asyncio.timeout(5):
+        async with patience():
             while True:
                 frame = await self.session.receive()
                 assert frame is not None, f"link ended before {field}"
@@ -55,7 +57,7 @@ class Call:
 
     async def to_caller(self, field):
         """The next message of this kind for the caller, with its stamp."""
-        async with asyncio.timeout(5):
+        async with patience():
             while True:
                 frame = await self.door.receive()
                 assert frame is not None, f"link ended before {field}"
@@ -66,7 +68,7 @@ class Call:
                         return stamp_ns, getattr(message, field)
 
     async def door_control(self, field):
-        async with asyncio.timeout(5):
+        async with patience():
             while True:
                 frame = await self.door.receive()
                 assert frame is not None, f"link ended before {field}"
@@ -124,7 +126,7 @@ async def link_to(worker):
     links = []
 
     async def make(suffix=""):
-        links.append(await Link.connect(worker._path + suffix, 1))
+        links.append(await Link.connect(worker._path + suffix, PATIENCE_S))
         return links[-1]
 
     yield make
@@ -139,7 +141,7 @@ async def connect(link_to, provider):
         session = await link_to(SESSION_SUFFIX)
         door.send(lk.DoorToWorker(attach=lk.DoorAttach(call_id="c1", lease_id="lease")))
         session.send(attach(provider.url, **options))
-        async with asyncio.timeout(5):
+        async with patience():
             connection = await provider.connections.get()
         return Call(door, session, connection)
 
@@ -159,7 +161,7 @@ async def test_caller_audio_reaches_the_provider_untouched(connect, provider):
     call = await connect()
     for number in range(1, 11):
         call.say(audio=rv.Audio(payload=FRAME, sequence=number))
-    async with asyncio.timeout(5):
+    async with patience():
         while len(provider.audio) < 1600:
             await asyncio.sleep(0.001)
     assert bytes(provider.audio) == FRAME * 10
@@ -176,7 +178,7 @@ async def test_silence_is_not_sent_but_while_the_provider_hears_speech(connect, 
             call.say(audio=rv.Audio(payload=frame, sequence=said))
         call.say(event=rv.CallEvent(kind=rv.CallEvent.KIND_HOLD))  # all before it is done with
         await call.from_worker("from_caller")
-        async with asyncio.timeout(5):
+        async with patience():
             while len(provider.audio) < 160 * sent_in_all:
                 await asyncio.sleep(0.001)
         assert len(provider.audio) == 160 * sent_in_all
@@ -200,7 +202,7 @@ async def test_linear_audio_is_resampled_for_the_provider(connect, provider):
     call = await connect(codec="l16", rate=16_000)
     for _ in range(50):
         call.say(audio=rv.Audio(payload=bytes(640)))
-    async with asyncio.timeout(5):
+    async with patience():
         while len(provider.audio) < 47_000:
             await asyncio.sleep(0.001)
     assert len(provider.audio) <= 48_000
@@ -215,7 +217,7 @@ async def test_an_opus_leg_speaks_and_hears_opus(connect, provider, rate):
         packet = client.encode(frame, rate // 50)
         if number != 31:
             call.say(audio=rv.Audio(payload=packet, sequence=number))
-    async with asyncio.timeout(5):
+    async with patience():
         while len(provider.audio) < 48_000:
             await asyncio.sleep(0.001)
     assert len(provider.audio) == 48_000
@@ -428,7 +430,7 @@ async def test_the_session_finishes_in_order(connect, provider, worker):
     call.session.send(lk.SessionToWorker(finish=lk.Finish(drain_ms=2000)))
     stats = await call.from_worker("stats")
     assert stats.frames_out == 10
-    async with asyncio.timeout(2):
+    async with patience():
         await call.connection.wait_closed()
     summary = rv.ReceptionMessage(summary=rv.CallSummary(call=rv.Call(call_id="c1")))
     call.session.send(lk.SessionToWorker(to_caller=summary.SerializeToString()))
@@ -437,7 +439,7 @@ async def test_the_session_finishes_in_order(connect, provider, worker):
     _, got = await call.to_caller("summary")
     assert got.call.call_id == "c1"
     await call.door_control("finished")
-    async with asyncio.timeout(2):
+    async with patience():
         assert await call.door.receive() is None
     assert (await worker.stats())["live"] == 0
 
@@ -450,11 +452,12 @@ async def test_where_no_session_goes_on_the_stream_ends_as_our_fault(
     call.session.abort()
     abort = await call.door_control("abort")
     assert abort.code == 13
-    async with asyncio.timeout(2):
+    async with patience():
         await call.connection.wait_closed()
 
 
-async def test_a_call_that_is_given_up_does_not_wait_for_a_session(connect, worker):
+async def test_a_call_that_is_given_up_does_not_wait_for_a_session(connect, worker, monkeypatch):
+    monkeypatch.setattr("actors.session_side.TAKEOVER_S", LONG_S)
     call = await connect()
     await worker.give_up("somebody else's")
     call.session.abort()
@@ -469,7 +472,7 @@ async def test_the_agent_hears_of_a_session_that_is_gone(connect, worker, tmp_pa
     worker._agent_socket = str(tmp_path / "agent.sock")
     call = await connect()
     call.session.abort()
-    async with asyncio.timeout(2):
+    async with patience():
         assert lost_session(await heard.get()) == ("lease", "one")
     listener.close()
 
@@ -512,7 +515,7 @@ async def test_an_answer_that_is_being_made_at_the_end_is_stopped_and_its_bill_a
     await speak(call.connection, "i1", FRAME * 10)
     await call.playout(lk.Playout.STARTED)
     call.session.send(lk.SessionToWorker(finish=lk.Finish(drain_ms=0)))
-    async with asyncio.timeout(5):
+    async with patience():
         while (await provider.received.get())["type"] != "response.cancel":
             pass
     await speak(call.connection, "i1", FRAME * 100)  # which nobody hears any more
@@ -531,8 +534,9 @@ async def test_an_answer_that_is_being_made_at_the_end_is_stopped_and_its_bill_a
     ],
 )
 async def test_where_an_answer_was_due_the_provider_is_asked_for_its_bill(
-    connect, provider, event, fields
+    connect, provider, event, fields, monkeypatch
 ):
+    monkeypatch.setattr("actors.provider_leg._CANCEL_S", LONG_S)
     call = await connect()
     await call.from_worker("provider_state")
     if event:
@@ -542,14 +546,12 @@ async def test_where_an_answer_was_due_the_provider_is_asked_for_its_bill(
         wanted = b'{"type":"response.create","response":{}}'
         call.session.send(lk.SessionToWorker(provider_event=wanted))
     call.session.send(lk.SessionToWorker(finish=lk.Finish(drain_ms=0)))
-    async with asyncio.timeout(5):
+    async with patience():
         while (await provider.received.get())["type"] != "response.cancel":
             pass
     none = {"type": "invalid_request_error", "code": "response_cancel_not_active", "message": "m"}
     await send(call.connection, "error", error=none)
-    began_s = time.monotonic()
-    await call.from_worker("stats")
-    assert time.monotonic() - began_s < 0.9
+    await call.from_worker("stats")  # at once: there is no bill to be waited for
 
 
 async def test_a_provider_that_does_not_answer_does_not_hold_the_end_up(connect, provider):
@@ -559,7 +561,7 @@ async def test_a_provider_that_does_not_answer_does_not_hold_the_end_up(connect,
     await call.from_worker("provider_event")
     call.session.send(lk.SessionToWorker(finish=lk.Finish(drain_ms=0)))
     await call.from_worker("stats")
-    async with asyncio.timeout(5):
+    async with patience():
         await call.connection.wait_closed()
 
 
@@ -582,7 +584,7 @@ async def test_a_session_that_was_taken_for_dead_is_cut_off(connect, link_to, pr
     frozen, call.session = call.session, await link_to(SESSION_SUFFIX)
     call.session.send(attach(provider.url))
     await call.from_worker("resume")
-    async with asyncio.timeout(2):
+    async with patience():
         while await frozen.receive() is not None:
             pass
     late = rv.ReceptionMessage(hangup=rv.Hangup(reason="late"))
@@ -607,7 +609,7 @@ async def test_a_stream_that_is_over_is_told_to_the_session(connect):
 @pytest.fixture
 def patient(worker):
     """A worker that waits for callers whose streams broke."""
-    worker._resume_wait_s = 5.0
+    worker._resume_wait_s = LONG_S
     return worker
 
 
@@ -633,7 +635,7 @@ async def test_a_caller_whose_stream_broke_is_back_in_the_middle_of_the_answer(
     await send(call.connection, "response.output_audio.done", response_id="r1", item_id="i1")
     before = len(provider.audio)
     call.say(audio=rv.Audio(payload=FRAME, sequence=1))  # numbered anew
-    async with asyncio.timeout(5):
+    async with patience():
         while len(provider.audio) == before:
             await asyncio.sleep(0.01)
     await call.playout(lk.Playout.DRAINED)
@@ -653,8 +655,7 @@ async def test_a_caller_who_does_not_come_back_is_told_to_the_session(connect, w
 async def test_who_was_sent_away_is_not_waited_for(connect, patient):
     call = await connect()
     call.door.send(lk.DoorToWorker(leg_gone=lk.LegGone(reason="caller_vanished")))
-    async with asyncio.timeout(1):
-        assert (await call.from_worker("leg_gone")).reason == "caller_vanished"
+    assert (await call.from_worker("leg_gone")).reason == "caller_vanished"
 
 
 async def test_a_stream_that_is_not_yet_known_to_be_broken_ends(
@@ -672,7 +673,7 @@ async def test_a_stream_that_is_not_yet_known_to_be_broken_ends(
     await speak(call.connection, "i1", FRAME * 5)
     await call.to_caller("audio")
     call.say(audio=rv.Audio(payload=FRAME, sequence=1))
-    async with asyncio.timeout(2):
+    async with patience():
         while not provider.audio:
             await asyncio.sleep(0.01)
 
@@ -685,7 +686,7 @@ async def test_a_call_that_ends_while_its_caller_is_away_is_over(connect, patien
     await call.from_worker("stats")
     call.session.send(lk.SessionToWorker(over=lk.Over()))
     await call.session.close()
-    async with asyncio.timeout(2):
+    async with patience():
         while (await patient.stats())["live"]:
             await asyncio.sleep(0.01)
 
@@ -698,7 +699,7 @@ async def test_what_waits_for_a_caller_who_is_away_is_bounded(connect, patient, 
     said = rv.ReceptionMessage(transcript=rv.Transcript(text="x")).SerializeToString()
     for _ in range(20):
         call.session.send(lk.SessionToWorker(to_caller=said))
-    async with asyncio.timeout(2):
+    async with patience():
         while (await patient.stats())["live"]:
             await asyncio.sleep(0.01)
 
@@ -712,7 +713,7 @@ async def test_a_lost_provider_is_told_and_can_be_dialled_again(connect, provide
     call.say(audio=rv.Audio(payload=FRAME))  # kept for the next socket
     call.session.send(attach(provider.url))
     assert (await call.from_worker("provider_state")).up
-    async with asyncio.timeout(5):
+    async with patience():
         while len(provider.audio) < 160:
             await asyncio.sleep(0.001)
 
@@ -748,7 +749,7 @@ def renewal(url, events):
 
 
 async def next_connection(provider):
-    async with asyncio.timeout(5):
+    async with patience():
         return await provider.connections.get()
 
 
@@ -758,7 +759,7 @@ async def test_a_session_of_the_provider_is_renewed_without_a_gap(connect, provi
     call.session.send(renewal(provider.url, 1))
     again = await next_connection(provider)
     assert (await call.from_worker("provider_state")).up
-    async with asyncio.timeout(5):
+    async with patience():
         await call.connection.wait_closed()
         told = [(await provider.received.get())["type"] for _ in range(2)]
     assert told == ["x", "again"]
@@ -789,12 +790,12 @@ async def test_what_the_caller_says_during_a_renewal_reaches_the_new_session(
     call.session.send(renewal(provider.url, 1))
     await next_connection(provider)
     call.say(audio=rv.Audio(payload=FRAME))
-    async with asyncio.timeout(5):
+    async with patience():
         while len(provider.audio) < 160:
             await asyncio.sleep(0.001)
     may_go_on.set()
     assert (await call.from_worker("provider_state")).up
-    async with asyncio.timeout(5):
+    async with patience():
         while len(provider.audio) < 320:
             await asyncio.sleep(0.001)
 
@@ -808,7 +809,7 @@ async def test_a_session_in_which_something_happens_is_not_renewed(connect, prov
     await send(call.connection, "input_audio_buffer.speech_started", item_id="u", audio_start_ms=1)
     await call.from_worker("provider_event")
     may_go_on.set()
-    async with asyncio.timeout(5):
+    async with patience():
         await again.wait_closed()
     await speak(call.connection, "i1", FRAME)
     assert (await call.to_caller("audio"))[1].payload == FRAME
@@ -855,12 +856,13 @@ async def test_a_door_alone_is_sent_away(link_to, monkeypatch):
     assert await door.receive() is None
 
 
-async def test_a_session_that_takes_a_call_over_which_is_not_there_is_cut_off(link_to):
+async def test_a_session_that_takes_a_call_over_which_is_not_there_is_cut_off(link_to, monkeypatch):
+    monkeypatch.setattr("actors.worker.ATTACH_TIMEOUT_S", LONG_S)
     session = await link_to(SESSION_SUFFIX)
     message = attach("http://127.0.0.1:9/v1")
     message.attach.takes_over = True
     session.send(message)
-    async with asyncio.timeout(3):  # at once: no door is waited for
+    async with patience():  # at once: no door is waited for
         assert await session.receive() is None
 
 
@@ -868,7 +870,7 @@ async def test_a_session_alone_is_sent_away(link_to, monkeypatch):
     monkeypatch.setattr("actors.worker.ATTACH_TIMEOUT_S", 0.05)
     session = await link_to(SESSION_SUFFIX)
     session.send(attach("http://127.0.0.1:9/v1"))
-    async with asyncio.timeout(2):
+    async with patience():
         assert await session.receive() is None
 
 
@@ -877,7 +879,7 @@ async def test_a_second_door_with_the_same_lease_is_cut(link_to):
     first.send(lk.DoorToWorker(attach=lk.DoorAttach(call_id="c1", lease_id="lease")))
     second = await link_to()
     second.send(lk.DoorToWorker(attach=lk.DoorAttach(call_id="c1", lease_id="lease")))
-    async with asyncio.timeout(2):
+    async with patience():
         ended = await second.receive() if not first.ended else await first.receive()
     assert ended is None
 
@@ -888,7 +890,7 @@ async def test_who_does_not_attach_is_cut(link_to, suffix, monkeypatch):
     silent = await link_to(suffix)
     talkative = await link_to(suffix)
     talkative.send_audio(1, b"?")
-    async with asyncio.timeout(2):
+    async with patience():
         assert await silent.receive() is None
         assert await talkative.receive() is None
 
@@ -926,7 +928,7 @@ async def test_a_cough_that_the_provider_takes_for_speech_does_not_stop_the_answ
     await send(call.connection, "input_audio_buffer.speech_stopped", item_id="u", audio_end_ms=90)
     await send(call.connection, "response.output_audio.done", response_id="r1", item_id="i1")
     told: list[int] = []
-    async with asyncio.timeout(5):
+    async with patience():
         while not told or told[-1] != lk.Playout.DRAINED:
             frame = await call.session.receive()
             message = lk.WorkerToSession.FromString(frame[1])
@@ -942,7 +944,7 @@ async def test_lost_frames_are_filled_and_late_ones_put_in_order(connect, provid
     frames = words(200)
     for number in (1, 2, 4, 3, 5, 8, 9, 10):
         call.say(audio=rv.Audio(payload=frames[number - 1], sequence=number))
-    async with asyncio.timeout(5):
+    async with patience():
         while len(provider.audio) < 160 * 10:
             await asyncio.sleep(0.01)
     assert bytes(provider.audio[: 160 * 5]) == b"".join(frames[:5])
@@ -991,12 +993,12 @@ async def test_at_a_lower_level_the_provider_gets_longer_pieces(connect, provide
     await worker.set_level("economy", "k")
     for number in range(1, 8):
         call.say(audio=rv.Audio(payload=FRAME, sequence=number))
-    async with asyncio.timeout(5):
+    async with patience():
         while len(provider.audio) < 2 * 480:
             await asyncio.sleep(0.01)
     await worker.set_level("quality", "k")
     call.say(audio=rv.Audio(payload=FRAME, sequence=8))
-    async with asyncio.timeout(5):
+    async with patience():
         while len(provider.pieces) < 3:
             await asyncio.sleep(0.01)
     assert provider.pieces == [480, 480, 320]
@@ -1049,7 +1051,7 @@ async def test_what_calls_use_of_the_providers_account_is_counted(connect, provi
     await call.from_worker("stats")
     call.session.send(lk.SessionToWorker(over=lk.Over()))
     await call.session.close()
-    async with asyncio.timeout(5):
+    async with patience():
         while (await worker.provider_use()).calls:
             await asyncio.sleep(0.01)
 
@@ -1068,7 +1070,7 @@ async def test_the_same_dial_again_leaves_the_session_that_there_is(
     assert provider.connections.empty()
     assert first.close_code is None
     call.session.send(other)
-    async with asyncio.timeout(5):
+    async with patience():
         second = await provider.connections.get()
     assert second.request.path.endswith("model=other")
 

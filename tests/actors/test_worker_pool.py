@@ -18,6 +18,7 @@ from reception.media.adaptation import Level, LevelChanged
 from reception.media.codecs import AudioFormat
 from reception.placement.admission.provider_limits import CallUse, NodeUse
 from reception.placement.pool import PoolRules
+from tests.waiting import patience
 
 TELEPHONE = AudioFormat("l16", 8_000)
 
@@ -95,7 +96,7 @@ async def pool(started):
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(2):
+    async with patience():
         while not condition():
             await asyncio.sleep(0)
 

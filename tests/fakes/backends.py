@@ -28,6 +28,7 @@ from reception.placement.balancing.report import NodeReport
 from reception.placement.lease import Placement
 from reception.provider.base import DialPlan
 from reception.security.admission import Admission
+from tests.waiting import PATIENCE_S, patience
 
 CallChange = tuple[str, CallRecord, float]
 
@@ -199,7 +200,7 @@ class FakeBackends:
 
     async def _session(self, spec: CallSpec) -> None:
         """As the real one does, without a conversation."""
-        link = await Link.connect(self._worker_path + SESSION_SUFFIX, 1)
+        link = await Link.connect(self._worker_path + SESSION_SUFFIX, PATIENCE_S)
         plan = DialPlan("embedded", self._provider_url, "m", "pcmu")
         leg = LegConfig(spec.codec, spec.rate_hz, spec.ptime_ms, spec.sends_marks)
         attach = lk.SessionAttach(
@@ -234,7 +235,7 @@ class FakeBackends:
 
     async def until_quiet(self) -> None:
         """Until no call is live."""
-        async with asyncio.timeout(5):
+        async with patience():
             while self.live or self._sessions:
                 await asyncio.sleep(0.01)
 

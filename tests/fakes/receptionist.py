@@ -94,6 +94,8 @@ class _Talk:
     async def _speak(self) -> None:
         self._turn += 1
         item = f"i{self._turn}"
+        began = rv.TurnEvent(kind=rv.TurnEvent.KIND_FIRST_AUDIO, turn=self._turn)
+        await self._line.send(turn=began)
         for _ in range(self._house._frames):
             if self._stopping:
                 return

@@ -21,6 +21,7 @@ from reception.money.scopes import Owner
 from reception.placement.admission.answer import Admitted, Cause, Refused
 from reception.placement.admission.priority import Priority
 from reception.security.admission import Admission
+from tests.waiting import PATIENCE_S, patience
 
 ADMITTED, OWNER = Admission(True, "acme", "k"), Owner("s1", tenant="acme")
 REFUSED = Refused(Cause.PROVIDER_TOKENS, "no tokens left", 5.0)
@@ -84,9 +85,11 @@ def singletons(monkeypatch: pytest.MonkeyPatch) -> dict[str, Singleton]:
     return found
 
 
-def opened(security: str = "closed", cost: str = "closed") -> RayBackends:
+def opened(
+    security: str = "closed", cost: str = "closed", timeout_s: float = PATIENCE_S
+) -> RayBackends:
     config = DoorConfig("127.0.0.1", 0, "n", security_failure=security, cost_failure=cost)
-    return RayBackends(config, timeout_s=1.0)
+    return RayBackends(config, timeout_s=timeout_s)
 
 
 @pytest.fixture
@@ -119,8 +122,9 @@ async def test_while_nobody_knows_of_the_provider_calls_are_taken(
 
 
 async def test_a_singleton_that_is_back_soon_is_waited_for(
-    door: RayBackends, singletons: dict[str, Singleton]
+    door: RayBackends, singletons: dict[str, Singleton], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(backends, "PATIENCE_S", PATIENCE_S)
     for singleton in singletons.values():
         singleton.gone = 3
     assert await door.admit("ann", "peer", "call") == ADMITTED
@@ -166,7 +170,7 @@ async def leasing(
 
 async def asked_for_leases(cost: Singleton) -> tuple[Any, ...]:
     """The first request for leases that was answered: wanted and given back."""
-    async with asyncio.timeout(5):
+    async with patience():
         while not [each for each in cost.asked if each[0] == "lease"]:
             await asyncio.sleep(0.01)
     return next(each[1:] for each in cost.asked if each[0] == "lease")
@@ -207,7 +211,7 @@ async def test_a_lease_that_was_not_answered_is_asked_for_again(
 async def test_a_singleton_that_stands_still_is_given_up_as_one_that_is_gone(
     singletons: dict[str, Singleton],
 ) -> None:
-    door = opened("open", "open")
+    door = opened("open", "open", timeout_s=1.0)
     singletons["security"].answers.clear()
     singletons["cost"].answers.clear()
     assert await door.admit("ann", "peer", "call") == Admission(True)

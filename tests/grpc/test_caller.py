@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import Any
 
 import grpc
 import pytest
 
 from cluster.caller import Caller, HangUp, Interrupt, Listen, Outcome, Press, Say, StayOn, Step
-from cluster.playback import FRAME_BYTES, SILENCE
+from cluster.playback import FRAME_BYTES, FRAME_S, SILENCE
 from protos.reception.v1 import reception_pb2 as rv
 from tests.fakes.door import FakeDoor
+from tests.waiting import Awake
 
 WORDS = bytes([0x12]) * FRAME_BYTES * 10
 Kind = rv.TurnEvent
@@ -55,12 +57,14 @@ async def test_a_call_from_greeting_to_summary(door):
     door.conversation = conversation
     steps: list[Step] = [Listen(), Say(WORDS, "hello"), Listen(), HangUp()]
     caller = Caller(door.address, steps, key="secret", on_change=changes.append)
+    began_s = time.monotonic()
     outcome = await caller.call()
+    took_ms = (time.monotonic() - began_s) * 1000
 
     assert (outcome.status, outcome.error) == ("OK", "")
     assert door.keys == ["secret"]
     assert outcome.call_id == "call-7"
-    assert 0 < outcome.setup_ms < 5_000
+    assert 0 < outcome.setup_ms < took_ms
     start, reason, *received = seen
     assert start.sends_marks
     assert start.format.codec == rv.CODEC_PCMU
@@ -71,7 +75,7 @@ async def test_a_call_from_greeting_to_summary(door):
     assert outcome.summary.end_reason == "caller_hangup"
     # 5 frames of pause and the server's 200 ms lie between words and answer.
     (answer_ms,) = outcome.answer_ms
-    assert 200 < answer_ms < 5_000
+    assert 200 < answer_ms < took_ms
     frames = [message.audio for message in received if message.HasField("audio")]
     assert [frame.sequence for frame in frames] == list(range(1, len(frames) + 1))
     assert [frame.timestamp_ms for frame in frames[:3]] == [0, 20, 40]
@@ -83,13 +87,18 @@ async def test_a_call_from_greeting_to_summary(door):
 
 
 async def test_frames_come_in_real_time(door):
-    times = []
+    early_s = []
+    awake = Awake()
 
     async def conversation(line):
+        began_s = time.monotonic()
         await line.accept()
-        for _ in range(50):
+        before_s = awake.seconds
+        for number in range(50):
             await line.next("audio")
-            times.append(asyncio.get_running_loop().time())
+            early_s.append(began_s + number * FRAME_S - time.monotonic())
+        assert awake.seconds - before_s < 3.0
+        awake.stop()
         await line.send(hangup=rv.Hangup(reason="completed"))
         await line.next("end")
 
@@ -97,7 +106,7 @@ async def test_frames_come_in_real_time(door):
     outcome = await Caller(door.address, [StayOn()]).call()
     assert outcome.hangup == "completed"
     assert outcome.status == "OK"
-    assert 0.9 < times[-1] - times[0] < 3.0  # 49 frames of 20 ms: never early
+    assert max(early_s) <= 0.0
 
 
 async def test_the_receptionist_hangs_up_once_all_was_heard(door):
@@ -136,7 +145,7 @@ async def test_an_interruption_is_timed_and_empties_the_playout(door):
 
     async def conversation(line):
         await line.accept()
-        for _ in range(100):  # 2 s at once: most of it waits in the caller's playout
+        for _ in range(1_000):  # 20 s at once: most of it waits in the caller's playout
             await line.send(audio=rv.Audio(payload=b"\x11" * FRAME_BYTES, item_id="i1"))
         await line.send(mark=rv.Mark(name="never"))
         while (await line.next("audio")).audio.payload == SILENCE:
@@ -150,9 +159,9 @@ async def test_an_interruption_is_timed_and_empties_the_playout(door):
     door.conversation = conversation
     outcome = await Caller(door.address, [Interrupt(WORDS, 0.3), StayOn()]).call()
     (stopped_ms,) = outcome.barge_in_ms
-    assert 0 < stopped_ms < 2_000
     heard = outcome.reception_audio.count(b"\x11") // FRAME_BYTES
-    assert 15 <= heard < 100
+    assert 15 <= heard < 1_000
+    assert 0 < stopped_ms < 1_000 * FRAME_S * 1000
     assert "mark" not in _kinds(later)
     assert outcome.turns[-1].interrupted
 

@@ -27,8 +27,10 @@ from reception.placement.admission.priority import Priority
 from reception.security.admission import Admission
 from tests.fakes.backends import FakeBackends, worker_at
 from tests.fakes.provider import FakeProvider, speak
+from tests.waiting import PATIENCE_S, patience
 
 FRAME = b"\x01" * 160
+LONG_S = 10 * PATIENCE_S  # what lasts so long is not waited for
 PCMU = rv.LegFormat(codec=rv.CODEC_PCMU)
 
 
@@ -60,37 +62,45 @@ class House:
 
     async def accepted(self, **fields: Any) -> Any:
         stream = await self.converse(start(**fields))
-        message = await asyncio.wait_for(stream.read(), 5)
+        message = await asyncio.wait_for(stream.read(), PATIENCE_S)
         assert message.HasField("accepted"), message
         return stream
 
 
 @pytest.fixture
 def idle_timeout_s() -> float:
-    return 2.0  # ends what a test leaves open
+    return LONG_S
 
 
 @pytest.fixture
-async def house(tmp_path: Any, idle_timeout_s: float) -> AsyncIterator[House]:
+def attach_timeout_s() -> float:
+    return LONG_S
+
+
+@pytest.fixture
+async def house(
+    tmp_path: Any, idle_timeout_s: float, attach_timeout_s: float
+) -> AsyncIterator[House]:
     provider = FakeProvider()
     url = await provider.start()
     path = str(tmp_path / "w.sock")
     worker = await worker_at(path)
     backends = FakeBackends(path, url)
-    config = DoorConfig("127.0.0.1", 0, "n1", idle_timeout_s, attach_timeout_s=0.5)
+    config = DoorConfig("127.0.0.1", 0, "n1", idle_timeout_s, attach_timeout_s)
     door = FrontDoor(config, backends)
     address = await door.start()
     before = asyncio.all_tasks()
     async with grpc.aio.insecure_channel(address) as channel:
         yield House(door, backends, provider, channel, worker)
+        await channel.close()  # with what a test leaves open
         await backends.until_quiet()
-        async with asyncio.timeout(5):  # every stream's tasks are gone
+        async with patience():  # every stream's tasks are gone
             while (await door.stats())["live"] or (await worker.stats())["live"]:
                 await asyncio.sleep(0.01)
     await door.stop()
     await worker.stop()
     await provider.stop()
-    async with asyncio.timeout(5):
+    async with patience():
         while len(asyncio.all_tasks()) > len(before):
             await asyncio.sleep(0.01)
 
@@ -98,13 +108,13 @@ async def house(tmp_path: Any, idle_timeout_s: float) -> AsyncIterator[House]:
 async def failure(stream: Any) -> tuple[grpc.StatusCode, str, list[Any]]:
     """The status a stream ended with, its sentence, its details unpacked."""
     with pytest.raises(grpc.aio.AioRpcError) as caught:
-        await asyncio.wait_for(_to_the_end(stream), 10)
+        await asyncio.wait_for(_to_the_end(stream), PATIENCE_S)
     return details_of(caught.value)
 
 
 async def until(stream: Any, kind: str) -> Any:
     """The next message of this kind."""
-    async with asyncio.timeout(5):
+    async with patience():
         while True:
             message = await stream.read()
             assert message is not grpc.aio.EOF
@@ -156,7 +166,7 @@ async def test_a_call_is_accepted_relayed_both_ways_and_summed_up(house: House) 
     await speak(connection, "i1", FRAME * 3)
     frames = [(await stream.read()).audio for _ in range(3)]
     assert [frame.payload for frame in frames] == [FRAME] * 3
-    async with asyncio.timeout(5):
+    async with patience():
         while len(house.provider.audio) < 1600:
             await asyncio.sleep(0.001)
     await stream.write(caller(end=rv.CallEnd(reason="bye")))
@@ -174,7 +184,7 @@ async def test_the_stream_ends_once_the_caller_is_done_writing_or_soon(
     house: House, monkeypatch: pytest.MonkeyPatch, closes: bool
 ) -> None:
     """A client whose write fails as its stream ends is not given what it has not read."""
-    monkeypatch.setattr(converse, "HALF_CLOSE_S", 60.0 if closes else 0.2)
+    monkeypatch.setattr(converse, "HALF_CLOSE_S", LONG_S if closes else 0.2)
     stream = await house.accepted()
     await stream.write(rv.CallerMessage(end=rv.CallEnd(reason="normal_clearing")))
     await until(stream, "summary")
@@ -183,7 +193,7 @@ async def test_the_stream_ends_once_the_caller_is_done_writing_or_soon(
         await asyncio.wait([end], timeout=0.1)
         assert not end.done()
         await stream.done_writing()
-    assert await asyncio.wait_for(end, 10) is grpc.aio.EOF
+    assert await asyncio.wait_for(end, PATIENCE_S) is grpc.aio.EOF
 
 
 async def test_a_call_without_an_id_gets_one(house: House) -> None:
@@ -240,7 +250,7 @@ async def test_a_bad_first_message_is_refused_by_its_field(
 async def test_an_opus_leg_is_accepted_as_it_asks(house: House) -> None:
     opus = rv.LegFormat(codec=rv.CODEC_OPUS, rate_hz=48_000, ptime_ms=40)
     stream = await house.converse(start(format=opus))
-    message = await asyncio.wait_for(stream.read(), 5)
+    message = await asyncio.wait_for(stream.read(), PATIENCE_S)
     assert message.accepted.format == opus
 
 
@@ -251,10 +261,10 @@ async def test_an_unknown_resume_token_is_not_found(house: House) -> None:
 
 
 async def test_a_caller_whose_stream_broke_goes_on_with_the_call(house: House) -> None:
-    house.worker._resume_wait_s = 5.0
+    house.worker._resume_wait_s = LONG_S
     stream = await house.converse(start(call_id="back"))
     accepted = await until(stream, "accepted")
-    connection = await asyncio.wait_for(house.provider.connections.get(), 5)
+    connection = await asyncio.wait_for(house.provider.connections.get(), PATIENCE_S)
     await speak(connection, "i1", FRAME * 100)
     first = await until(stream, "audio")
     stream.cancel()
@@ -278,9 +288,9 @@ async def test_a_door_that_stood_still_goes_back_to_the_worker_that_gave_it_up(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nobody is asked for another worker: there is none here."""
-    house.worker._resume_wait_s = 5.0
+    house.worker._resume_wait_s = LONG_S
     stream = await house.accepted(call_id="woken")
-    connection = await asyncio.wait_for(house.provider.connections.get(), 5)
+    connection = await asyncio.wait_for(house.provider.connections.get(), PATIENCE_S)
     await speak(connection, "i1", FRAME * 5)
     first = await until(stream, "audio")
     monkeypatch.setattr(Pulse, "held_up", lambda _: True)
@@ -386,7 +396,7 @@ async def test_audio_after_the_end_is_refused(house: House) -> None:
     await stream.write(caller(audio=rv.Audio(payload=FRAME)))
     seen = []
     try:
-        while (message := await asyncio.wait_for(stream.read(), 5)) is not grpc.aio.EOF:
+        while (message := await asyncio.wait_for(stream.read(), PATIENCE_S)) is not grpc.aio.EOF:
             seen.append(message.WhichOneof("message"))
     except grpc.aio.AioRpcError as error:
         code, text, _ = details_of(error)
@@ -396,6 +406,7 @@ async def test_audio_after_the_end_is_refused(house: House) -> None:
         assert seen == ["summary"]
 
 
+@pytest.mark.parametrize("idle_timeout_s", [2.0])
 async def test_a_silent_caller_is_timed_out_unless_on_hold(house: House) -> None:
     on_hold = await house.accepted(call_id="hold")
     await on_hold.write(caller(event=rv.CallEvent(kind=rv.CallEvent.KIND_HOLD)))
@@ -495,7 +506,7 @@ async def test_no_room_at_the_provider_is_refused_and_gives_the_money_back(house
     )
     assert details[0].retry_delay.ToMilliseconds() == 7_000
     assert house.backends.rooms_asked == [(house.backends.opened[0], Priority.EMERGENCY)]
-    async with asyncio.timeout(5):
+    async with patience():
         while house.backends.closed != house.backends.opened:
             await asyncio.sleep(0.01)
 
@@ -533,6 +544,7 @@ async def test_an_id_in_use_is_refused(house: House) -> None:
     first.cancel()
 
 
+@pytest.mark.parametrize("attach_timeout_s", [0.5])
 async def test_a_session_that_never_comes_is_given_up(house: House) -> None:
     house.backends.with_session = False
     code, _, _ = await failure(await house.converse(start()))
@@ -544,7 +556,7 @@ async def test_a_session_that_never_comes_is_given_up(house: House) -> None:
 async def test_a_caller_who_goes_during_setup_leaves_nothing(house: House) -> None:
     house.backends.with_session = False
     stream = await house.converse(start())
-    async with asyncio.timeout(5):
+    async with patience():
         while not house.backends.live:
             await asyncio.sleep(0.005)
         stream.cancel()
@@ -556,11 +568,11 @@ async def test_a_caller_who_goes_during_setup_leaves_nothing(house: House) -> No
 async def test_a_caller_who_goes_while_waiting_for_a_session_leaves_the_line(house: House) -> None:
     house.backends.line_moves.clear()
     stream = await house.converse(start())
-    async with asyncio.timeout(5):
+    async with patience():
         while not house.backends.opened:
             await asyncio.sleep(0.01)
     stream.cancel()
-    async with asyncio.timeout(5):
+    async with patience():
         while not house.backends.closed:
             await asyncio.sleep(0.01)
     assert house.backends.waits_abandoned == house.backends.opened == house.backends.closed
@@ -570,7 +582,7 @@ async def test_a_caller_who_waits_for_a_session_is_told_its_place(house: House) 
     house.backends.line_moves.clear()
     house.backends.places = [(2, 1.5), (2, 1.4), (1, 0.25)]
     stream = await house.converse(start())
-    queued = [(await asyncio.wait_for(stream.read(), 5)).queued for _ in range(2)]
+    queued = [(await asyncio.wait_for(stream.read(), PATIENCE_S)).queued for _ in range(2)]
     assert [each.position for each in queued] == [2, 1]
     assert [each.expected_wait.ToMilliseconds() for each in queued] == [1_500, 250]
     house.backends.line_moves.set()
@@ -582,7 +594,7 @@ async def test_a_caller_who_waited_in_vain_is_refused(house: House) -> None:
     house.backends.line_moves.clear()
     house.backends.places = [(1, 2.0)]
     stream = await house.converse(start())
-    assert (await asyncio.wait_for(stream.read(), 5)).HasField("queued")
+    assert (await asyncio.wait_for(stream.read(), PATIENCE_S)).HasField("queued")
     house.backends.lease_error = LimitReached("the wait is too long", retry_after_s=1)
     house.backends.line_moves.set()
     assert (await failure(stream))[0] is grpc.StatusCode.RESOURCE_EXHAUSTED
@@ -631,7 +643,7 @@ async def test_a_hundred_refused_calls_leave_nothing(house: House) -> None:
     before = len(asyncio.all_tasks())
     for _ in range(100):
         await failure(await house.converse(start()))
-    async with asyncio.timeout(5):
+    async with patience():
         while len(asyncio.all_tasks()) > before + 2:
             await asyncio.sleep(0.01)
     assert (await house.door.stats())["refused"] == {"RESOURCE_EXHAUSTED": 100}
@@ -663,7 +675,7 @@ async def test_calls_are_watched(house: House) -> None:
     watching = house.stub.WatchCalls(rv.WatchCallsRequest(include_current=True))
     assert (await watching.read()).kind == rv.CallUpdate.KIND_CURRENT
     await stream.write(caller(end=rv.CallEnd()))
-    update = await asyncio.wait_for(watching.read(), 5)
+    update = await asyncio.wait_for(watching.read(), PATIENCE_S)
     assert (update.kind, update.call.call_id) == (rv.CallUpdate.KIND_ENDED, "c1")
     assert update.call.HasField("ended_at")
     watching.cancel()
@@ -727,7 +739,7 @@ async def test_health_is_per_service_and_watched_through_a_drain(house: House) -
     live = await house.accepted(call_id="live")
     await house.door.drain(30.0)
     assert (await watching.read()).status == health_pb2.HealthCheckResponse.NOT_SERVING
-    message = await asyncio.wait_for(live.read(), 5)
+    message = await asyncio.wait_for(live.read(), PATIENCE_S)
     assert message.draining.grace.seconds == 30
     code, _, details = await failure(await house.converse(start()))
     assert code is grpc.StatusCode.UNAVAILABLE

@@ -10,6 +10,7 @@ import asyncio
 import gc
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
 from typing import Any
 
 import grpc
@@ -27,6 +28,7 @@ from reception.money.account import Hold
 from reception.placement.admission.answer import Cause, Refused
 from tests.fakes.backends import FakeBackends, worker_at
 from tests.fakes.provider import FakeProvider
+from tests.waiting import PATIENCE_S, patience
 
 MANY, AT_ONCE = int(os.environ.get("NEVER_ENDING", "200")), 10
 GRPC_KEEPS = 10  # calls that its threads have not let go of yet
@@ -56,16 +58,16 @@ class House:
     async def left(self) -> dict[str, int]:
         """What there still is, once nothing more changes for the better."""
         found = {"something": 1}
-        for _ in range(100):  # a session waits 5 s for a door
-            found = {
-                "streams": (await self.door.stats())["live"],
-                "media": (await self.worker.stats())["live"],
-                "calls": len(self.backends.live),
-            }
-            if not any(found.values()):
-                break
-            await asyncio.sleep(0.1)
-        for _ in range(20):
+        with suppress(TimeoutError):
+            async with patience():  # a session waits 5 s for a door
+                while any(found.values()):
+                    await asyncio.sleep(0.1)
+                    found = {
+                        "streams": (await self.door.stats())["live"],
+                        "media": (await self.worker.stats())["live"],
+                        "calls": len(self.backends.live),
+                    }
+        for _ in range(100):
             gc.collect()
             count = sum(isinstance(each, Stream | MediaCall) for each in gc.get_objects())
             found["objects"] = count if count > GRPC_KEEPS else 0
@@ -94,7 +96,7 @@ def _sdk_is_there() -> None:
 
 @pytest.fixture
 def idle_timeout_s() -> float:
-    return 20.0
+    return 10 * PATIENCE_S
 
 
 @pytest.fixture
@@ -103,7 +105,8 @@ async def house(tmp_path: Any, idle_timeout_s: float) -> AsyncIterator[House]:
     path = str(tmp_path / "w.sock")
     backends = FakeBackends(path, await provider.start())
     worker = await worker_at(path)
-    door = FrontDoor(DoorConfig("127.0.0.1", 0, "n", idle_timeout_s), backends)
+    config = DoorConfig("127.0.0.1", 0, "n", idle_timeout_s, attach_timeout_s=PATIENCE_S)
+    door = FrontDoor(config, backends)
     async with grpc.aio.insecure_channel(await door.start()) as channel:
         yield House(door, backends, worker, rpc.ReceptionStub(channel))
     await door.stop()

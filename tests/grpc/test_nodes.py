@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from dataclasses import replace
@@ -23,6 +22,7 @@ from reception.errors import CallIdInUse, LimitReached, NodeLost, Unavailable
 from reception.placement.balancing.report import NodeReport, encode
 from reception.placement.lease import Placement
 from tests.unit.call.example import SPEC
+from tests.waiting import PATIENCE_S, patience
 
 REPORT = NodeReport("a", "", 0.0, 10, 0, 0, 0.1, 0.1, 0.0, 0.0, 0.0, 0.0, True, "1")
 
@@ -83,7 +83,7 @@ class House:
         monkeypatch.setattr(nodes, "LINK_AGAIN_S", 0.05)
         ca = ClusterCa.create()
         self.agents = {name: Agent(name, ca) for name in "abc"}
-        self.nodes = Nodes("a", "utilisation", "", timeout_s=2.0)
+        self.nodes = Nodes("a", "utilisation", "", timeout_s=10 * PATIENCE_S)
 
     def find(self, name: str) -> Agent:
         return self.agents[name.partition(":")[2]]
@@ -95,7 +95,7 @@ class House:
         self.nodes.heard(Cluster(reports, self.agents["a"].credentials))
 
     async def until_reachable(self, *names: str) -> None:
-        async with asyncio.timeout(5):
+        async with patience():
             while set(self.nodes.reachable) != set(names):
                 await asyncio.sleep(0.01)
 
@@ -153,7 +153,7 @@ async def test_a_lost_node_gets_nothing_more_at_once(house: House) -> None:
     await asyncio.sleep(0.1)
     assert not all(task.done() for task in waiting)
     house.agents["b"].die()
-    placed = await asyncio.wait_for(asyncio.gather(*waiting), 2)
+    placed = await asyncio.wait_for(asyncio.gather(*waiting), PATIENCE_S)
     assert set(placed) <= {"a", "c"}
     await house.until_reachable("a", "c")
     with pytest.raises(NodeLost, match="node b is gone"):
@@ -177,11 +177,11 @@ async def test_nodes_that_are_not_heard_of_are_forgotten(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(nodes, "GONE_S", 0.3)
-    until_s = time.monotonic() + 5
-    while {view.node_id for view in house.nodes.view()} != {"a"} and time.monotonic() < until_s:
-        reports = ((0.0, house.agents["a"].report()), (0.0, b"nonsense"))
-        house.nodes.heard(Cluster(reports, house.agents["a"].credentials))
-        await asyncio.sleep(0.05)
+    async with patience():
+        while {view.node_id for view in house.nodes.view()} != {"a"}:
+            reports = ((0.0, house.agents["a"].report()), (0.0, b"nonsense"))
+            house.nodes.heard(Cluster(reports, house.agents["a"].credentials))
+            await asyncio.sleep(0.05)
     assert house.nodes.reachable == ["a"]
 
 
@@ -191,7 +191,7 @@ async def test_changes_of_every_node_come_as_one_stream(house: House) -> None:
     async with aclosing(await feed.changes(house.nodes)) as stream:
         for name in "abc":
             house.agents[name].changes.append((f"changed {name}", record, 2.0))
-        told = [(await asyncio.wait_for(anext(stream), 5))[0] for _ in range(3)]
+        told = [(await asyncio.wait_for(anext(stream), PATIENCE_S))[0] for _ in range(3)]
     assert sorted(told) == ["changed a", "changed b", "changed c"]
 
 
@@ -200,7 +200,7 @@ async def test_changes_of_every_node_come_as_one_stream(house: House) -> None:
 )
 async def test_seven_hundred_calls_are_shared_out_by_weight(house: House, balancing: str) -> None:
     house.nodes.close()
-    house.nodes = Nodes("a", balancing, "", timeout_s=2.0)
+    house.nodes = Nodes("a", balancing, "", timeout_s=PATIENCE_S)
     sizes = {"a": 1_000, "b": 2_000, "c": 4_000}
     capacities: dict[str, Any] = {name: {"capacity": size} for name, size in sizes.items()}
     house.heard(**capacities)

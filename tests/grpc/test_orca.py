@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
@@ -19,6 +18,7 @@ from protos.reception.v1 import reception_pb2 as rv
 from protos.reception.v1 import reception_pb2_grpc as rpc
 from reception.placement.balancing.report import NodeReport
 from tests.fakes.backends import FakeBackends
+from tests.waiting import patience
 
 POLICY = {
     "enableOobLoadReport": True,
@@ -68,7 +68,7 @@ async def test_a_report_says_how_full_the_node_is(
         assert first == load_of(report("busy", 75))
         assert (first.application_utilization, first.rps_fractional) == (0.75, 4.0)
         backends.report = report("busy", 75, ready=False)
-        async with asyncio.timeout(5):
+        async with patience():
             while (await stream.read()).application_utilization != 1.0:
                 pass
         stream.cancel()
@@ -90,6 +90,6 @@ async def test_grpcs_own_weighted_round_robin_weighs_doors_by_their_load(
             found = [nodes[each.address] for each in asked]
             return sum(1 for each in found if each and each.node_id == "idle") / len(found)
 
-        async with asyncio.timeout(20):
+        async with patience():
             while not 0.65 < await share() < 0.85:
                 pass

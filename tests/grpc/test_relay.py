@@ -17,6 +17,7 @@ from cluster.front_door.relay import MAX_WAITING_AUDIO, MAX_WAITING_OTHER, Relay
 from protos.link.v1 import link_pb2 as lk
 from protos.reception.v1 import reception_pb2 as rv
 from reception.framing import Kind, split_audio
+from tests.waiting import PATIENCE_S, patience
 
 FINISHED = lk.WorkerToDoor(finished=lk.Finished())
 END = rv.CallerMessage(end=rv.CallEnd())
@@ -66,16 +67,16 @@ class Line:
         self.worker.send_audio(0, mark.SerializeToString())
 
     async def until(self, condition: Any) -> None:
-        async with asyncio.timeout(5):
+        async with patience():
             while not condition():
                 await asyncio.sleep(0.001)
 
     async def outcome(self) -> grpc.Status | None:
-        async with asyncio.timeout(5):
+        async with patience():
             return await self.down
 
     async def to_worker(self) -> lk.DoorToWorker | rv.CallerMessage:
-        async with asyncio.timeout(5):
+        async with patience():
             frame = await self.worker.receive()
         assert frame is not None
         if frame[0] is Kind.CONTROL:
@@ -93,10 +94,10 @@ async def lines(tmp_path: Path) -> AsyncIterator[Any]:
 
     async def links() -> tuple[Link, Link]:
         """Another worker: the door's end of its link and its own."""
-        return await Link.connect(server.address, 5.0), await made.get()
+        return await Link.connect(server.address, PATIENCE_S), await made.get()
 
-    async def make(idle_timeout_s: float = 30.0) -> Line:
-        door = await Link.connect(server.address, 5.0)
+    async def make(idle_timeout_s: float = 10 * PATIENCE_S) -> Line:
+        door = await Link.connect(server.address, PATIENCE_S)
         line = Line(door, await made.get(), idle_timeout_s)
         all_.append(line)
         await line.until(lambda: line.relay._wakeup is not None)
@@ -191,7 +192,7 @@ async def test_a_caller_who_speaks_is_not_timed_out(lines: Any) -> None:
     line = await lines(idle_timeout_s=1.0)
     for _ in range(2):
         handle = line.relay._patience
-        async with asyncio.timeout(5):
+        async with patience():
             while line.relay._patience is handle:
                 await line.caller.says.put(rv.CallerMessage(audio=rv.Audio(payload=b"x")))
                 await asyncio.sleep(0.01)

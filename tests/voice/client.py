@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import json
 from typing import Any
@@ -10,6 +9,8 @@ from typing import Any
 import pydantic
 from openai.types.realtime import RealtimeServerEvent
 from websockets.asyncio.client import ClientConnection, connect
+
+from tests.waiting import patience
 
 _EVENT: pydantic.TypeAdapter[Any] = pydantic.TypeAdapter(RealtimeServerEvent)
 # The real server sends these, the package (3.54) doesn't describe them.
@@ -73,17 +74,17 @@ class Client:
             piece = base64.b64encode(audio[at : at + piece_bytes]).decode()
             await self.send("input_audio_buffer.append", audio=piece)
 
-    async def receive(self, timeout_s: float = 5) -> dict[str, Any]:
-        async with asyncio.timeout(timeout_s):
+    async def receive(self) -> dict[str, Any]:
+        async with patience():
             event: dict[str, Any] = json.loads(await self.connection.recv())
         check(event)
         self.events.append(event)
         return event
 
-    async def until(self, event_type: str, timeout_s: float = 5) -> dict[str, Any]:
+    async def until(self, event_type: str) -> dict[str, Any]:
         """The next event of this type; those before it are kept too."""
-        async with asyncio.timeout(timeout_s):
-            while (event := await self.receive(timeout_s))["type"] != event_type:
+        async with patience():
+            while (event := await self.receive())["type"] != event_type:
                 pass
         return event
 

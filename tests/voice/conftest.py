@@ -7,6 +7,7 @@ import pytest
 
 from tests.fakes.voice import FakeBrain, FakeRecognizer, FakeSynthesizer
 from tests.voice.client import Client
+from tests.waiting import PATIENCE_S
 from voice.server import EngineConfig, EngineServer
 
 
@@ -38,5 +39,5 @@ async def engine():
         assert server.sessions == 0
     left = asyncio.all_tasks() - before - {asyncio.current_task()}
     if left:  # a close that is still shaking hands; whatever stays is a leak
-        _, stayed = await asyncio.wait(left, timeout=5)
+        _, stayed = await asyncio.wait(left, timeout=PATIENCE_S)
         assert not stayed

@@ -17,6 +17,7 @@ from actors.audio import to_linear
 from cluster.chaos.tones import tone_of, voice_hz, words
 from cluster.playback import FRAME_BYTES, SILENCE
 from tests.voice.client import Client, audio_of
+from tests.waiting import PATIENCE_S
 from voice.audio import encode
 from voice.scripted import pitch_hz
 
@@ -33,12 +34,12 @@ def alone(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], int, Path]]:
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdout is not None
-        assert select.select([process.stdout], [], [], 30)[0]
+        assert select.select([process.stdout], [], [], PATIENCE_S)[0]
         url = json.loads(process.stdout.readline())["url"]
         yield process, int(url.rpartition(":")[2].partition("/")[0]), bills
     finally:
         process.terminate()
-        assert process.wait(10) == 0
+        assert process.wait(PATIENCE_S) == 0
         assert process.stdout is not None
         process.stdout.close()
 

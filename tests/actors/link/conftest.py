@@ -13,6 +13,7 @@ from actors.cluster_ca import ClusterCa
 from actors.link import Link
 from actors.link_server import serve
 from actors.link_tls import NodeTls
+from tests.waiting import PATIENCE_S
 
 Where = tuple[str, NodeTls | None, NodeTls | None]
 
@@ -45,7 +46,7 @@ async def pair(where: Where) -> AsyncIterator[tuple[Link, Link]]:
         made.set_result(link)
 
     server = await serve(address, on_link, far_tls)
-    near = await Link.connect(server.address, 5.0, near_tls)
+    near = await Link.connect(server.address, PATIENCE_S, near_tls)
     far = await made
     yield near, far
     await near.close()

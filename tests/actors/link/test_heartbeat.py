@@ -19,6 +19,7 @@ from actors.pulse import Pulse
 from protos.link.v1 import link_pb2 as lk
 from reception.framing import FrameReader, Kind
 from tests.actors.link.conftest import Where
+from tests.waiting import PATIENCE_S, Awake, patience
 
 DEAD_AFTER_S = 0.4
 GONE = lk.DoorToWorker(leg_gone=lk.LegGone(reason="caller_hangup"))
@@ -45,13 +46,27 @@ async def quick() -> None:
 
 
 async def the_end(link: Link) -> float:
-    """Seconds until a link's end is told."""
-    began_s = time.monotonic()
-    ended = asyncio.Event()
+    """Seconds until a link's end is told, but for those in which this process stood still."""
+    awake, ended = Awake(), asyncio.Event()
     link.handle(lambda kind, body: None, ended.set)
-    async with asyncio.timeout(10):
+    async with patience():
         await ended.wait()
-    return time.monotonic() - began_s
+    awake.stop()
+    return awake.seconds
+
+
+async def answering(path: str) -> Link:
+    """A link whose peer was asked for a sign of life, and has answered."""
+    async with patience():
+        while True:
+            link = await Link.connect(path, PATIENCE_S)
+            asked = False
+            while not link.ended:  # its process may stand still for longer than the bound
+                asked = asked or link.beats >= 2
+                if asked and not link.beats:
+                    return link
+                await asyncio.sleep(0.002)
+            await link.close()
 
 
 async def test_a_frozen_process_is_noticed_within_the_bound(tmp_path: Path) -> None:
@@ -60,12 +75,7 @@ async def test_a_frozen_process_is_noticed_within_the_bound(tmp_path: Path) -> N
     try:
         assert peer.stdout is not None
         assert await asyncio.to_thread(peer.stdout.readline) == b"ready\n"
-        link = await Link.connect(path, 5.0)
-        async with asyncio.timeout(5):
-            while link.beats < 2:  # asked, it answers
-                await asyncio.sleep(0.002)
-            while link.beats:
-                await asyncio.sleep(0.002)
+        link = await answering(path)
         os.kill(peer.pid, signal.SIGSTOP)
         silent_s = await the_end(link)
         assert link.end_reason == "silent"
@@ -88,7 +98,7 @@ async def test_a_peer_with_nothing_to_say_lives_on(pair: tuple[Link, Link]) -> N
         write(frame)
 
     near._write = counted
-    async with asyncio.timeout(10):
+    async with patience():
         while pings < 4:
             await asyncio.sleep(0.002)
     assert (near.ended, far.ended) == (False, False)
@@ -105,7 +115,7 @@ async def test_a_half_open_tcp_connection_is_noticed(where: Where) -> None:
         made.set_result(link)
 
     server = await serve(address, on_link, far_tls)
-    near = await Link.connect(server.address, 5.0, near_tls)
+    near = await Link.connect(server.address, PATIENCE_S, near_tls)
     far = await made
     far._pulse.forget(far)
     far._transport.pause_reading()  # type: ignore[union-attr]  # it is connected
@@ -122,7 +132,7 @@ async def test_a_busy_peer_that_does_not_read_is_not_dead_and_says_so(
     near, far = pair
     for _ in range(link_module.MAX_INBOX):
         near.send(GONE)
-    async with asyncio.timeout(10):
+    async with patience():
         while not far._reading_paused:
             await asyncio.sleep(0.002)
     asked, give_up = [], far.give_up
@@ -132,7 +142,7 @@ async def test_a_busy_peer_that_does_not_read_is_not_dead_and_says_so(
         give_up()
 
     far.give_up = gives_up  # type: ignore[method-assign]  # the test listens in
-    async with asyncio.timeout(10):
+    async with patience():
         while len(asked) < 3:
             await asyncio.sleep(0.002)
     assert not any(asked)
@@ -157,9 +167,9 @@ async def test_one_timer_serves_all_links_and_ends_with_the_last(tmp_path: Path)
         taken.append(link)
 
     server = await serve(str(tmp_path / "w.sock"), on_link)
-    links = [await Link.connect(server.address, 5.0) for _ in range(5)]
+    links = [await Link.connect(server.address, PATIENCE_S) for _ in range(5)]
     pulse = Pulse.of_loop()
-    async with asyncio.timeout(5):
+    async with patience():
         while len(taken) < 5:
             await asyncio.sleep(0.002)
     assert len(pulse._peers) == 10

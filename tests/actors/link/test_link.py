@@ -14,6 +14,7 @@ from protos.link.v1 import link_pb2 as lk
 from protos.reception.v1.reception_pb2 import Audio, CallerMessage, Dtmf
 from reception.errors import Unavailable
 from reception.framing import Kind, encode, encode_audio, split_audio
+from tests.waiting import PATIENCE_S, patience
 
 GONE = lk.DoorToWorker(leg_gone=lk.LegGone(reason="caller_hangup"))
 
@@ -70,7 +71,7 @@ async def test_a_handler_gets_what_waited_what_comes_and_the_end(pair):
     far.handle(lambda kind, body: got.append((kind, body)), ended.set)
     near.send_audio(1, b"x")
     await near.close()
-    await asyncio.wait_for(ended.wait(), 2)
+    await asyncio.wait_for(ended.wait(), PATIENCE_S)
     assert [kind for kind, _ in got] == [Kind.CONTROL, Kind.AUDIO]
 
 
@@ -145,7 +146,7 @@ async def test_a_peer_that_lets_control_messages_pile_up_is_cut_off(pair):
     big = lk.SessionToWorker(to_caller=bytes(100_000))
     for _ in range(link_module.MAX_WAITING_CONTROL + 50):
         near.send(big)
-    async with asyncio.timeout(2):
+    async with patience():
         while not near.ended:
             await asyncio.sleep(0)
 
@@ -155,7 +156,7 @@ async def test_a_full_inbox_stops_reading_and_goes_on_when_emptied(pair):
     count = link_module.MAX_INBOX * 2
     for number in range(count):
         near.send(lk.DoorToWorker(first_audio_sent=lk.FirstAudioSent(down_us=number)))
-    async with asyncio.timeout(2):
+    async with patience():
         while not far._reading_paused:
             await asyncio.sleep(0)
     for number in range(count):
@@ -175,7 +176,7 @@ async def test_a_ping_is_answered_and_neither_is_anybody_elses_business(tmp_path
     reader, writer = await asyncio.open_unix_connection(str(tmp_path / "w.sock"))
     writer.write(encode(Kind.PONG, b"") + encode(Kind.PING, b"hello") + encode_audio(1, b"x"))
     pong = encode(Kind.PONG, b"hello12345678")  # the peer's clock is the end
-    answer = await asyncio.wait_for(reader.readexactly(len(pong)), 2)
+    answer = await asyncio.wait_for(reader.readexactly(len(pong)), PATIENCE_S)
     assert answer[:-8] == pong[:-8]
     assert 0 < int.from_bytes(answer[-8:], "big") <= time.monotonic_ns()
     assert [kind for kind, _ in got] == [Kind.AUDIO]
@@ -188,6 +189,6 @@ async def test_a_ping_is_answered_and_neither_is_anybody_elses_business(tmp_path
 async def test_nonsense_on_the_link_cuts_it(pair):
     near, far = pair
     near._transport.write(b"\xff\xff\xff\xff\xff\xff")
-    async with asyncio.timeout(2):
+    async with patience():
         assert await far.receive() is None
         assert await near.receive() is None
