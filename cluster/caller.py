@@ -16,7 +16,7 @@ import grpc
 
 from cluster.client import connected, credentials
 from cluster.playback import FRAME_S, SILENCE, Playback
-from cluster.script import Ear, HangUp, Interrupt, Listen, Press, Say, Script, StayOn, Step
+from cluster.script import Ear, HangUp, Interrupt, Listen, Press, Say, Script, StayOn, Step, Until
 from protos.reception.v1 import reception_pb2 as rv
 from protos.reception.v1 import reception_pb2_grpc as rpc
 from reception.errors import Unavailable
@@ -31,6 +31,7 @@ __all__ = [
     "Say",
     "StayOn",
     "Step",
+    "Until",
 ]
 
 OUTBOX = 500

@@ -21,7 +21,7 @@ import psutil
 
 from reception.errors import Unavailable
 
-READY_S = 120.0
+READY_S = 240.0
 STOP_S = 30.0
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
@@ -54,6 +54,13 @@ class StayOn:
 
 
 @dataclass(frozen=True, slots=True)
+class Until:
+    """Says nothing until it is true."""
+
+    true: Callable[[], bool]
+
+
+@dataclass(frozen=True, slots=True)
 class Mute:
     """No frames at all for a while, as from a leg that suppresses silence."""
 
@@ -78,7 +85,7 @@ class Garbage:
     kind: str
 
 
-Step = Listen | Say | Interrupt | Press | HangUp | StayOn | Mute | Vanish | Garbage
+Step = Listen | Say | Interrupt | Press | HangUp | StayOn | Until | Mute | Vanish | Garbage
 Deed = Press | HangUp | Vanish | Garbage
 
 
@@ -172,6 +179,8 @@ class Script:
                 return heard * FRAME_S >= after_s or bool(self.fault)
             case StayOn():
                 return False
+            case Until(true):
+                return true()
             case Mute(for_s):
                 return waited_s >= for_s
         return True

@@ -12,16 +12,18 @@ import pytest
 from actors.settings import load_settings
 from actors.speech import sound_of
 from cluster.bringup import ServeOptions, start
-from cluster.caller import Caller, HangUp, Listen, Say
+from cluster.caller import Caller, HangUp, Listen, Say, Step
 from cluster.deployment import Deployment
 from protos.reception.v1 import reception_pb2 as rv
 from reception.errors import Unavailable
 from reception.media.leg import Speaks
+from tests.cluster.patient import SCENE_S, placed
 from tests.cluster.test_calls import SPEECH, ScriptedProvider, _processes
+from tests.waiting import PATIENCE_S
 from voice.scripted import SCRIPTED_MODEL
 
 pytest.importorskip("py_nanotts", reason="the extra `embedded` is not installed")
-pytestmark = pytest.mark.timeout(240)
+pytestmark = pytest.mark.timeout(500)
 
 KILLS = 3
 
@@ -57,10 +59,12 @@ def node(
 
 def place(node: Deployment, key: str, name: str) -> Any:
     start_call = rv.CallStart(call_id=name, format=rv.LegFormat(codec=rv.CODEC_PCMU))
-    caller = Caller(
-        node.grpc_address, [Listen(), Say(SPEECH), Listen(), HangUp()], key=key, start=start_call
-    )
-    return asyncio.run(asyncio.wait_for(caller.call(), 60))
+    steps: list[Step] = [Listen(), Say(SPEECH), Listen(), HangUp()]
+
+    def caller() -> Caller:
+        return Caller(node.grpc_address, steps, key=key, start=start_call)
+
+    return asyncio.run(asyncio.wait_for(placed(caller), SCENE_S))
 
 
 def is_answered(outcome: Any) -> bool:
@@ -92,7 +96,7 @@ def kill() -> None:
         threading.Event().wait(0.02)
     for process in found:  # of this test's own cluster
         process.kill()
-        process.wait(10)
+        process.wait(PATIENCE_S)
 
 
 def test_calls_go_on_while_it_is_away_and_it_speaks_once_it_is_back(
@@ -107,7 +111,7 @@ def test_calls_go_on_while_it_is_away_and_it_speaks_once_it_is_back(
     assert is_answered(place(node, key, "away"))
     meanwhile = sound_tokens(provider)
 
-    assert asyncio.run(asyncio.wait_for(until_spoken(node), 60))
+    assert asyncio.run(asyncio.wait_for(until_spoken(node), SCENE_S))
     assert is_answered(place(node, key, "after"))
     assert sound_tokens(provider) == meanwhile
     assert node.call("cost", "check") == []

@@ -16,6 +16,9 @@ from cluster.load.schedule import Plan
 from reception.errors import Unavailable
 from tests.fakes.door import FakeDoor
 from tests.fakes.receptionist import Receptionist
+from tests.waiting import PATIENCE_S
+
+pytestmark = pytest.mark.timeout(400)
 
 
 @pytest.fixture
@@ -37,6 +40,7 @@ async def test_both_nodes_place_their_calls(two_nodes):
         cast_of(form, Sounds(lambda *_: b"", lambda _: b"")),
         pattern,
         duration_s=1.0,
+        patience_s=PATIENCE_S,
     )
 
     def work():
@@ -51,7 +55,7 @@ async def test_both_nodes_place_their_calls(two_nodes):
         finally:
             fleet.close()
 
-    nodes, progress, result = await asyncio.wait_for(asyncio.to_thread(work), 100)
+    nodes, progress, result = await asyncio.wait_for(asyncio.to_thread(work), 200)
     await door.stop()
     assert nodes == 2
     assert result["counts"]["calls"] == 10

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import random
 import re
 import shutil
 import socket
@@ -20,7 +22,9 @@ import ray
 import yaml
 from ray.autoscaler._private.util import prepare_config, validate_config
 
-pytestmark = pytest.mark.timeout(180)
+from tests.waiting import PATIENCE_S
+
+pytestmark = pytest.mark.timeout(400)
 
 ROOT = Path(__file__).resolve().parents[2]
 HEAD = "ray.head.default"  # as Ray calls it by itself
@@ -79,12 +83,19 @@ def folder() -> Iterator[Path]:
     shutil.rmtree(name, ignore_errors=True)
 
 
+def free_port() -> int:
+    """One that the system gives to nobody else before Ray takes it: below its own."""
+    while True:
+        port = random.randrange(20_000, 32_000)
+        with contextlib.suppress(OSError), socket.create_server(("", port)):
+            return port
+
+
 def test_rays_provider_for_one_machine_starts_as_many_nodes(
     config: dict[str, Any], folder: Path
 ) -> None:
     workers = len(config["provider"]["worker_ips"])
-    with socket.create_server(("", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     address = f"{ray.util.get_node_ip_address()}:{port}"
     node = {"node_config": {}, "resources": {"CPU": 1, "object_store_memory": 10**8}}
     made = prepare_config(config) | {
@@ -111,7 +122,7 @@ def test_rays_provider_for_one_machine_starts_as_many_nodes(
     try:
         done = subprocess.run(
             [sys.executable, "-c", COUNT, address, str(1 + workers)],
-            env=environment, timeout=120, capture_output=True, text=True,
+            env=environment, timeout=300, capture_output=True, text=True,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr + (folder / "log").read_text()
     finally:
@@ -120,4 +131,4 @@ def test_rays_provider_for_one_machine_starts_as_many_nodes(
         _, left = psutil.wait_procs(started, timeout=10)
         for process in left:
             process.kill()
-        head.wait(10)
+        head.wait(PATIENCE_S)

@@ -18,7 +18,9 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-pytestmark = pytest.mark.timeout(180)
+from tests.waiting import PATIENCE_S, wait_until
+
+pytestmark = pytest.mark.timeout(400)
 
 READY_S = 120.0
 STOP_S = 60.0
@@ -79,28 +81,20 @@ def server(tmp_path: Path) -> Iterator[Server]:
     found.end()
 
 
-def _nothing_left(server: Server) -> dict[int, str]:
-    """What is left after processes had a moment to go."""
-    until_s = time.monotonic() + 10.0
-    while (left := server.descendants()) and time.monotonic() < until_s:
-        time.sleep(0.1)
-    return left
-
-
 def test_it_comes_up_and_sigterm_leaves_nothing_behind(server: Server) -> None:
     said = server.ready()
     with grpc.insecure_channel(said["grpc"]) as channel:
         request = health_pb2.HealthCheckRequest(service="reception.v1.Reception")
-        answer = health_pb2_grpc.HealthStub(channel).Check(request, timeout=10)
+        answer = health_pb2_grpc.HealthStub(channel).Check(request, timeout=PATIENCE_S)
         assert answer.status == health_pb2.HealthCheckResponse.SERVING
-    with urllib.request.urlopen(f"{said['http']}/readyz", timeout=10) as page:
+    with urllib.request.urlopen(f"{said['http']}/readyz", timeout=PATIENCE_S) as page:
         assert page.status == 200
     assert len(server.descendants()) > 5
     server.process.send_signal(signal.SIGTERM)
     assert server.process.wait(STOP_S) == 0
     assert "draining" in server.errors.read_text()
     assert "stopped" in server.errors.read_text()
-    assert _nothing_left(server) == {}
+    wait_until(server.descendants, lambda left: not left)
 
 
 def test_ctrl_c_while_it_comes_up_leaves_nothing_behind(server: Server) -> None:
@@ -111,4 +105,4 @@ def test_ctrl_c_while_it_comes_up_leaves_nothing_behind(server: Server) -> None:
     server.process.send_signal(signal.SIGINT)
     assert server.process.wait(STOP_S) == 0
     assert "stopped while starting" in server.errors.read_text()
-    assert _nothing_left(server) == {}
+    wait_until(server.descendants, lambda left: not left)

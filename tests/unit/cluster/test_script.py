@@ -17,6 +17,7 @@ from cluster.script import (
     Say,
     Script,
     StayOn,
+    Until,
     loud,
 )
 
@@ -55,6 +56,15 @@ def test_loudness_is_that_of_speech():
     assert not loud(b"\x7f" * FRAME_BYTES)
     assert not loud(SOFT)
     assert not loud(b"")
+
+
+def test_a_caller_says_nothing_until_it_is_time():
+    true = False
+    player = Player(Until(lambda: true), Say(LOUD), HangUp())
+    assert player.frames(3) == [SILENCE] * 3
+    true = True
+    assert player.frames(2) == [LOUD, SILENCE]
+    assert player.done == [HangUp()]
 
 
 def test_words_are_cut_into_whole_frames():
