@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from actors.settings import Settings
 from actors.storage.engine import Store
 from cluster.local_postgres import LocalPostgres
 from tests import postgres
+from tests.fakes.clock import early_in_the_hour
 
 _names = (f"test_{number}" for number in itertools.count())
 
@@ -64,7 +64,7 @@ def settings_for(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Settings]:
 @pytest.fixture
 def clock() -> Callable[[], float]:
     """Of the cost controllers; a module may have its own."""
-    return time.time
+    return early_in_the_hour()
 
 
 @pytest.fixture

@@ -35,7 +35,6 @@ async def talks_on(caller: Caller) -> None:
         caller.ask()
 
 
-@pytest.mark.timeout(120)
 async def test_the_last_words_are_whole_and_the_limit_holds(
     tmp_path: Path,
     sqlite_url: str,

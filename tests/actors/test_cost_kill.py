@@ -174,7 +174,7 @@ main(sys.argv[1], sys.argv[2], int(sys.argv[3]))
 """
 
 
-@pytest.mark.timeout(60 + 2 * KILLS)
+@pytest.mark.timeout(300 + 2 * KILLS)
 def test_replay_equals_what_was_answered(database_url: str, tmp_path: Path) -> None:
     lives = subprocess.run(
         [sys.executable, "-c", LIVES, database_url, str(tmp_path), str(KILLS)],

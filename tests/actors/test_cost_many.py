@@ -11,6 +11,7 @@ import os
 import random
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
@@ -22,6 +23,7 @@ from actors.cost import CostController
 from actors.settings import Settings
 from reception.money.scopes import Owner
 from tests import postgres
+from tests.fakes.clock import early_in_the_hour
 
 ROOT = Path(__file__).parents[2]
 RUNS = int(os.environ.get("MONEY_RUNS", "1"))
@@ -31,18 +33,22 @@ HOLDS, HELD = 1_000, 60_000
 # Holds for its share of the calls of each run, until every one is answered. Whoever
 # is replaced by one of the others takes their place in turn.
 CHILD = """
-import asyncio, json, sys
+import asyncio, json, sys, time
 from decimal import Decimal
 from actors.cost import CostController
 from actors.settings import Settings
 from reception.errors import Fenced, Unavailable
 from reception.money.scopes import Owner
 
+def clock():
+    return time.time() + float(sys.argv[1])
+
 async def hold_all(url, limit, sessions):
     left, admitted, terms = set(sessions), [], 0
     while left:
         try:
-            cost = CostController(Settings(database_url=url, cost_limit_hourly=Decimal(limit)))
+            settings = Settings(database_url=url, cost_limit_hourly=Decimal(limit))
+            cost = CostController(settings, clock)
         except Unavailable:  # SQLite does not wait where it finds another one closing
             continue
         terms += 1
@@ -89,8 +95,8 @@ def answer_of(child: subprocess.Popen[str]) -> dict[str, Any]:
     return answer
 
 
-async def held_at_the_end(settings: Settings) -> int:
-    cost = CostController(settings)
+async def held_at_the_end(settings: Settings, clock: Callable[[], float]) -> int:
+    cost = CostController(settings, clock)
     try:
         assert await cost.check() == []
         held: int = (await cost.totals())["held_micros"]
@@ -99,32 +105,33 @@ async def held_at_the_end(settings: Settings) -> int:
         cost.close()
 
 
-@pytest.mark.timeout(60 + 10 * RUNS)
+@pytest.mark.timeout(300 + 10 * RUNS)
 async def test_one_process(
     fresh: Callable[[int], str], settings_for: Callable[..., Settings]
 ) -> None:
-    dice = random.Random(1)
+    dice, clock = random.Random(1), early_in_the_hour()
     for run in range(RUNS):
         k = dice.randrange(1, HOLDS)
         limit = Decimal(k * HELD + dice.randrange(HELD)) / 1_000_000
         settings = settings_for(fresh(run), cost_limit_hourly=limit)
-        cost = CostController(settings)
+        cost = CostController(settings, clock)
         owners = [Owner(f"s{n}", "c", "acme", "k", MODEL) for n in range(HOLDS)]
         dice.shuffle(owners)
         answers = await asyncio.gather(*(cost.open_call(owner) for owner in owners))
         cost.close()
         assert sum(answer.admitted for answer in answers) == k
-        assert await held_at_the_end(settings) == k * HELD
+        assert await held_at_the_end(settings, clock) == k * HELD
 
 
-@pytest.mark.timeout(120 + 20 * RUNS)
+@pytest.mark.timeout(300 + 20 * RUNS)
 async def test_three_processes(
     fresh: Callable[[int], str], settings_for: Callable[..., Settings]
 ) -> None:
-    dice = random.Random(2)
+    dice, clock = random.Random(2), early_in_the_hour()
+    moved_s = str(clock() - time.time())
     children = [
         subprocess.Popen(
-            [sys.executable, "-c", CHILD],
+            [sys.executable, "-c", CHILD, moved_s],
             cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
         )
         for _ in range(3)
@@ -147,7 +154,7 @@ async def test_three_processes(
             assert len(admitted) == len(set(admitted)) == k
             assert sum(each["terms"] for each in found) >= 3
             settings = settings_for(url, cost_limit_hourly=limit)
-            assert await held_at_the_end(settings) == k * HELD
+            assert await held_at_the_end(settings, clock) == k * HELD
     finally:
         for child in children:
             child.kill()

@@ -23,7 +23,6 @@ from tests.unit.call.example import PHRASES, PROFILE
 from tests.waiting import patience
 
 pytest.importorskip("py_nanotts", reason="the extra `embedded` is not installed")
-pytestmark = pytest.mark.timeout(120)
 
 WORDS = " ".join(SENTENCES)
 SERVE = """

@@ -103,7 +103,7 @@ def deaths(name: str) -> tuple[float, ...]:
     return tuple(dice.uniform(0.05, 1.0) for _ in range(dice.choice([0] * 8 + [1, 2])))
 
 
-@pytest.mark.timeout(60 + CALLS)
+@pytest.mark.timeout(300 + CALLS)
 async def test_they_are_the_same(
     tmp_path: Path,
     sqlite_url: str,

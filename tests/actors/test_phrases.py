@@ -118,7 +118,6 @@ def test_the_command_makes_what_is_missing(tmp_path: Path, monkeypatch: pytest.M
     assert brain.asked == 2 * made
 
 
-@pytest.mark.timeout(60)
 async def test_a_call_whose_words_are_all_recorded_asks_the_model_for_nothing(
     tmp_path: Path,
     sqlite_url: str,

@@ -711,7 +711,7 @@ async def test_a_call_for_which_nothing_is_held_ends_politely(house: House, answ
             return Hold(False, "the budget is used up")
         raise RayActorError
 
-    house.claim = replace(CLAIM, alone_s=60.0 if answers else 0.5)
+    house.claim = replace(CLAIM, alone_s=60.0 if answers else 1.5)
     house.cost._methods["claim"] = refused
     if not answers:  # a bill that is taken tells the ledger of the call as well
         house.cost._methods["usage"] = refused

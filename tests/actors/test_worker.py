@@ -32,6 +32,7 @@ from tests.waiting import PATIENCE_S, patience
 
 FRAME = b"\x01" * 160
 LONG_S = 10 * PATIENCE_S  # what lasts so long is not waited for
+LONG = FRAME * 50 * 20  # an answer that is not over before it is cut
 
 
 class Call:
@@ -287,7 +288,7 @@ async def test_a_recording_is_played_and_cut_without_the_providers_help(
     connect, provider, tmp_path
 ):
     path = tmp_path / "p.wav"
-    write(path, speech(1_000))
+    write(path, speech(1_000) * 20)
     call = await connect()
     await provider.received.get()
     await send(call.connection, "session.created", session={"id": "sess_1"})
@@ -302,7 +303,7 @@ async def test_a_recording_is_played_and_cut_without_the_providers_help(
         await call.to_caller("audio")
     await send(call.connection, "input_audio_buffer.speech_started", item_id="u1", audio_start_ms=5)
     cut = await call.playout(lk.Playout.INTERRUPTED)
-    assert (cut.item_id, 0 < cut.heard_ms < 900) == ("phrase_1", True)
+    assert (cut.item_id, 0 < cut.heard_ms < 20_000) == ("phrase_1", True)
     assert provider.received.empty()  # text can't be truncated
 
     call.session.send(lk.SessionToWorker(play=lk.Play(item_id="phrase_2", path=str(path) + "x")))
@@ -313,7 +314,8 @@ async def test_a_recording_is_played_and_cut_without_the_providers_help(
 async def test_speech_cuts_the_answer_where_it_was_heard(connect, provider):
     call = await connect()
     await provider.received.get()
-    await speak(call.connection, "i1", FRAME * 100)
+    began_s = time.monotonic()
+    await speak(call.connection, "i1", LONG)
     for _ in range(10):
         await call.to_caller("audio")
     await send(call.connection, "input_audio_buffer.speech_started", item_id="u1", audio_start_ms=5)
@@ -322,7 +324,7 @@ async def test_speech_cuts_the_answer_where_it_was_heard(connect, provider):
     cut = await call.playout(lk.Playout.INTERRUPTED)
     assert truncate["type"] == "conversation.item.truncate"
     assert clear.heard_ms == cut.heard_ms == truncate["audio_end_ms"]
-    assert 60 <= cut.heard_ms <= 200
+    assert 60 <= cut.heard_ms <= (time.monotonic() - began_s) * 1000
     await speak(call.connection, "i1", FRAME)  # late: ignored
     await speak(call.connection, "i2", FRAME * 2)
     _, audio = await call.to_caller("audio")
@@ -342,7 +344,7 @@ async def test_speech_while_nothing_plays_cuts_nothing(connect, provider):
 async def test_an_answer_of_which_nothing_was_heard_is_deleted(connect, provider):
     call = await connect()
     await provider.received.get()
-    await speak(call.connection, "i1", FRAME * 100)
+    await speak(call.connection, "i1", LONG)
     await speak(call.connection, "i2", FRAME * 100)
     await send(call.connection, "fence")
     await call.from_worker("provider_event")
@@ -363,7 +365,8 @@ async def test_marks_of_the_leg_move_what_was_heard(connect, provider):
     _, mark = await call.to_caller("mark")
     call.say(mark=rv.Mark(name=mark.name))
     call.session.send(lk.SessionToWorker(stop_playout=lk.StopPlayout()))
-    assert 100 <= (await call.playout(lk.Playout.INTERRUPTED)).heard_ms < 200
+    # 200 ms is the next mark, which the leg did not reach.
+    assert 100 <= (await call.playout(lk.Playout.INTERRUPTED)).heard_ms <= 200
 
 
 async def test_other_caller_messages_go_to_the_session(connect):
@@ -619,8 +622,12 @@ async def test_a_caller_whose_stream_broke_is_back_in_the_middle_of_the_answer(
     call = await connect()
     call.say(audio=rv.Audio(payload=FRAME, sequence=900))
     await speak(call.connection, "i1", FRAME * 40)
-    heard = [(await call.to_caller("audio"))[1].sequence for _ in range(10)]
+    heard = [(await call.to_caller("audio"))[1].sequence for _ in range(5)]
     call.door.abort()
+    while (frame := await call.door.receive()) is not None:  # what was there already
+        if frame[0] is Kind.AUDIO:
+            message = rv.ReceptionMessage.FromString(split_audio(frame[1])[1])
+            heard.append(message.audio.sequence)
     await asyncio.sleep(0.1)
     said = rv.ReceptionMessage(transcript=rv.Transcript(text="while you were away"))
     call.session.send(lk.SessionToWorker(to_caller=said.SerializeToString()))
@@ -629,8 +636,8 @@ async def test_a_caller_whose_stream_broke_is_back_in_the_middle_of_the_answer(
     call.door.send(lk.DoorToWorker(attach=lk.DoorAttach(call_id="c1", lease_id="lease")))
     await call.door_control("attached")
     assert (await call.to_caller("transcript"))[1].text == "while you were away"
-    later = [(await call.to_caller("audio"))[1].sequence for _ in range(15)]
-    assert later == list(range(later[0], later[0] + 15))
+    later = [(await call.to_caller("audio"))[1].sequence for _ in range(10)]
+    assert later == list(range(later[0], later[0] + 10))
     assert later[0] - heard[-1] < 12  # at most what was on its way is lost
     await send(call.connection, "response.output_audio.done", response_id="r1", item_id="i1")
     before = len(provider.audio)
@@ -697,11 +704,10 @@ async def test_what_waits_for_a_caller_who_is_away_is_bounded(connect, patient, 
     call.door.abort()
     await asyncio.sleep(0.1)
     said = rv.ReceptionMessage(transcript=rv.Transcript(text="x")).SerializeToString()
-    for _ in range(20):
-        call.session.send(lk.SessionToWorker(to_caller=said))
     async with patience():
         while (await patient.stats())["live"]:
-            await asyncio.sleep(0.01)
+            call.session.send(lk.SessionToWorker(to_caller=said))
+            await asyncio.sleep(0.001)
 
 
 async def test_a_lost_provider_is_told_and_can_be_dialled_again(connect, provider):
@@ -831,7 +837,10 @@ async def test_a_provider_that_takes_no_new_session_keeps_the_old_one(connect, p
     await asyncio.sleep(0.1)
     await speak(call.connection, "i1", FRAME)
     assert (await call.to_caller("audio"))[1].payload == FRAME
-    call.session.send(renewal(provider.url, 100))  # all of them
+    async with patience():
+        while provider.connections.empty():  # while one is under way there is no other
+            call.session.send(renewal(provider.url, 100))  # all of them
+            await asyncio.sleep(0.1)
     await next_connection(provider)
     assert (await call.from_worker("provider_state")).up
 
@@ -907,15 +916,17 @@ def words(ms=400):
 
 async def test_local_detection_stops_the_answer_without_the_provider(connect, provider):
     call = await connect(hearing=Hearing(barge_in="local"))
-    await speak(call.connection, "i1", b"\x60" * 160 * 100)  # not louder than the caller
+    began_s = time.monotonic()
+    await speak(call.connection, "i1", b"\x60" * len(LONG))  # not louder than the caller
     await call.playout(lk.Playout.STARTED)
     frames = words()
     for number, frame in enumerate(frames, start=1):
         call.say(audio=rv.Audio(payload=frame, sequence=number))
         await asyncio.sleep(0.02)
+    words_ms = (time.monotonic() - began_s) * 1000
     _, clear = await call.to_caller("clear_audio")
     assert clear.item_id == "i1"
-    assert (await call.playout(lk.Playout.INTERRUPTED)).heard_ms < 20 * len(frames)
+    assert (await call.playout(lk.Playout.INTERRUPTED)).heard_ms < words_ms
 
 
 async def test_a_cough_that_the_provider_takes_for_speech_does_not_stop_the_answer(
@@ -1007,7 +1018,7 @@ async def test_at_a_lower_level_the_provider_gets_longer_pieces(connect, provide
 async def test_a_worker_that_has_no_time_to_listen_believes_the_provider(connect, provider, worker):
     call = await connect(hearing=Hearing(min_speech_ms=500))
     await worker.set_level("survival", "k")
-    await speak(call.connection, "i1", FRAME * 30)
+    await speak(call.connection, "i1", LONG)
     await call.playout(lk.Playout.STARTED)
     await send(call.connection, "input_audio_buffer.speech_started", item_id="u", audio_start_ms=0)
     assert (await call.playout(lk.Playout.INTERRUPTED)).item_id == "i1"

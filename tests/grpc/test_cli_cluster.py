@@ -62,7 +62,7 @@ def http(actors: Actors) -> Iterator[str]:
     thread.start()
     yield f"http://127.0.0.1:{bound.getsockname()[1]}"
     server.should_exit = True
-    thread.join(10)
+    thread.join(60)
     bound.close()
 
 

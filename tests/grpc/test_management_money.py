@@ -82,7 +82,7 @@ def http(actors: Actors) -> Iterator[httpx.Client]:
     with httpx.Client(base_url=url, headers={"x-api-key": "manages"}, timeout=30) as client:
         yield client
     server.should_exit = True
-    thread.join(10)
+    thread.join(60)
     bound.close()
 
 

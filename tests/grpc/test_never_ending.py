@@ -35,7 +35,7 @@ GRPC_KEEPS = 10  # calls that its threads have not let go of yet
 START = rv.CallerMessage(start=rv.CallStart(format=rv.LegFormat(codec=rv.CODEC_PCMU)))
 FRAME = rv.CallerMessage(audio=rv.Audio(payload=b"\x01" * 160))
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = pytest.mark.timeout(400)
 
 
 class House:
@@ -52,7 +52,7 @@ class House:
             async with room:
                 await one()
 
-        async with asyncio.timeout(200):
+        async with asyncio.timeout(300):
             await asyncio.gather(*(in_turn() for _ in range(MANY)))
 
     async def left(self) -> dict[str, int]:

@@ -23,8 +23,6 @@ from voice.speech.callers import caller_speech
 from voice.speech.recognizer import RecognizerActor, RemoteRecognizer
 from voice.speech.synthesizer import RemoteSynthesizer, SynthesizerActor
 
-pytestmark = pytest.mark.timeout(240)
-
 PAUSE = b"\xff" * 8_000  # a second, mu-law
 FRAME = 160
 HOURS = "We are open from nine to five."
