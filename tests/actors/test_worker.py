@@ -732,7 +732,7 @@ async def test_words_that_a_lost_provider_took_along_are_told_the_next(connect, 
     await call.from_worker("provider_event")
     for number in range(1, 4):
         call.say(audio=rv.Audio(payload=bytes([number]) * 160, sequence=number))
-    async with asyncio.timeout(5):
+    async with patience():
         while len(provider.audio) < 3 * 160:
             await asyncio.sleep(0.001)
     words, provider.audio[:] = bytes(provider.audio), b""
@@ -740,7 +740,7 @@ async def test_words_that_a_lost_provider_took_along_are_told_the_next(connect, 
     assert not (await call.from_worker("provider_state")).up
     call.session.send(attach(provider.url))
     assert (await call.from_worker("provider_state")).up
-    async with asyncio.timeout(5):
+    async with patience():
         while len(provider.audio) < 3 * 160:
             await asyncio.sleep(0.001)
     assert provider.audio == words
