@@ -96,8 +96,9 @@ async def test_a_call_from_greeting_to_goodbye_is_measured(door):
     assert metrics["frames_received"] == 3 * 20
     assert metrics["added_p50_ms"] == 1.5
     assert 0 < metrics["setup_p50_ms"] <= metrics["first_audio_p50_ms"]
-    # The receptionist answers after a pause of 5 frames, the last of them at 80 ms or later.
-    assert metrics["answer_p50_ms"] > 60
+    # The receptionist answers after a pause of 5 frames, the last of them at 80 ms or later;
+    # a clock that was late makes up for it in less.
+    assert metrics["answer_p50_ms"] > 60 - measures.durations["tick_late"].max_ms
     house = door.conversation
     assert house.seen["dtmf 12#"] == 3
     assert house.seen["mark"] == 6
