@@ -220,19 +220,25 @@ class NodeAgent:
             raise Unavailable("the call waited for too long", retry_after_s=1.0)
         return await self._intake.take(self._has, spec, priority_of(spec.metadata))
 
-    async def take_over(self, spec: CallSpec, state: bytes, token: str) -> Placement:
+    async def take_over(
+        self, spec: CallSpec, state: bytes, token: str, patient: bool = True
+    ) -> Placement:
         """Goes on with a call whose node is lost.
 
         Args:
             spec: as `lease` was given it there.
             state: the session's last state, as far as the front door knows it.
             token: the caller's resume token; "" for a new one.
+            patient: may wait for a session; False: takes it only if one is ready.
 
         Raises:
             NotFound: the call is over, or another node has it already.
             ReceptionError: as `lease`.
         """
-        return await self._intake.take(self._has, spec, Priority.EMERGENCY, (state, token))
+        carried = state, token
+        return await self._intake.take(
+            self._has, spec, Priority.EMERGENCY, carried, patient=patient
+        )
 
     async def resume(self, token: str, key_id: str, door_node: str) -> tuple[CallSpec, Placement]:
         """The place of a live call, for its caller who comes back, with a new token.

@@ -73,12 +73,19 @@ class Intake:
     # ------------------------------------------------------------- taking calls
 
     async def take(
-        self, means: Means, spec: CallSpec, priority: Priority, carried: Carried | None = None
+        self,
+        means: Means,
+        spec: CallSpec,
+        priority: Priority,
+        carried: Carried | None = None,
+        *,
+        patient: bool = True,
     ) -> Placement:
         """A session and a worker for a call, which begins at once.
 
         Args:
             carried: of a call that was on another node until now.
+            patient: it may wait for a session.
 
         Raises:
             ReceptionError: as `NodeAgent.lease` and `take_over`.
@@ -95,7 +102,7 @@ class Intake:
             raise LimitReached(answer.reason, retry_after_s=answer.retry_after_s)
         self._calls_rate.add(time.monotonic())
         try:
-            session = await means.pool.lease(session_id)
+            session = await means.pool.lease(session_id, live=moves, patient=patient)
             try:
                 if carried is not None:
                     carried = await self._claim(means, spec, *carried)

@@ -166,7 +166,7 @@ class LiveCall:
             async with asyncio.timeout(TAKEOVER_S):
                 while True:
                     try:
-                        self.session_id = await self._means.pool.lease(caller)
+                        self.session_id = await self._means.pool.lease(caller, live=True)
                     except LimitReached:
                         await asyncio.sleep(TAKEOVER_PAUSE_S)
                         continue

@@ -101,9 +101,13 @@ class WarmPool:
 
     # ------------------------------------------------------------- leasing
 
-    async def lease(self, caller: str) -> str:
+    async def lease(self, caller: str, *, live: bool = False, patient: bool = True) -> str:
         """A session's name, at once or when it is the caller's turn. Whoever is
         cancelled while waiting leaves nothing behind.
+
+        Args:
+            live: for a call that is live already: before all new ones.
+            patient: False: it does not wait.
 
         Raises:
             CallIdInUse: this caller waits already.
@@ -112,16 +116,20 @@ class WarmPool:
         """
         now_s = time.monotonic()
         self._sizer.arrived(now_s)
-        session = self._pool.lease(caller) or await self._wait(caller, now_s)
+        session = self._pool.lease(caller, live=live)
+        if session is None and not patient:
+            self.resize()
+            raise LimitReached("no session of this node is ready", retry_after_s=1.0)
+        session = session or await self._wait(caller, now_s, live)
         self._leased_at_s[session] = self._last_lease_s = time.monotonic()
         self.resize()
         return session
 
-    async def _wait(self, caller: str, now_s: float) -> str:
+    async def _wait(self, caller: str, now_s: float, live: bool) -> str:
         if caller in self._turns:
             raise CallIdInUse(f"{caller} waits for a session already", field="call_id")
         self.resize()
-        answer = self._pool.wait(caller, self._supply_per_s(), now_s)
+        answer = self._pool.wait(caller, self._supply_per_s(), now_s, live=live)
         if isinstance(answer, Refusal):
             raise LimitReached(answer.reason, retry_after_s=answer.retry_after_s)
         turn: asyncio.Future[str] = asyncio.get_running_loop().create_future()

@@ -141,7 +141,7 @@ class Calls:
             self._agenda.at(at_s, self._answered, call, node, call.key, placed_s, cause)
 
         if node.alive:
-            node.lease(call.key, call.priority, told)
+            node.lease(call.key, call.priority, told, live=call.lost_s != inf)
         else:
             told(UNREACHABLE)
 

@@ -79,20 +79,21 @@ class Node:
 
     # ------------------------------------------------------------- calls
 
-    def lease(self, key: str, priority: Priority, answer: Answer) -> None:
-        """A session for a call; answers at once, or when it is its turn."""
+    def lease(self, key: str, priority: Priority, answer: Answer, *, live: bool = False) -> None:
+        """A session for a call; answers at once, or when it is its turn. live: it is taken
+        over from a node that is lost."""
         now_s = self._agenda.now_s
-        asked = self._admission.ask(key, priority, now_s)
+        asked = self._admission.ask(key, priority, now_s, moves=live)
         if isinstance(asked, Refused):
             answer(str(asked.cause))
             return
         self._sizer.arrived(now_s)
-        session = self._pool.lease(key)
+        session = self._pool.lease(key, live=live)
         if session is not None:
             self._begin(key, session, answer)
             return
         self._resize()
-        turn = self._pool.wait(key, self._supply_per_s(), now_s)
+        turn = self._pool.wait(key, self._supply_per_s(), now_s, live=live)
         if isinstance(turn, Refusal):
             self._admission.ended(key)
             answer(NO_SESSION)

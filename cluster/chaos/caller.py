@@ -10,6 +10,7 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack, suppress
+from dataclasses import replace
 
 import grpc
 
@@ -31,6 +32,7 @@ COME_BACK_S = 12.0  # a little more than a node keeps a call for its caller
 AGAIN_S = 0.2
 PATIENCE_S = 15.0  # for the end, after hanging up
 WORDS_MS = 800
+FORGOTTEN_S = 8.0  # of silence, after which an answer is over, whoever did not say so
 FRAMES = 3  # of 20 ms in a message: what 30 calls cost the machine is not what is tried
 _TURNS = 50
 _OUTBOX = 500
@@ -91,7 +93,7 @@ class ChaosCaller:
         self._comes_back_by = ""
         self._speech = bytearray()  # of the message that is not full yet
         self._sent = self._frame = self._heard_sequence = 0
-        self._run: tuple[int, int, float, float] | None = None  # tone, frames, from, to
+        self._run: h.Heard | None = None
         self._streams = 0  # that were accepted
         self._limit: asyncio.Timeout | None = None
         self._hung_up = self._vanished = self._over = self._released = False
@@ -249,6 +251,8 @@ class ChaosCaller:
             self._put(wire.message(mark=rv.Mark(name=name)))
         self._hear(frame, now_s)
         self._ear.quiet_s = self._playback.quiet_for_s(now_s)
+        if self._ear.quiet_s > FORGOTTEN_S:  # its end was told as the stream broke
+            self._ear.answering = False
         self._frame += 1
         spoken, deeds = self._script.next(now_s, self._ear)
         if deeds or (self._released and self._ear.quiet_s > 0):
@@ -268,16 +272,19 @@ class ChaosCaller:
         tone = tone_of(frame)
         if tone == self._hz:
             self.answered.set()
-        if self._run is not None and self._run[0] != tone:
+        sequence, run = self._heard_sequence, self._run
+        if run is not None and run.tone_hz != tone:
             self._close_run()
-        if self._run is None:
-            self._run = tone, 0, now_s, now_s
-        tone, frames, from_s, _ = self._run
-        self._run = tone, frames + 1, from_s, now_s + FRAME_S
+            run = None
+        if run is None:
+            run = h.Heard(self.call_id, tone, 0, now_s, now_s, sequence, sequence)
+        self._run = replace(
+            run, frames=run.frames + 1, to_s=now_s + FRAME_S, last_sequence=sequence
+        )
 
     def _close_run(self) -> None:
         if self._run is not None:
-            self._note(h.Heard(self.call_id, *self._run))
+            self._note(self._run)
             self._run = None
 
     def _put(self, raw: bytes) -> None:

@@ -29,6 +29,7 @@ DATABASE_GONE_S = 30.0
 KNOCKS_S = 5.0  # after the database is gone
 DIES_S = JOINS_S = 30.0
 LOOK_S = 0.2
+WORKER_MS, NODE_MS = 1_500.0, 4_000.0  # of silence that the loss of one may add
 IDLE_S = 20.0  # REALTIME_IDLE_TIMEOUT_S
 
 
@@ -97,6 +98,7 @@ class Fault:
         within_s: silence that begins so long after it is its doing; then all is well.
         strike: does it; says to whom.
         cables: callers' connections can be cut.
+        most_ms: of silence that it may add for a listener; 0: nothing is promised.
     """
 
     name: str
@@ -105,6 +107,7 @@ class Fault:
     within_s: float
     strike: Strike
     cables: bool = False
+    most_ms: float = 0.0
 
 
 def _kill(processes: Sequence[psutil.Process]) -> str:
@@ -274,16 +277,17 @@ _ALL = (
     Fault("session", "SIGKILL of a call session", "its node leases the call another one", 4.0,
           _session),
     Fault("worker", "SIGKILL of an audio worker", "its calls dial again on another one", 8.0,
-          _one("AudioWorker")),
+          _one("AudioWorker"), most_ms=WORKER_MS),
     Fault("front_door", "SIGKILL of a front door",
           "callers come back at the next door with their resume tokens", 8.0, _one("FrontDoor")),
     Fault("agent", "SIGKILL of a node's agent",
-          "the node ends; its calls go on at other nodes", 10.0, _agent),
+          "the node ends; its calls go on at other nodes", 10.0, _agent, most_ms=NODE_MS),
     Fault("node_lost", "SIGKILL of everything of a node",
           "doors take its calls to other nodes; callers of its door come back elsewhere", 8.0,
-          _node_lost),
+          _node_lost, most_ms=NODE_MS),
     Fault("node_frozen", f"SIGSTOP of a node for {FROZEN_S:g} s",
-          "as node_lost; waking up, it finds that its calls are others'", 8.0, _node_frozen),
+          "as node_lost; waking up, it finds that its calls are others'", 8.0, _node_frozen,
+          most_ms=NODE_MS),
     Fault("node_leaves", "SIGTERM of a node", "it hands its calls over", 8.0, _node_leaves),
     Fault("rolling_restart", "every node leaves in turn, after another has come in its place",
           "as node_leaves", 8.0, _rolling),

@@ -47,13 +47,16 @@ class Accepted:
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """One tone sounded to a caller without a pause. 0: no tone can be told."""
+    """One tone sounded to a caller without a pause. 0: no tone can be told. The sequences
+    are those of the last message that had come when it began and when it ended."""
 
     call_id: str
     tone_hz: int
     frames: int
     from_s: float
     to_s: float
+    first_sequence: int = 0
+    last_sequence: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,12 +118,13 @@ class Gone:
 @dataclass(frozen=True, slots=True)
 class Injected:
     """The fault. hit: whose calls run through what it struck. until_s: silence that
-    begins later is not its doing."""
+    begins later is not its doing. most_ms: of silence that it may add; 0: it is not said."""
 
     what: str
     hit: tuple[str, ...]
     at_s: float
     until_s: float
+    most_ms: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

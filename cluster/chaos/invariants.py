@@ -9,6 +9,7 @@ from itertools import dropwhile
 from typing import TypeVar
 
 from cluster.chaos import history as h
+from cluster.chaos.silence import added_silence_ms
 from reception.money.case import RESPONSE
 
 PLAIN_HZ = 300  # the provider's voice before it has heard the caller's
@@ -175,6 +176,34 @@ def _goes_on(tale: Tale) -> Iterator[Violation]:
             yield Violation("mute", story.call_id, text)
 
 
+def silences_ms(tale: Tale) -> dict[str, float]:
+    """Of the listeners who stayed, by call; from the answer on that they listen to."""
+    injected = tale.injected
+    if injected is None:
+        return {}
+    found = {}
+    for story in tale.live:
+        if story.offered.listens and story.gone is not None and story.gone.how != "vanished":
+            silence_ms = added_silence_ms(
+                story.listened, injected.at_s, injected.until_s, story.gone.at_s
+            )
+            if silence_ms is not None:
+                found[story.call_id] = silence_ms
+    return found
+
+
+def _silence_is_bounded(tale: Tale) -> Iterator[Violation]:
+    """What the driver's own lateness may have been is not counted."""
+    injected = tale.injected
+    if injected is None or not injected.most_ms:
+        return
+    late_ms = max((each.late_p99_ms for each in tale.all(h.Driver)), default=0.0)
+    for call_id, silence_ms in silences_ms(tale).items():
+        if call_id in injected.hit and silence_ms > injected.most_ms + late_ms:
+            text = f"{silence_ms:.0f} ms of silence were added, {injected.most_ms:.0f} at most"
+            yield Violation("silent too long", call_id, text)
+
+
 def _vanished_end(tale: Tale) -> Iterator[Violation]:
     for story in tale.live:
         if story.gone is None or story.gone.how != "vanished" or tale.began is None:
@@ -300,6 +329,6 @@ def _nothing_left(tale: Tale) -> Iterator[Violation]:
 
 
 RULES: tuple[Callable[[Tale], Iterator[Violation]], ...] = (
-    _struck, _told_when, _ends_once, _in_order, _goes_on, _vanished_end, _own_audio, _billed_once,
-    _accounts_add_up, _within_limit, _nothing_left,
+    _struck, _told_when, _ends_once, _in_order, _goes_on, _silence_is_bounded, _vanished_end,
+    _own_audio, _billed_once, _accounts_add_up, _within_limit, _nothing_left,
 )  # fmt: skip

@@ -10,8 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from cluster.chaos.history import Driver, History, OnLease, Used, read
-from cluster.chaos.invariants import Tale, Violation, own_count, unbilled, violations
-from cluster.chaos.silence import added_silence_ms
+from cluster.chaos.invariants import (
+    Tale,
+    Violation,
+    own_count,
+    silences_ms,
+    unbilled,
+    violations,
+)
 from reception.errors import InvalidRequest
 from reception.money.case import RESPONSE
 
@@ -61,7 +67,7 @@ class Figures:
         self.counts["own_count"] += own_count(tale)
         self.counts["leases_leaked"] += rules["lease leaked"]
         self.late_ms += [each.late_p99_ms for each in tale.all(Driver)]
-        silences = _silences_ms(tale)
+        silences = silences_ms(tale)
         hit = set(tale.injected.hit) if tale.injected is not None else set()
         self.counts["hit"] += len(hit)
         self.silence_ms += [ms for call_id, ms in silences.items() if call_id in hit]
@@ -77,22 +83,6 @@ class Figures:
         row["others_max_ms"] = percentile(self.others_ms, 100)
         row["driver_late_ms"] = percentile(self.late_ms, 100)
         return row
-
-
-def _silences_ms(tale: Tale) -> dict[str, float]:
-    """Of the listeners who stayed, by call; from the answer on that they listen to."""
-    injected = tale.injected
-    if injected is None:
-        return {}
-    found = {}
-    for story in tale.live:
-        if story.offered.listens and story.gone is not None and story.gone.how != "vanished":
-            silence_ms = added_silence_ms(
-                story.listened, injected.at_s, injected.until_s, story.gone.at_s
-            )
-            if silence_ms is not None:
-                found[story.call_id] = silence_ms
-    return found
 
 
 def percentile(values: Sequence[float], percent: float) -> float | None:

@@ -19,7 +19,7 @@ from cluster.front_door.feed import CallChange, changes
 from cluster.front_door.nodes import Nodes, ask
 from reception.call.profile import ProfileBook
 from reception.call.record import CallRecord, CallSpec
-from reception.errors import NodeLost, NotFound, Unavailable
+from reception.errors import LimitReached, NodeLost, NotFound, Unavailable
 from reception.money.account import Hold
 from reception.money.savings.levels import Level
 from reception.money.scopes import Owner
@@ -239,12 +239,20 @@ class RayBackends:
             found = await self._nodes.agent(spec.node_id, "resume", *args)
             return found
         here = replace(spec, node_id=self._node_id)
-        return here, await self._nodes.place(here, "take_over", b"", "", lost=spec.node_id)
+        return here, await self._go_on(here, b"", "", spec.node_id)
 
     async def take_over(self, spec: CallSpec, state: bytes, lost: Placement) -> Placement:
         """Another node goes on with a call, from the session's last state."""
-        here, token = replace(spec, node_id=self._node_id), lost.resume_token
-        return await self._nodes.place(here, "take_over", state, token, lost=lost.node_id)
+        here = replace(spec, node_id=self._node_id)
+        return await self._go_on(here, state, lost.resume_token, lost.node_id)
+
+    async def _go_on(self, spec: CallSpec, state: bytes, token: str, lost: str) -> Placement:
+        """With a live call, on a node that has a session ready; where none has, on the
+        first that will have one."""
+        carried = spec, "take_over", state, token
+        with suppress(LimitReached):
+            return await self._nodes.place(*carried, False, lost=lost)
+        return await self._nodes.place(*carried, True, lost=lost)
 
     async def abandon_wait(self, session_id: str) -> None:
         """Also called when the lease that waits there has been cancelled already."""

@@ -16,7 +16,8 @@ class PoolRules:
     """floor: sessions kept ready; ceiling: sessions at most, leased ones
     included; calls_per_session: after so many a session is replaced, and when
     its process (resident set) has grown past session_limit_mb; waiting: callers
-    at most who wait for a session; longest_wait_s: nobody waits longer."""
+    at most who wait for a session; longest_wait_s: no new call waits longer;
+    live_wait_s: nor one that is live already and lost its session or its node."""
 
     floor: int
     ceiling: int
@@ -24,6 +25,7 @@ class PoolRules:
     session_limit_mb: float = 300.0
     waiting: int = 200
     longest_wait_s: float = 2.0
+    live_wait_s: float = 4.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +59,7 @@ class Refusal:
 
 class SessionPool:
     """Warm sessions of one node: ready, leased, and how many are to be started;
-    and the callers who wait for one, in the order they came.
+    and the callers who wait for one, in the order they came, live calls first.
 
     A session is in at most one place at a time; the pool never leases one that
     it was not given. `now_s` is any monotonic clock.
@@ -72,6 +74,7 @@ class SessionPool:
         self._target = rules.floor
         self._ceiling = rules.ceiling
         self._line: dict[str, float] = {}
+        self._live: set[str] = set()  # of those in the line
         self._comes_back_s = 0.0
 
     # ------------------------------------------------------------- sessions
@@ -89,10 +92,14 @@ class SessionPool:
         self._calls[session] = 0
         self._ready.appendleft(session)
 
-    def lease(self, lease_id: str) -> str | None:
+    def lease(self, lease_id: str, *, live: bool = False) -> str | None:
         """The session that had a call last: its memory is in the caches still. None
-        when none is ready, or when others wait for it."""
-        if not self._ready or self._line:
+        when none is ready, or when others wait for it.
+
+        Args:
+            live: for a call that is live already, and comes first.
+        """
+        if not self._ready or (self._live if live else self._line):
             return None
         return self._take(lease_id)
 
@@ -170,11 +177,15 @@ class SessionPool:
 
     # ------------------------------------------------------------- waiting
 
-    def wait(self, caller: str, supply_per_s: float, now_s: float) -> Ticket | Refusal:
+    def wait(
+        self, caller: str, supply_per_s: float, now_s: float, *, live: bool = False
+    ) -> Ticket | Refusal:
         """A place at the end of the line. Asked again, it is the same place.
 
         Args:
             supply_per_s: how often a session becomes ready.
+            live: for a call that is live already: a place before all that are new, however
+                long it may take.
 
         Returns:
             A Refusal when the line is full, or longer than `longest_wait_s`.
@@ -182,12 +193,22 @@ class SessionPool:
         ticket = self.ticket(caller, supply_per_s)
         if ticket is not None:
             return ticket
-        rules, position = self._rules, len(self._line) + 1
-        wait_s = _wait_s(position, supply_per_s)
-        if wait_s > rules.longest_wait_s or position > rules.waiting:
+        rules = self._rules
+        if live and len(self._live) < rules.waiting:
+            line = list(self._line.items())
+            line.insert(len(self._live), (caller, now_s + rules.live_wait_s))
+            self._line = dict(line)
+            self._live.add(caller)
+        elif (
+            len(self._line) >= rules.waiting
+            or _wait_s(len(self._line) + 1, supply_per_s) > rules.longest_wait_s
+        ):
             return self.refuse(supply_per_s, now_s)
-        until_s = self._line[caller] = now_s + rules.longest_wait_s
-        return Ticket(caller, position, wait_s, until_s)
+        else:
+            self._line[caller] = now_s + rules.longest_wait_s
+        found = self.ticket(caller, supply_per_s)
+        assert found is not None
+        return found
 
     def refuse(self, supply_per_s: float, now_s: float) -> Refusal:
         """What to tell a caller who can't wait (any longer): to come back when
@@ -212,6 +233,7 @@ class SessionPool:
     def cancel(self, caller: str) -> None:
         """The caller no longer waits; nothing of the place is left. Idempotent."""
         self._line.pop(caller, None)
+        self._live.discard(caller)
 
     def serve(self) -> list[tuple[str, str]]:
         """Leases ready sessions to those who wait, in their order, each by its
@@ -219,7 +241,7 @@ class SessionPool:
         served = []
         while self._ready and self._line:
             caller = next(iter(self._line))
-            del self._line[caller]
+            self.cancel(caller)
             served.append((caller, self._take(caller)))
         return served
 

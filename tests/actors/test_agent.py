@@ -65,12 +65,14 @@ class Pool:
 
     def __init__(self) -> None:
         self.sessions: list[Session] = []
+        self.asked: list[tuple[bool, bool]] = []  # live, patient
         self.given_back: list[tuple[str, bool]] = []
         self.refusal: Exception | None = None
         self.closed = False
 
-    async def lease(self, caller: str) -> str:
+    async def lease(self, caller: str, *, live: bool = False, patient: bool = True) -> str:
         del caller
+        self.asked.append((live, patient))
         if self.refusal is not None:
             raise self.refusal
         self.sessions.append(Session())
@@ -430,7 +432,8 @@ async def test_a_call_of_a_lost_node_goes_on_from_its_last_state(house: House) -
             await asyncio.sleep(0)
     assert house.pool.sessions[0].states == [b"kept"]
     again = replace(spec, call_id="two", session_id="s-two", node_id="elsewhere")
-    placement = await house.agent.take_over(again, b"newer, of the front door", "")
+    placement = await house.agent.take_over(again, b"newer, of the front door", "", False)
+    assert house.pool.asked == [(True, True), (True, False)]
     assert placement.resume_token.startswith("n.")
     assert placement.worker_address.startswith("tls:")
     async with patience():

@@ -229,6 +229,18 @@ async def test_a_wait_that_would_be_too_long_is_refused_with_a_time() -> None:
     assert refused.value.retry_after_s == 60.0
 
 
+async def test_a_live_call_waits_where_a_new_one_is_refused_unless_another_node_may_do() -> None:
+    house = House(PoolRules(1, 1, longest_wait_s=2.0), SizerRules(holding_s=100.0))
+    await house.pool.start(1)
+    await house.pool.lease("a")
+    with pytest.raises(LimitReached, match="no session of this node is ready"):
+        await house.pool.lease("b", live=True, patient=False)
+    waits = asyncio.create_task(house.pool.lease("b", live=True))
+    await settled()
+    house.pool.give_back("session:n-1")
+    assert await waits == "session:n-1"
+
+
 async def test_a_wait_that_was_too_long_is_refused_with_a_time() -> None:
     house = House(PoolRules(1, 1, longest_wait_s=0.02), SizerRules(holding_s=0.01))
     await house.pool.start(1)

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.timeout(240)
 
 def test_calls_outlive_a_short_schedule_of_faults(tmp_path: Path) -> None:
     out, keep = tmp_path / "chaos.json", tmp_path / "histories"
-    faults = ["session", "node_lost"]
+    faults = ["session", "front_door", "node_lost"]
     done = CliRunner().invoke(
         app,
         ["chaos", "--faults", ",".join(faults), "--tries", "1", "--calls", "6", "--seed", "3",

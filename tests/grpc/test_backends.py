@@ -13,16 +13,19 @@ from ray.exceptions import RayActorError
 from cluster.door_config import DoorConfig
 from cluster.front_door import backends, budget, nodes
 from cluster.front_door.backends import RayBackends
-from reception.errors import Unavailable
+from reception.errors import LimitReached, Unavailable
 from reception.money.account import Hold
 from reception.money.leases import Claim, Lease
 from reception.money.purses import Wanted
 from reception.money.scopes import Owner
 from reception.placement.admission.answer import Admitted, Cause, Refused
 from reception.placement.admission.priority import Priority
+from reception.placement.lease import Placement
 from reception.security.admission import Admission
+from tests.unit.call.example import SPEC
 from tests.waiting import PATIENCE_S, patience
 
+PLACE = Placement("lost", "/w.sock", "l1", "w0", "day", "model", "t")
 ADMITTED, OWNER = Admission(True, "acme", "k"), Owner("s1", tenant="acme")
 REFUSED = Refused(Cause.PROVIDER_TOKENS, "no tokens left", 5.0)
 
@@ -96,6 +99,24 @@ def opened(
 def door(singletons: dict[str, Singleton]) -> RayBackends:
     del singletons  # are there
     return opened()
+
+
+@pytest.mark.parametrize("ready", [True, False])
+async def test_a_live_call_goes_on_where_a_session_is_ready_or_else_waits_for_one(
+    door: RayBackends, monkeypatch: pytest.MonkeyPatch, ready: bool
+) -> None:
+    asked = []
+
+    async def place(spec: Any, method: str, *args: Any, lost: str) -> Placement:
+        asked.append((spec.node_id, method, *args, lost))
+        if not (ready or args[-1]):
+            raise LimitReached("no session", retry_after_s=1.0)
+        return PLACE
+
+    monkeypatch.setattr(door._nodes, "place", place)
+    assert await door.take_over(SPEC, b"state", PLACE) is PLACE
+    first = ("n", "take_over", b"state", "t", False, "lost")
+    assert asked == [first] if ready else [first, (*first[:4], True, "lost")]
 
 
 async def test_room_at_the_provider_is_asked_for_and_given_back(

@@ -194,6 +194,15 @@ def test_a_line_that_stays_up_in_silence_is_mute() -> None:
     assert broken([*events, h.Said("a", "tone 850", 15.1)]) == []  # between two answers
 
 
+def test_a_listener_who_was_hit_hears_no_longer_silence_than_is_promised() -> None:
+    silent = [*changed(h.Injected, hit=("a",), most_ms=50.0)]
+    assert [each.late_p99_ms for each in silent if isinstance(each, h.Driver)] == [2.5]
+    assert broken(silent) == [("silent too long", "a")]  # 100 ms
+    assert broken([*changed(h.Injected, hit=("b",), most_ms=50.0)]) == []
+    assert broken([*changed(h.Injected, hit=("a",), most_ms=98.0)]) == []
+    assert broken([*changed(h.Injected, hit=("a",))]) == []
+
+
 def test_without_a_fault_nobody_is_mute() -> None:
     assert broken(without(without(story(), h.Injected), h.Heard, "a")) == []
 

@@ -170,6 +170,30 @@ def test_nobody_overtakes_those_who_wait():
     assert pool.serve() == [("b", "s0")]
 
 
+def test_live_calls_wait_before_new_ones_however_long_it_may_take():
+    pool = exhausted(waiting=2)
+    pool.wait("new", 1.0, 100.0)
+    assert pool.wait("x", 0.001, 100.0, live=True) == Ticket("x", 1, 1_000.0, until_s=104.0)
+    assert pool.wait("y", 0.0, 101.0, live=True) == Ticket("y", 2, float("inf"), until_s=105.0)
+    assert isinstance(pool.wait("z", 1.0, 101.0, live=True), Refusal)  # 2 wait
+    pool.cancel("x")
+    assert pool.ticket("y", 1.0) == Ticket("y", 1, 1.0, until_s=105.0)
+    pool.give_back("s0")
+    assert pool.serve() == [("y", "s0")]
+    pool.give_back("s0")
+    assert pool.lease("new too") is None
+    assert pool.lease("live", live=True) == "s0"
+    assert pool.ticket("new", 1.0) == Ticket("new", 1, 1.0, until_s=102.0)
+
+
+def test_a_live_call_does_not_overtake_another():
+    pool = exhausted()
+    pool.wait("x", 1.0, 100.0, live=True)
+    pool.give_back("s0")
+    assert pool.lease("y", live=True) is None
+    assert pool.serve() == [("x", "s0")]
+
+
 def test_sessions_are_started_for_those_who_wait_too():
     pool = exhausted()
     pool.resize(1, 2)
