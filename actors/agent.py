@@ -241,7 +241,8 @@ class NodeAgent:
         )
 
     async def resume(self, token: str, key_id: str, door_node: str) -> tuple[CallSpec, Placement]:
-        """The place of a live call, for its caller who comes back, with a new token.
+        """The place of a live call, for its caller who comes back, with a new token
+        (`has_token`).
 
         Args:
             door_node: to whose front door the caller came.
@@ -252,6 +253,12 @@ class NodeAgent:
         live = self._calls.of_token(token, key_id)
         live.caller_is_back(door_node)
         return live.spec, live.placement()
+
+    async def has_token(self, session_id: str, token: str) -> None:
+        """A caller who came back has its new token: the one before is used up."""
+        live = self._calls.of_session(session_id)
+        if live is not None:
+            live.has_token(token)
 
     async def node_of(self, token: str, key_id: str) -> CallSpec:
         """Which node (`node_id`) has the live call that a resume token is for, wherever

@@ -60,7 +60,7 @@ class LiveCall:
         spec: of the call, as it is on this node.
         record: as far as it is known.
         session_id: who runs it; worker_id: who carries its audio.
-        resume_token: with which its caller may come back, once.
+        resume_token: with which its caller may come back, until it has the next one.
         takeovers: how often another session was looked for.
         shown: whether others may hear of it; before that it may come to nothing.
 
@@ -82,7 +82,7 @@ class LiveCall:
         self.record = CallRecord(self.spec, "connecting", "connecting", assignment.model)
         self.session_id, self.worker_id = session_id, worker_id
         self._session = means.pool.handle(session_id)
-        self.resume_token = resume_token
+        self.resume_token, self._next_token = resume_token, ""
         self.takeovers, self.shown = 0, False
         self._refused = False
         self._session_lost = asyncio.Event()
@@ -194,7 +194,7 @@ class LiveCall:
             self.worker_id,
             self.spec.profile,
             self.record.model,
-            self.resume_token,
+            self._next_token or self.resume_token,
         )
 
     def _address(self, door_node: str) -> str:
@@ -204,16 +204,32 @@ class LiveCall:
         return where(self.worker_id)
 
     def caller_is_back(self, door_node: str) -> None:
-        """At a front door of that node; the token is used up, and there is a new one.
+        """At a front door of that node; there is a new token for it. The one before stays
+        good until the caller has it (`has_token`): the answer may be lost on its way.
 
         Raises:
-            Unavailable: as `placement`; the token stays good.
+            Unavailable: as `placement`.
         """
         self._address(door_node)
-        self.resume_token, self._door_node = self._means.resume_token(), door_node
-        keeper = self._means.keeper
-        self._means.tasks.begin(keeper.new_token(self.spec.session_id, self.resume_token))
+        self._next_token, self._door_node = self._means.resume_token(), door_node
         log.info("caller is back", call_id=self.spec.call_id)
+
+    def opens(self, token: str) -> bool:
+        """Whether its caller may come back with the token. With the newest one it has
+        shown that it has it."""
+        now, newest = (
+            secrets.compare_digest(each.encode(), token.encode())
+            for each in (self.resume_token, self._next_token)
+        )
+        self.has_token(token if newest else "")
+        return token != "" and (now or newest)
+
+    def has_token(self, token: str) -> None:
+        """The caller has its new token: the one before is used up. Idempotent."""
+        if token and token == self._next_token:
+            self.resume_token, self._next_token = token, ""
+            keeper = self._means.keeper
+            self._means.tasks.begin(keeper.new_token(self.spec.session_id, token))
 
     def another_worker(self, lost: str, load: dict[str, int]) -> str:
         """As `NodeAgent.another_worker`.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -95,9 +94,7 @@ class LiveCalls:
             NotFound: no live call of this key has it.
         """
         for each in self:
-            if secrets.compare_digest(each.resume_token.encode(), token.encode()):
-                if each.spec.key_id != key_id:
-                    break
+            if each.spec.key_id == key_id and each.opens(token):
                 return each
         raise NotFound(
             "resume_token is not that of a live call of this key", field="start.resume_token"

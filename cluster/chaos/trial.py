@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+import math
 import os
 import shutil
 import threading
@@ -39,6 +40,7 @@ TALKERS = 3  # one caller in so many talks, the others listen
 ENDS_S = 40.0
 WRITTEN_S = 40.0
 TOGETHER_S = 90.0
+ROOM_S = 15.0
 LOOK_S = 0.5
 SLACK_S = 3.0
 
@@ -159,6 +161,7 @@ class Trial:
         scene.callers = [each for each in running.values() if each.session_id]
         if not scene.callers:
             raise Unavailable("no call was accepted: there is nothing to try a fault on")
+        await self._until_there_is_room()
         if plan.near:
             await near.lent(scene)
             await near.leave(scene, self._books, near.LEFT_USD)
@@ -177,6 +180,20 @@ class Trial:
             for node_id, count in (await near.begun(scene)).items():
                 self._note(h.OnLease(node_id, count - before.get(node_id, 0)))
         await self._audit([caller.call_id for caller in scene.callers])
+
+    async def _until_there_is_room(self) -> None:
+        """For what a lost node leaves: its sessions start beside the calls, on cores that a
+        node of its own would not have to share. A few seconds at most: callers have answers
+        of a minute."""
+        plan = self._plan
+        wanted = math.ceil(plan.calls / plan.nodes / (plan.nodes - 1)) + 1
+        until_s = time.monotonic() + ROOM_S
+        while time.monotonic() < until_s:
+            with contextlib.suppress(Unavailable):
+                told = await asyncio.gather(*(status(node) for node in self._scene.nodes()))
+                if all(each["node"]["pool"]["ready"] >= wanted for each in told):
+                    return
+            await asyncio.sleep(LOOK_S)
 
     async def _come_and_go(self, running: dict[asyncio.Task[None], ChaosCaller]) -> None:
         """One more caller, and one less: who came first leaves first. While money is short

@@ -19,7 +19,7 @@ from cluster.front_door.feed import CallChange, changes
 from cluster.front_door.nodes import Nodes, ask
 from reception.call.profile import ProfileBook
 from reception.call.record import CallRecord, CallSpec
-from reception.errors import LimitReached, NodeLost, NotFound, Unavailable
+from reception.errors import LimitReached, NodeLost, NotFound, ReceptionError, Unavailable
 from reception.money.account import Hold
 from reception.money.savings.levels import Level
 from reception.money.scopes import Owner
@@ -79,6 +79,8 @@ class Backends(Protocol):
     async def lease(self, spec: CallSpec, *, here: bool) -> Placement: ...
 
     async def resume(self, token: str, key_id: str) -> tuple[CallSpec, Placement]: ...
+
+    async def has_token(self, session_id: str, placement: Placement) -> None: ...
 
     async def abandon_wait(self, session_id: str) -> None: ...
 
@@ -239,7 +241,17 @@ class RayBackends:
             found = await self._nodes.agent(spec.node_id, "resume", *args)
             return found
         here = replace(spec, node_id=self._node_id)
-        return here, await self._go_on(here, b"", "", spec.node_id)
+        # It keeps its token: whoever gets no answer finds the call with it where it is then.
+        placement = await self._go_on(here, b"", token, spec.node_id)
+        found = await self._nodes.agent(placement.node_id, "resume", *args)
+        return found
+
+    async def has_token(self, session_id: str, placement: Placement) -> None:
+        """The caller has been told its new token."""
+        with suppress(ReceptionError):  # it is good in any case
+            await self._nodes.agent(
+                placement.node_id, "has_token", session_id, placement.resume_token
+            )
 
     async def take_over(self, spec: CallSpec, state: bytes, lost: Placement) -> Placement:
         """Another node goes on with a call, from the session's last state."""

@@ -95,6 +95,7 @@ class Stream:
         self._requests, self._context = requests, context
         self._backends, self._config = backends, config
         self._turnstile, self._later = turnstile, later
+        self._came_back = False
         self._opened_s = time.monotonic()
         self._link: Link | None = None
         self._relay: Relay | None = None
@@ -180,6 +181,7 @@ class Stream:
         admission = await admitted(self._backends, self._context, "call")
         spec, placement = await self._backends.resume(token, admission.key_id)
         self._link = await self._attach(spec.call_id, placement)
+        self._came_back = True
         return spec, placement
 
     async def _admit(self, request: StartRequest) -> CallSpec:
@@ -368,6 +370,8 @@ class Stream:
             profile=placement.profile,
         )
         await self._context.write(rv.ReceptionMessage(accepted=accepted).SerializeToString())
+        if self._came_back:
+            self._later(self._backends.has_token(spec.session_id, placement))
         self.setup_ms = (time.monotonic() - self._opened_s) * 1000
 
 

@@ -158,6 +158,7 @@ class House:
         self.claim: Claim | None = None
         self.is_ours, self.database_is_gone = True, False
         self.messages: list[TakenMessage] = []
+        self.tokens: list[str] = []
         agent: Any = self.agent
         self.workers, self.lease_id = Workers(), ""
         agent._pool, agent._workers = self.pool, self.workers
@@ -176,7 +177,8 @@ class House:
         self.begun.append((spec.session_id, token))
 
     async def new_token(self, session_id: str, token: str) -> None:
-        self.begun.append((session_id, token))
+        assert session_id == "s-one"
+        self.tokens.append(token)
 
     async def take(self, spec: CallSpec, token: str) -> Claim:
         self.begun.append((spec.session_id, token))
@@ -395,9 +397,22 @@ async def test_a_caller_comes_back_once_and_with_its_own_key(house: House) -> No
         await house.agent.resume(placement.resume_token, "mine", "another")
     found, again = await house.agent.resume(placement.resume_token, "mine", "n")
     assert (found.call_id, again.lease_id) == ("one", placement.lease_id)
+    # That answer was lost on its way: the same token once more.
+    _, second = await house.agent.resume(placement.resume_token, "mine", "n")
+    await house.agent.has_token("s-unknown", second.resume_token)
+    await house.agent.has_token("s-one", again.resume_token)  # of the lost one
+    assert house.tokens == []
+    await house.agent.has_token("s-one", second.resume_token)
+    for used in (placement.resume_token, again.resume_token, ""):
+        with pytest.raises(NotFound, match="not that of a live call"):
+            await house.agent.resume(used, "mine", "n")
+    _, third = await house.agent.resume(second.resume_token, "mine", "n")
+    # Who comes with its newest token has it, whatever its door had time to say.
+    assert (await house.agent.resume(third.resume_token, "mine", "n"))[0].call_id == "one"
     with pytest.raises(NotFound, match="not that of a live call"):
-        await house.agent.resume(placement.resume_token, "mine", "n")
-    assert (await house.agent.resume(again.resume_token, "mine", "n"))[0].call_id == "one"
+        await house.agent.resume(second.resume_token, "mine", "n")
+    await asyncio.sleep(0)
+    assert house.tokens == [second.resume_token, third.resume_token]
 
 
 async def test_a_session_that_stands_still_is_replaced_too(house: House) -> None:

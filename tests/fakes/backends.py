@@ -48,6 +48,7 @@ class FakeBackends:
         self.next_worker = ""
         self.waits_abandoned: list[str] = []
         self.tokens: list[str] = [""]
+        self.told_tokens: list[tuple[str, str]] = []  # to callers who came back
         self.places: list[tuple[int, float]] = []  # told in this order, the last again
         self.line_moves = asyncio.Event()
         self.line_moves.set()
@@ -147,6 +148,9 @@ class FakeBackends:
             raise NotFound("resume_token is not that of a live call", field="start.resume_token")
         spec = next(reversed(self.live.values())).spec
         return spec, self._placement(spec.lease_id)
+
+    async def has_token(self, session_id: str, placement: Placement) -> None:
+        self.told_tokens.append((session_id, placement.resume_token))
 
     async def place_in_line(self, session_id: str) -> tuple[int, float] | None:
         del session_id

@@ -13,6 +13,7 @@ from ray.exceptions import RayActorError
 from cluster.door_config import DoorConfig
 from cluster.front_door import backends, budget, nodes
 from cluster.front_door.backends import RayBackends
+from reception.call.record import CallSpec
 from reception.errors import LimitReached, Unavailable
 from reception.money.account import Hold
 from reception.money.leases import Claim, Lease
@@ -117,6 +118,37 @@ async def test_a_live_call_goes_on_where_a_session_is_ready_or_else_waits_for_on
     assert await door.take_over(SPEC, b"state", PLACE) is PLACE
     first = ("n", "take_over", b"state", "t", False, "lost")
     assert asked == [first] if ready else [first, (*first[:4], True, "lost")]
+
+
+async def test_a_caller_who_comes_back_to_a_lost_call_keeps_its_token_until_it_is_told_another(
+    door: RayBackends, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who gets no answer asks again with the same token, and finds the call where it is."""
+    asked: list[tuple[Any, ...]] = []
+
+    async def own(method: str, *args: Any) -> CallSpec:
+        asked.append((method, *args))
+        return replace(SPEC, node_id="lost")
+
+    async def place(spec: Any, method: str, *args: Any, lost: str) -> Placement:
+        asked.append((spec.node_id, method, *args, lost))
+        return replace(PLACE, node_id="m")
+
+    async def agent(node_id: str, method: str, *args: Any) -> Any:
+        asked.append((node_id, method, *args))
+        return SPEC, replace(PLACE, node_id="m", resume_token="next")
+
+    monkeypatch.setattr(door, "_own", own)
+    monkeypatch.setattr(door._nodes, "place", place)
+    monkeypatch.setattr(door._nodes, "agent", agent)
+    _, placement = await door.resume("lost.t", "k")
+    await door.has_token("s1", placement)
+    assert asked == [
+        ("node_of", "lost.t", "k"),
+        ("n", "take_over", b"", "lost.t", False, "lost"),
+        ("m", "resume", "lost.t", "k", "n"),
+        ("m", "has_token", "s1", "next"),
+    ]
 
 
 async def test_room_at_the_provider_is_asked_for_and_given_back(

@@ -277,6 +277,9 @@ async def test_a_caller_whose_stream_broke_goes_on_with_the_call(house: House) -
     assert (resumed.call_id, resumed.session_id) == ("back", accepted.session_id)
     assert resumed.format == accepted.format
     assert resumed.resume_token not in ("", accepted.resume_token)
+    async with patience():
+        while house.backends.told_tokens != [(resumed.session_id, resumed.resume_token)]:
+            await asyncio.sleep(0.01)
     assert first.sequence < (await until(again, "audio")).sequence < spoken + 20
     assert len(house.backends.opened) == 1  # the money is held already
     used = await house.converse(caller(start=rv.CallStart(resume_token=accepted.resume_token)))
