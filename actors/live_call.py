@@ -221,8 +221,9 @@ class LiveCall:
             secrets.compare_digest(each.encode(), token.encode())
             for each in (self.resume_token, self._next_token)
         )
-        self.has_token(token if newest else "")
-        return token != "" and (now or newest)
+        if newest:
+            self.has_token(token)
+        return bool(token) and (now or newest)
 
     def has_token(self, token: str) -> None:
         """The caller has its new token: the one before is used up. Idempotent."""
