@@ -80,6 +80,7 @@ class Budgets:
         """Replaces the price table of `version`. Raises InvalidRequest."""
         check_name("by", by)
         table = read_prices(text)
+        table.check_calls()
         check_name("version", table.version, most=MAX_VERSION_CHARS)
         if table.version <= version:
             raise InvalidRequest(

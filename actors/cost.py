@@ -105,11 +105,12 @@ class CostController(MoneyViews):
         """Holds a call's first slice and its closing tail.
 
         Raises:
-            InvalidRequest: the model has no price, or an id is too long.
+            InvalidRequest: the model has no price, is billed by time, or something of
+                it would be free; or an id is too long.
         """
         owner = whole(owner, self._provider)
         now_s = self._clock()
-        self._prices.price(owner.model, now_s)
+        self._prices.check_call(owner.model, now_s)
         return await self._write(Ask(self._books, partial(self._open, owner, now_s), owner))
 
     async def usage(
@@ -162,10 +163,11 @@ class CostController(MoneyViews):
         limits allow it.
 
         Raises:
-            InvalidRequest: the model has no price.
+            InvalidRequest: as `open_call`.
         """
         check_name("model", model)
         now_s = self._clock()
+        self._prices.check_call(model, now_s)
         return await self._write(
             self._lending.of_call(
                 session_id, lambda book: book.change_model(session_id, model, now_s), None, now_s

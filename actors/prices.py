@@ -32,11 +32,14 @@ def load_prices(settings: Settings) -> PriceTable:
     """The price table of the settings.
 
     Raises:
-        InvalidRequest: names the file and what is wrong in it.
+        InvalidRequest: names the file and what is wrong in it: also a model for
+            calls of which something would be free.
     """
     path = settings.prices_path
     try:
-        return read_prices(path.read_text(encoding="utf-8"))
+        table = read_prices(path.read_text(encoding="utf-8"))
+        table.check_calls()
+        return table
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidRequest(f"{path}: {error}", field="REALTIME_PRICES_PATH") from error
     except InvalidRequest as error:

@@ -197,7 +197,7 @@ def prices(settings: Settings) -> Finding:
     from actors.prices import load_prices  # noqa: PLC0415 - checked one by one
 
     try:
-        load_prices(settings).price(settings.model, time.time())
+        load_prices(settings).check_call(settings.model, time.time())
     except ReceptionError as error:
         return Finding("prices", "fault", error.message, f"correct {settings.prices_path}")
     return Finding("prices", "ok", f"{settings.model} is in {settings.prices_path.name}")

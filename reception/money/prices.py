@@ -61,6 +61,22 @@ class ModelPrice:
     simulated: bool = False
     source: str = ""
 
+    @property
+    def speaks(self) -> bool:
+        """Whether it is meant for calls, and not only for writing down what was said."""
+        return not self.pico_per_ms and bool(self.audio.output or self.hold_micros_per_minute)
+
+    def free(self) -> str:
+        """What a call could use without being billed or held for it, by its name in the
+        table; "" if nothing is free, or if nobody charges it."""
+        if self.simulated:
+            return ""
+        for kind in ("text", "audio"):
+            for each in fields(TokenPrice):
+                if not getattr(getattr(self, kind), each.name):
+                    return f"{kind}.{each.name}"
+        return "" if self.hold_micros_per_minute else _HELD[0]
+
 
 @dataclass(frozen=True, slots=True)
 class PriceTable:
@@ -85,14 +101,56 @@ class PriceTable:
             )
         return priced[-1]
 
+    def check_call(self, model: str, at_s: float) -> None:
+        """Before a call is answered by `model`: nothing that it uses is free.
+
+        Raises:
+            InvalidRequest: it has no price, is billed by time, or lacks a price.
+        """
+        price = self.price(model, at_s)
+        if price.pico_per_ms:
+            raise InvalidRequest(
+                f"model {model!r} is billed by time (usd_per_second): calls are answered only "
+                "by models with prices of tokens",
+                field="model",
+            )
+        if free := price.free():
+            raise InvalidRequest(
+                f"model {model!r} has {free} 0 in the table of {self.version}: must be above 0 "
+                "for a model that answers calls, unless it is simulated",
+                field="model",
+            )
+
+    def check_calls(self) -> None:
+        """Whether every model that is meant for calls has all that a call is billed by.
+
+        Raises:
+            InvalidRequest: names the entry, what is 0 in it, and the bound.
+        """
+        for model, prices in self.models.items():
+            for price in prices:
+                if price.speaks and (free := price.free()):
+                    day = datetime.fromtimestamp(price.valid_from_s, UTC).date()
+                    raise InvalidRequest(
+                        f"models.{model} from {day} has {free} 0: must be above 0 for a model "
+                        "that answers calls, unless it is simulated",
+                        field=f"models.{model}.{free}",
+                    )
+
     def cost(self, usage: Usage, model: str, at_s: float) -> int:
         """Micro-dollars of one response.
 
         Raises:
-            InvalidRequest: no price, or counts that can't be (negative, or
-                more cached tokens than input tokens).
+            InvalidRequest: no price, none of tokens, or counts that can't be
+                (negative, or more cached tokens than input tokens).
         """
         price = self.price(model, at_s)
+        if price.pico_per_ms:
+            raise InvalidRequest(
+                f"model {model!r} is billed by time (usd_per_second): a response needs prices "
+                "of tokens",
+                field="model",
+            )
         _check_counts(usage)
         picos = (
             (usage.input_text - usage.cached_text) * price.text.input

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -235,12 +236,31 @@ version: "2027-01-01"
 models:
   gpt-realtime-2.1-mini:
     - valid_from: 2025-08-28
-      audio: {input: 10, output: 20}
+      text: {input: 0.6, cached: 0.06, output: 2.4}
+      audio: {input: 10, cached: 0.3, output: 20}
       hold_usd_per_minute: 0.08
     - valid_from: 2026-11-24
-      audio: {input: 10, output: 40}
+      text: {input: 0.6, cached: 0.06, output: 2.4}
+      audio: {input: 10, cached: 0.3, output: 40}
       hold_usd_per_minute: 0.16
 """
+
+
+async def test_prices_of_which_something_is_free_are_refused(make: Make) -> None:
+    cost = make()
+    with pytest.raises(InvalidRequest, match=r"audio.cached 0: must be above 0"):
+        await cost.set_prices(OTHER_PRICES.replace(", cached: 0.3", ""), "anna")
+    assert (await cost.totals())["prices"] == "2026-11-01"
+
+
+async def test_a_call_that_would_be_free_does_not_begin(make: Make) -> None:
+    cost = make()
+    for model in ("whisper-1", "gpt-live-1"):
+        with pytest.raises(InvalidRequest, match="billed by time"):
+            await cost.open_call(replace(call("s1"), model=model))
+    await cost.open_call(call("s2"))
+    with pytest.raises(InvalidRequest, match="billed by time"):
+        await cost.change_model("s2", "gpt-live-1")
 
 
 async def test_prices_are_replaced_while_calls_go_on(make: Make) -> None:

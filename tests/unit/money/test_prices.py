@@ -193,6 +193,97 @@ def test_impossible_transcriptions_are_refused(
         shipped.transcription_cost("whisper-1", *used, NOW_S)
 
 
+# ------------------------------------------------------------------ nothing is free
+
+WHOLE: dict[str, Any] = {
+    "text": {"input": 4, "cached": "0.4", "output": 16},
+    "audio": {"input": 32, "cached": "0.4", "output": 64},
+    "hold_usd_per_minute": "0.3",
+}
+TOKEN_PRICES = [(kind, each) for kind in ("text", "audio") for each in WHOLE[kind]]
+
+
+def without(kind: str, each: str, **changed: Any) -> dict[str, Any]:
+    """A whole table, but for one price."""
+    kept = {name: price for name, price in WHOLE[kind].items() if name != each}
+    return table(**(WHOLE | {kind: kept} | changed))
+
+
+@pytest.mark.parametrize(("kind", "each"), TOKEN_PRICES)
+def test_a_model_of_which_something_is_free_is_refused_before_the_call(
+    kind: str, each: str
+) -> None:
+    prices = parse_prices(without(kind, each))
+    with pytest.raises(InvalidRequest, match=f"'m' has {kind}.{each} 0 .*above 0") as caught:
+        prices.check_call("m", NOW_S)
+    assert caught.value.field == "model"
+    with pytest.raises(InvalidRequest, match=r"models.m from 2026-01-01 .*above 0") as caught:
+        prices.check_calls()
+    assert caught.value.field == f"models.m.{kind}.{each}"
+
+
+def test_a_model_for_which_nothing_is_held_is_refused_before_the_call() -> None:
+    prices = parse_prices(table(**(WHOLE | {"hold_usd_per_minute": 0})))
+    with pytest.raises(InvalidRequest, match="'m' has hold_usd_per_minute 0"):
+        prices.check_call("m", NOW_S)
+    with pytest.raises(InvalidRequest, match="hold_usd_per_minute"):
+        prices.check_calls()
+
+
+def test_what_nobody_charges_may_be_free() -> None:
+    prices = parse_prices(without("audio", "cached", simulated=True, hold_usd_per_minute=0))
+    prices.check_calls()
+    prices.check_call("m", NOW_S)
+
+
+def test_a_model_for_transcription_needs_no_more_than_that_and_answers_no_calls() -> None:
+    words = {"text": {"input": 1, "output": 5}, "audio": {"input": 3}}
+    prices = parse_prices(table(**words))
+    prices.check_calls()
+    with pytest.raises(InvalidRequest, match="must be above 0"):
+        prices.check_call("m", NOW_S)
+
+
+@pytest.mark.parametrize("model", ["whisper-1", "gpt-live-1", "gpt-realtime-whisper"])
+def test_a_model_billed_by_time_answers_no_calls(shipped: PriceTable, model: str) -> None:
+    with pytest.raises(InvalidRequest, match=f"{model}.*usd_per_second") as caught:
+        shipped.check_call(model, NOW_S)
+    assert caught.value.field == "model"
+    with pytest.raises(InvalidRequest, match="usd_per_second"):
+        shipped.cost(Usage(output_audio=1), model, NOW_S)
+
+
+def test_the_shipped_table_has_nothing_that_is_free(shipped: PriceTable) -> None:
+    shipped.check_calls()
+    for model in (FULL, MINI, "gpt-realtime", "gpt-realtime-mini", "embedded", "scripted"):
+        shipped.check_call(model, NOW_S)
+
+
+@given(st.tuples(*[st.integers(0, 9)] * len(TOKEN_PRICES)), st.integers(0, 9))
+def test_a_model_that_may_answer_calls_bills_every_kind_of_use(
+    dollars: tuple[int, ...], hold: int
+) -> None:
+    """A million tokens of each kind cost something, or the call never begins."""
+    kinds: dict[str, dict[str, int]] = {"text": {}, "audio": {}}
+    for (kind, each), price in zip(TOKEN_PRICES, dollars, strict=True):
+        kinds[kind][each] = price
+    prices = parse_prices(table(**kinds, hold_usd_per_minute=hold))
+    try:
+        prices.check_call("m", NOW_S)
+    except InvalidRequest:
+        assert 0 in (hold, *dollars)
+        return
+    assert 0 not in (hold, *dollars)
+    many = 10**6
+    for used in (
+        Usage(input_text=many), Usage(input_text=many, cached_text=many), Usage(output_text=many),
+        Usage(input_audio=many), Usage(input_audio=many, cached_audio=many),
+        Usage(output_audio=many),
+    ):  # fmt: skip
+        assert prices.cost(used, "m", NOW_S) >= many
+    assert prices.hold("m", 1, NOW_S) > 0
+
+
 def test_a_hold_is_rounded_up(shipped: PriceTable) -> None:
     assert shipped.hold(MINI, 30, NOW_S) == 40_000
     assert shipped.hold(MINI, 1, NOW_S) == 1_334
