@@ -9,6 +9,7 @@ import base64
 import binascii
 import json
 from collections.abc import Callable
+from math import inf
 from typing import Any
 
 from reception.provider import base as b
@@ -173,22 +174,41 @@ def _deleted(event: Any) -> b.ProviderEvent:
 
 
 def _usage(usage: Any) -> b.Usage | None:
-    """Cached tokens are a part of the input tokens (OpenAI's rule)."""
-    if not usage:
+    """Cached tokens are a part of the input tokens (OpenAI's rule). What the totals have
+    beside their details counts as audio, the dearest; cached tokens that are of no kind
+    count as text as far as there is input text, the least saving. None: nothing is told."""
+    if not isinstance(usage, dict) or not usage:
         return None
-    into = usage.get("input_token_details") or {}
-    cached = into.get("cached_tokens_details") or {}
-    out = usage.get("output_token_details") or {}
-    cached_total = int(into.get("cached_tokens") or 0)
-    cached_audio = int(cached.get("audio_tokens") or 0)
+    into, out = _part(usage, "input_token_details"), _part(usage, "output_token_details")
+    input_text = _count(into, "text_tokens") + _count(into, "image_tokens")
+    input_audio = max(_count(into, "audio_tokens"), _count(usage, "input_tokens") - input_text)
+    output_text = _count(out, "text_tokens")
+    output_audio = max(_count(out, "audio_tokens"), _count(usage, "output_tokens") - output_text)
+    cached = _part(into, "cached_tokens_details")
+    cached_text = _count(cached, "text_tokens") + _count(cached, "image_tokens")
+    cached_text = min(cached_text, input_text)
+    cached_audio = min(_count(cached, "audio_tokens"), input_audio)
+    rest = max(0, _count(into, "cached_tokens") - cached_text - cached_audio)
+    as_text = min(rest, input_text - cached_text)
     return b.Usage(
-        input_text=int(into.get("text_tokens") or 0) + int(into.get("image_tokens") or 0),
-        input_audio=int(into.get("audio_tokens") or 0),
-        cached_text=cached_total - cached_audio,
-        cached_audio=cached_audio,
-        output_text=int(out.get("text_tokens") or 0),
-        output_audio=int(out.get("audio_tokens") or 0),
+        input_text=input_text,
+        input_audio=input_audio,
+        cached_text=cached_text + as_text,
+        cached_audio=min(cached_audio + rest - as_text, input_audio),
+        output_text=output_text,
+        output_audio=output_audio,
     )
+
+
+def _part(of: b.JsonObject, name: str) -> b.JsonObject:
+    part = of.get(name)
+    return part if isinstance(part, dict) else {}
+
+
+def _count(of: b.JsonObject, name: str) -> int:
+    """0 where there is no number of tokens."""
+    value = of.get(name)
+    return int(value) if isinstance(value, int | float) and 0 < value < inf else 0
 
 
 def _rate_limits(event: Any) -> b.ProviderEvent:

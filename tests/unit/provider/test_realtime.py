@@ -5,10 +5,13 @@ import json
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from openai.types.realtime import RealtimeClientEvent
 from pydantic import TypeAdapter
 
 from reception.errors import InvalidRequest
+from reception.money.prices import ModelPrice, PriceTable, TokenPrice
 from reception.provider import base as b
 from reception.provider import codec_for
 from reception.provider.realtime import RealtimeCodec
@@ -203,6 +206,101 @@ def test_usage_counts_cached_tokens_inside_the_input():
     }  # fmt: skip
     done = decode("response.done", response={"id": "r", "status": "completed", "usage": usage})
     assert done == b.ResponseDone("r", "completed", usage=b.Usage(107, 50, 44, 20, 5, 30))
+
+
+def usage_of(usage):
+    return decode("response.done", response={"id": "r", "status": "done", "usage": usage}).usage
+
+
+@pytest.mark.parametrize(
+    ("usage", "expected"),
+    [
+        ({}, None),
+        ("many", None),
+        (
+            {
+                "input_token_details": {
+                    "text_tokens": 300, "audio_tokens": 400, "cached_tokens": 500,
+                }
+            },
+            b.Usage(300, 400, 300, 200),
+        ),
+        (
+            {
+                "input_token_details": {
+                    "text_tokens": 300, "audio_tokens": 400, "cached_tokens": 500,
+                    "cached_tokens_details": {"text_tokens": 150},
+                }
+            },
+            b.Usage(300, 400, 300, 200),
+        ),
+        (
+            {
+                "input_token_details": {
+                    "text_tokens": 300, "audio_tokens": 400,
+                    "cached_tokens_details": {"text_tokens": 900, "audio_tokens": 900},
+                }
+            },
+            b.Usage(300, 400, 300, 400),
+        ),
+        ({"input_tokens": 12, "output_tokens": 7}, b.Usage(0, 12, 0, 0, 0, 7)),
+        (
+            {
+                "input_tokens": 12, "input_token_details": {"text_tokens": 5},
+                "output_tokens": 9, "output_token_details": {"text_tokens": 9},
+            },
+            b.Usage(5, 7, 0, 0, 9, 0),
+        ),
+        (
+            {"input_tokens": -4, "input_token_details": {"text_tokens": "x", "cached_tokens": 3}},
+            b.Usage(),
+        ),
+        ({"output_tokens": 3, "input_token_details": [1]}, b.Usage(output_audio=3)),
+        ({"input_tokens": float("nan"), "output_tokens": 3.0}, b.Usage(output_audio=3)),
+    ],
+)  # fmt: skip
+def test_usage_that_is_told_in_part_is_counted_so_that_it_can_be_billed(usage, expected):
+    assert usage_of(usage) == expected
+
+
+def some(**fields: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    """A JSON object of which any part may be left out, null, or of another kind."""
+    whole = st.fixed_dictionaries({}, optional={k: st.none() | v for k, v in fields.items()})
+    return whole | st.sampled_from([None, [], "x", 1])
+
+
+tokens = st.integers(0, 10_000)
+kinds = dict.fromkeys(("text_tokens", "audio_tokens", "image_tokens"), tokens)
+usages = some(
+    input_tokens=tokens,
+    output_tokens=tokens,
+    input_token_details=some(**kinds, cached_tokens=tokens, cached_tokens_details=some(**kinds)),
+    output_token_details=some(**kinds),
+)
+
+
+def told(usage: dict[str, Any], way: str, names: tuple[str, ...]) -> int:
+    """Its tokens of one way: the total, or what the details come to if that is more."""
+    details = usage.get(f"{way}_token_details")
+    parts = details if isinstance(details, dict) else {}
+    return max(usage.get(f"{way}_tokens") or 0, sum(parts.get(name) or 0 for name in names))
+
+
+@given(usages)
+def test_any_usage_is_billable_and_has_all_its_tokens(usage):
+    decoded = usage_of(usage)
+    if not isinstance(usage, dict) or not usage:
+        assert decoded is None
+        return
+    prices = ModelPrice(0.0, TokenPrice(4, 1, 16), TokenPrice(32, 1, 64))
+    assert PriceTable("v", {"m": (prices,)}).cost(decoded, "m", 0.0) >= 0
+    into = told(usage, "input", ("text_tokens", "audio_tokens", "image_tokens"))
+    assert decoded.input_text + decoded.input_audio == into
+    out = told(usage, "output", ("text_tokens", "audio_tokens"))
+    assert decoded.output_text + decoded.output_audio == out
+    details = usage.get("input_token_details")
+    cached = (details.get("cached_tokens") or 0) if isinstance(details, dict) else 0
+    assert decoded.cached_text + decoded.cached_audio >= min(cached, into)
 
 
 def test_a_failed_response_has_its_reason():
