@@ -21,7 +21,7 @@ from reception.money.policy import Step
 from reception.money.savings.comparison import Answered
 
 SAVED_TIMEOUT_S = 1.0
-CLAIM_AGAIN_S = (0.5, 3.0)  # apart, so that calls do not all claim at once
+AGAIN_S = (0.5, 3.0)  # apart, so that calls do not all ask at once
 BILL_TRIES = 3  # a singleton that restarts is back within 3 s
 _DOUBTFUL = ("caller_vanished", "internal")  # so may end a call that went elsewhere
 
@@ -47,7 +47,7 @@ class CallMoney:
         self._assignment, self._spec = assignment, assignment.spec
         self._cost, self._agent, self._put = cost, agent, put
         self._told = m.MoneyRunsOut(())
-        self._owing: asyncio.TimerHandle | None = None
+        self._owing: asyncio.TimerHandle | asyncio.Task[None] | None = None
         self._claiming: asyncio.Task[None] | None = None
         self._rng = random.Random()  # noqa: S311  # nosec B311 - jitter, no secret
 
@@ -72,7 +72,7 @@ class CallMoney:
                     hold = await self._cost.claim(claim)
                 break
             except (RayError, TimeoutError):
-                await asyncio.sleep(self._rng.uniform(*CLAIM_AGAIN_S))
+                await asyncio.sleep(self._rng.uniform(*AGAIN_S))
         self._nothing_owed()
         if not hold.admitted:
             self._stop_owing()
@@ -83,24 +83,48 @@ class CallMoney:
         delivery = bill(command, self._spec, transcriber)
         if command.estimated:
             log.warning("billed by our own count", call_id=self._spec.call_id, of=delivery.args[1])
+        began_s = asyncio.get_running_loop().time()
         for attempt in range(BILL_TRIES):
-            try:
-                async with in_time():
-                    charge = await getattr(self._cost, delivery.method)(*delivery.args)
-            except (RayError, TimeoutError):
-                await asyncio.sleep(0.5 * (attempt + 1))
-                continue
-            self.cost_micros = charge.call_total_micros
-            self._nothing_owed()
-            money = m.MoneyRunsOut(charge.due, charge.output_tokens)
-            if money != self._told:
-                self._told = money
-                self._put(money)
-            return
+            if await self._billed(delivery):
+                self._nothing_owed()
+                return
+            await asyncio.sleep(0.5 * (attempt + 1))
         if self._owing is None and self._assignment.unbilled_s < math.inf:
-            loop = asyncio.get_running_loop()
-            self._owing = loop.call_later(self._assignment.unbilled_s, self._stop_owing)
+            until_s = began_s + self._assignment.unbilled_s
+            self._owing = asyncio.ensure_future(self._owe(delivery, until_s))
         await self._send_later(delivery)
+
+    async def _billed(self, delivery: Delivery) -> bool:
+        """Whether it could be billed; the conversation is told what that leaves."""
+        try:
+            async with in_time():
+                charge = await getattr(self._cost, delivery.method)(*delivery.args)
+        except (RayError, TimeoutError):
+            return False
+        self.cost_micros = charge.call_total_micros
+        money = m.MoneyRunsOut(charge.due, charge.output_tokens)
+        if money != self._told:
+            self._told = money
+            self._put(money)
+        return True
+
+    async def _owe(self, delivery: Delivery, until_s: float) -> None:
+        """Asks again until it is billed, so that no call ends for a ledger that is back. The
+        node delivers it besides, and it counts once.
+
+        Args:
+            until_s: then the call ends, by the loop's clock: no more is held for it.
+        """
+        try:
+            async with asyncio.timeout_at(until_s):
+                while True:
+                    await asyncio.sleep(self._rng.uniform(*AGAIN_S))
+                    if await self._billed(delivery):
+                        break
+        except TimeoutError:
+            self._stop_owing()
+        else:
+            self._owing = None
 
     async def allows(self, model: str) -> bool:
         """Has the call's money held at the rate of this model; whether that could be done."""

@@ -4,6 +4,7 @@ import os
 import re
 from collections.abc import Mapping
 from decimal import Decimal
+from math import inf
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -69,7 +70,8 @@ class Settings(BaseSettings):
 
     unbilled_s: float = Field(
         60.0, ge=1.0, le=86_400.0,
-        description="a live call goes on while nothing can be billed; unless cost_failure=open",
+        description="a live call goes on while nothing can be billed, hold_slice_s at the most; "
+        "unless cost_failure=open",
     )  # fmt: skip
 
     # security
@@ -230,6 +232,13 @@ class Settings(BaseSettings):
             cpu_percent=self.cpu_threshold,
             memory_percent=self.memory_threshold,
         )
+
+    def alone_s(self) -> float:
+        """How long a live call goes on while nothing can be billed: not for longer than what
+        is held for it lasts, unless limits may be passed."""
+        if self.cost_failure == "open":
+            return inf
+        return min(self.unbilled_s, float(self.hold_slice_s))
 
     def cost_limits_micros(self) -> dict[str, int]:
         """The limits by window (hour, day, week, month) in micro-dollars."""

@@ -6,7 +6,6 @@ it from a thread when inside an event loop.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -169,7 +168,7 @@ def _spawn_agent(deployment: Deployment) -> None:
         host=ray_node.own_ip(),
         zone=settings.zone,
         outbox_path=str(settings.outbox_path),
-        unbilled_s=math.inf if settings.cost_failure == "open" else settings.unbilled_s,
+        unbilled_s=settings.alone_s(),
         phrases_path=str(settings.phrases_path),
         synthesizer=deployment.speech_socket if deployment.speech is not None else "",
     )

@@ -674,6 +674,43 @@ async def test_a_call_that_is_billed_again_goes_on(
     assert (await call).end_reason == "caller_hangup"
 
 
+async def test_a_call_in_which_nobody_speaks_goes_on_once_its_bill_is_taken(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("actors.call_money.BILL_TRIES", 1)
+    monkeypatch.setattr("actors.call_money.AGAIN_S", (0.05, 0.1))
+    call, _, door = await owing(house, PATIENCE_S)
+    assert house.session._run
+    money = house.session._run._money
+    owed = money._owing
+    assert isinstance(owed, asyncio.Task)
+    house.cost._methods["usage"] = lambda *_: Charge(5, 5, False)
+    await until(owed.done)  # which would have ended the call
+    assert money._owing is None
+    assert money.cost_micros == 5
+    hang_up(door)
+    assert (await call).end_reason == "caller_hangup"
+
+
+async def test_a_call_on_a_lease_ends_when_its_lease_does_whatever_is_owed(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("actors.call_money.BILL_TRIES", 1)
+
+    def gone(_: Claim) -> Hold:
+        raise RayActorError
+
+    house.claim, house.cost._methods["claim"] = CLAIM, gone
+    call, _, door = await owing(house, 0.2)
+    assert house.session._run
+    timer = house.session._run._money._owing
+    assert isinstance(timer, asyncio.TimerHandle)
+    left_s = timer.when() - asyncio.get_running_loop().time()
+    assert 0.2 < left_s <= 30.0
+    hang_up(door)
+    assert (await call).end_reason == "caller_hangup"
+
+
 CLAIM = Claim(Owner(SPEC.session_id, model="m"), "lease:d:1", 5, 1, 30.0)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,22 @@ def test_the_promised_defaults() -> None:
     assert settings.auto_block_enabled
     assert (settings.profile, settings.insecure_dev) == ("development", False)
     assert (settings.provider, settings.model) == ("embedded", "embedded")
+
+
+@pytest.mark.parametrize(
+    ("given", "alone_s"),
+    [
+        ({}, 30.0),
+        ({"hold_slice_s": 90}, 60.0),
+        ({"hold_slice_s": 5, "cost_failure": "lease"}, 5.0),
+        ({"unbilled_s": 2.0}, 2.0),
+        ({"unbilled_s": 2.0, "cost_failure": "open"}, inf),
+    ],
+)
+def test_a_call_that_nobody_bills_lasts_no_longer_than_what_is_held_for_it(
+    given: dict[str, Any], alone_s: float
+) -> None:
+    assert load_settings(**given).alone_s() == alone_s
 
 
 def test_relative_paths_are_those_of_the_starting_process(
