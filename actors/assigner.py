@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import inf
+
 from actors.assignment import Assignment, NodeConfig, ProviderConfig
 from actors.phrase_files import recordings
 from actors.worker_pool import WorkerPool
@@ -12,6 +14,7 @@ from reception.errors import Unavailable
 from reception.media.codecs import AudioFormat
 from reception.media.speech import speech_ms
 from reception.money.savings.levels import LEVELS, Decisions, Level
+from reception.placement.admission.priority import Priority, priority_of
 
 # What sessions are warmed up with; it never reaches a provider.
 _REHEARSAL = CallSpec(
@@ -63,6 +66,7 @@ class Assigner:
         level = profile.savings or self.provider.savings
         if LEVELS[level].text_answers and not self._config.synthesizer:
             level = Level.THRIFTY  # of a node where calls are at economy, and which is lost
+        emergency = priority_of(spec.metadata) is Priority.EMERGENCY
         leg = AudioFormat(spec.codec, spec.rate_hz)
         return Assignment(
             spec,
@@ -72,7 +76,7 @@ class Assigner:
             self.provider,
             self._workers.provider_format(worker_id, leg),
             self._config.agent_socket,
-            unbilled_s=self._config.unbilled_s,
+            unbilled_s=inf if emergency else self._config.unbilled_s,
             level=level,
             phrases=self._phrases(profile, LEVELS[level]),
             synthesizer=self._config.synthesizer,

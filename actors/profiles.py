@@ -225,6 +225,9 @@ class _Profile(_Strict):
 class _File(_Strict):
     default: str
     numbers: dict[str, str] = Field(default_factory=dict)
+    emergency_numbers: Annotated[
+        tuple[Annotated[str, Field(pattern=r"^\+?[0-9]{2,15}$")], ...], Field(max_length=100)
+    ] = ()
     profiles: Annotated[dict[str, _Profile], Field(min_length=1)]
 
     @model_validator(mode="after")
@@ -257,4 +260,4 @@ def load_profiles(path: Path) -> ProfileBook:
         )
         raise InvalidRequest(f"{path.name}: {faults}") from error
     plain = {name: profile.plain(name) for name, profile in file.profiles.items()}
-    return ProfileBook(plain, file.numbers, file.default)
+    return ProfileBook(plain, file.numbers, file.default, file.emergency_numbers)

@@ -68,6 +68,8 @@ class Backends(Protocol):
         self, profile: str, to_uri: str, *, full_model: bool = False
     ) -> tuple[str, str]: ...
 
+    def is_emergency(self, to_uri: str) -> bool: ...
+
     def locate(self) -> tuple[str, str]: ...
 
     def nodes(self) -> list[NodeView]: ...
@@ -200,12 +202,19 @@ class RayBackends:
         self, profile: str, to_uri: str, *, full_model: bool = False
     ) -> tuple[str, str]:
         """The name of the profile that answers, and its model."""
-        if self._profiles is None:
-            raise Unavailable("this node is still starting", retry_after_s=1.0)
-        book, model, level = self._profiles
+        book, model, level = self._known_profiles()
         chosen = book.choose(profile, to_uri)
         level = chosen.savings or level
         return chosen.name, chosen.speaks(model, level, full_asked=full_model)
+
+    def is_emergency(self, to_uri: str) -> bool:
+        """Whether whoever calls there has an emergency."""
+        return self._known_profiles()[0].is_emergency(to_uri)
+
+    def _known_profiles(self) -> tuple[ProfileBook, str, Level]:
+        if self._profiles is None:
+            raise Unavailable("this node is still starting", retry_after_s=1.0)
+        return self._profiles
 
     def locate(self) -> tuple[str, str]:
         """The node that the next call is best brought to, and its front door's address."""

@@ -27,7 +27,7 @@ class Budget:
 
     Args:
         failure: "closed": no call begins; "lease": those for which the door has budget
-            leased, and emergencies; "open": all.
+            leased; "open": all. Emergencies begin in any case: no limit holds them back.
         cost: the singleton.
     """
 
@@ -52,15 +52,16 @@ class Budget:
             self._purses.came(owner, time.monotonic())
 
     def has(self, owner: Owner) -> bool:
-        """Whether there is a lease out of which such a call can begin."""
-        return self._failure == LEASE and self._purses.has(owner, time.monotonic())
+        """Whether such a call can begin at once, out of a lease or since it needs none."""
+        leased = self._failure == LEASE and self._purses.has(owner, time.monotonic())
+        return owner.exempt or leased
 
     def begin(self, owner: Owner) -> Claim | None:
         """Begins a call that the singleton is to be told of later; None: it may not."""
-        if self._failure == CLOSED:
+        if self._failure == CLOSED and not owner.exempt:
             return None
         claim = Claim(owner)
-        if self._failure == LEASE:
+        if self._failure == LEASE and not owner.exempt:
             held = self._purses.hold(owner, time.monotonic())
             if held is None:
                 return None

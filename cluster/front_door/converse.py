@@ -37,6 +37,7 @@ from reception.errors import (
 from reception.money.account import Hold
 from reception.money.scopes import Owner
 from reception.placement.admission.answer import Refused
+from reception.placement.admission.priority import KEY as PRIORITY
 from reception.placement.admission.priority import Priority, priority_of
 from reception.placement.lease import Placement
 
@@ -187,6 +188,10 @@ class Stream:
     async def _admit(self, request: StartRequest) -> CallSpec:
         """Key, rate and money; from here on the call has an account."""
         admission = await admitted(self._backends, self._context, "call")
+        metadata = dict(request.metadata)
+        if self._backends.is_emergency(request.to_uri):
+            metadata[PRIORITY] = Priority.EMERGENCY.value
+        priority = priority_of(metadata)
         session_id = secrets.token_hex(12)
         call_id = request.call_id or f"call-{secrets.token_hex(8)}"
         spec = CallSpec(
@@ -201,7 +206,7 @@ class Stream:
             ptime_ms=request.ptime_ms,
             sends_marks=request.sends_marks,
             profile=request.profile,
-            metadata=dict(request.metadata),
+            metadata=metadata,
             tenant=admission.tenant,
             key_id=admission.key_id,
             node_id=self._config.node_id,
@@ -211,7 +216,6 @@ class Stream:
         profile, model = self._backends.receptionist(
             request.profile, request.to_uri, full_model=request.full_model
         )
-        priority = priority_of(request.metadata)
         owner = Owner(
             session_id,
             call_id,

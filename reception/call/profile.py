@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from reception.call.hours import OpeningHours
@@ -19,6 +21,9 @@ ALL_TOOLS = (
     "end_call",
     FULL_MODEL_TOOL,
 )
+
+_SCHEME = re.compile(r"^(tel|sips?):", re.IGNORECASE)
+_SEPARATORS = re.compile(r"[-.() ]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,11 +130,27 @@ class Profile:
 
 
 class ProfileBook:
-    """All profiles of a deployment and who answers which number."""
+    """All profiles of a deployment and who answers which number.
 
-    def __init__(self, profiles: dict[str, Profile], numbers: dict[str, str], default: str) -> None:
+    Args:
+        emergency: numbers at which every call is an emergency.
+    """
+
+    def __init__(
+        self,
+        profiles: dict[str, Profile],
+        numbers: dict[str, str],
+        default: str,
+        emergency: Collection[str] = (),
+    ) -> None:
         self.profiles = profiles
-        self._numbers, self._default = numbers, default
+        self._numbers, self._default, self._emergency = numbers, default, frozenset(emergency)
+
+    def is_emergency(self, to_uri: str) -> bool:
+        """Whether the called number is one of emergencies: also as a URI (RFC 3261, 3966),
+        or with separators in it."""
+        user = _SCHEME.sub("", to_uri.strip()).partition("@")[0].partition(";")[0]
+        return _SEPARATORS.sub("", user) in self._emergency
 
     def choose(self, profile: str, to_uri: str) -> Profile:
         """The profile asked for; else the one of the called number; else the

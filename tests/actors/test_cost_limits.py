@@ -17,6 +17,7 @@ from actors.security import SecurityGuard
 from actors.settings import Settings
 from actors.storage import ledger_check, schema
 from reception.errors import InvalidRequest, NotFound
+from reception.money.leases import Claim
 from reception.money.policy import Step
 from reception.money.scopes import Owner
 from reception.provider.base import Usage
@@ -327,6 +328,18 @@ async def test_an_emergency_call_goes_on_without_money_and_is_counted(make: Make
     assert totals["windows"]["hour"]["posted_micros"] == 0
 
 
+async def test_an_emergency_that_began_without_the_ledger_is_counted(make: Make) -> None:
+    cost = make(cost_limit_hourly=Decimal(0))
+    claim = Claim(call("s1", exempt=True))
+    charge = await cost.usage("s1", "r1", MODEL, spoken(70_000), claim)
+    assert not charge.wrap_up
+    assert (await cost.claim(claim)).admitted
+    assert (await cost.close_call("s1", claim)).total_micros == 70_000
+    totals = await cost.totals()
+    assert totals["exempt"] == {"calls": 1, "posted_micros": 70_000}
+    assert totals["windows"]["hour"]["posted_micros"] == 0
+
+
 async def test_what_passes_a_limit_is_posted_and_counted(make: Make) -> None:
     cost = make(cost_limit_hourly=Decimal("0.1"))
     await cost.open_call(call("s1"))
@@ -395,6 +408,7 @@ async def test_sums_that_do_not_add_up_stop_new_calls(make: Make) -> None:
     assert (refused.admitted, refused.step) == (False, Step.REFUSE)
     assert "does not add up" in refused.message
     assert (await after.open_call(call("s0"))).admitted  # it goes on already
+    assert (await after.open_call(call("s3", exempt=True))).admitted
     assert (await after.usage("s1", "r2", MODEL, spoken(100))).cost_micros == 100
     with after._store.transaction() as connection:
         connection.execute(sa.update(schema.model_totals).values(cost_micros=130_100))

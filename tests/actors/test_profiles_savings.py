@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from math import inf
 from pathlib import Path
 
 import pytest
@@ -63,6 +64,15 @@ def test_where_answers_are_spoken_here_so_are_fixed_words(tmp_path: Path) -> Non
     assert given.synthesizer == "/speech.sock"
     assert given.phrases[PROFILE.phrases.goodbye] == Recorded("", 867)  # 13 characters
     assert set(given.phrases) == set(fixed(PROFILE))
+
+
+def test_nothing_that_is_owed_ends_an_emergency(tmp_path: Path) -> None:
+    assigner = House(tmp_path, 1).agent._assigner
+    assigner.provider = ProviderConfig("openai", "", "gpt-realtime-2.1")
+    assigner._config = replace(assigner._config, unbilled_s=30.0)
+    assert assigner.assignment(SPEC, PROFILE, "w0").unbilled_s == 30.0
+    spec = replace(SPEC, metadata={"priority": "emergency"})
+    assert assigner.assignment(spec, PROFILE, "w0").unbilled_s == inf
 
 
 def test_callers_notice_nothing_unless_it_is_set() -> None:

@@ -60,6 +60,7 @@ class FakeBackends:
         self.left: list[str] = []
         self.opened: list[str] = []
         self.owners: list[Owner] = []
+        self.emergency_numbers: tuple[str, ...] = ()
         self.closed: list[str] = []
         self.abandoned: list[str] = []
         self.credentials: list[str | None] = []
@@ -121,6 +122,9 @@ class FakeBackends:
     ) -> tuple[str, str]:
         del profile, to_uri
         return "p", "full" if full_model else "m"
+
+    def is_emergency(self, to_uri: str) -> bool:
+        return to_uri in self.emergency_numbers
 
     async def lease(self, spec: CallSpec, *, here: bool) -> Placement:
         self.here.append(here)

@@ -196,6 +196,17 @@ async def test_closed_takes_no_call_while_a_singleton_is_gone(
         await door.open_call(OWNER)
 
 
+@pytest.mark.parametrize("failure", ["closed", "lease", "open"])
+async def test_an_emergency_begins_without_the_cost_singleton(
+    singletons: dict[str, Singleton], failure: str
+) -> None:
+    door = opened("known", failure)
+    singletons["cost"].gone = 1_000
+    help_ = replace(OWNER, exempt=True)
+    assert await door.open_call(help_) == Hold(True, claim=Claim(help_))
+    assert door.calls_without_ledger == 1
+
+
 async def test_open_takes_calls_whose_accounts_are_opened_later(
     singletons: dict[str, Singleton],
 ) -> None:

@@ -460,6 +460,19 @@ async def test_money_is_held_for_the_call_as_it_is(
     await stream.write(caller(end=rv.CallEnd(reason="normal_clearing")))
 
 
+@pytest.mark.parametrize("said", [{}, {"priority": "batch", "queue": "1"}, {"priority": "?"}])
+async def test_a_call_to_a_number_of_emergencies_is_one_whatever_it_says(
+    house: House, said: dict[str, str]
+) -> None:
+    house.backends.emergency_numbers = ("112",)
+    stream = await house.converse(start(call_id="c1", to="112", metadata=said))
+    accepted = await until(stream, "accepted")
+    assert house.backends.owners[0].exempt
+    assert house.backends.rooms_asked == [(accepted.session_id, Priority.EMERGENCY)]
+    assert house.backends.live["c1"].spec.metadata == said | {"priority": "emergency"}
+    await stream.write(caller(end=rv.CallEnd(reason="normal_clearing")))
+
+
 @pytest.mark.parametrize(
     ("refused", "held", "answers"),
     [((), ["full"], "full"), (("full",), ["full", "m"], "m"), (("full", "m"), ["full", "m"], "")],

@@ -27,6 +27,21 @@ def test_an_unknown_profile_is_refused_by_name():
 
 
 @pytest.mark.parametrize(
+    ("to_uri", "is_one"),
+    [
+        ("112", True), ("tel:112", True), ("TEL:1-1-2", True), ("sip:112@pbx.example:5060", True),
+        ("sips:112;phone-context=+49@pbx", True), (" 112 ", True), ("+15559110", True),
+        ("tel:+1 (555) 9110;ext=3", True), ("911", False), ("1120", False), ("+112", False),
+        ("sip:anna@112", False), ("", False),
+    ],
+)  # fmt: skip
+def test_a_number_of_emergencies_is_known_however_it_is_written(to_uri, is_one):
+    book = ProfileBook({}, {}, "", ["112", "+15559110"])
+    assert book.is_emergency(to_uri) is is_one
+    assert not BOOK.is_emergency(to_uri)
+
+
+@pytest.mark.parametrize(
     ("level", "full_model", "model"),
     [
         (Level.BALANCED, False, "gpt-realtime-2.1"),
