@@ -11,8 +11,11 @@ from reception.money.prices import PriceTable, parse_prices
 MAX_TEXT_CHARS = 1_000_000
 
 
-def read_prices(text: str) -> PriceTable:
+def read_prices(text: str, *, regional: bool = False) -> PriceTable:
     """A price table from YAML text.
+
+    Args:
+        regional: as of `parse_prices`.
 
     Raises:
         InvalidRequest: names what is wrong in it.
@@ -23,7 +26,7 @@ def read_prices(text: str) -> PriceTable:
             field="prices",
         )
     try:
-        return parse_prices(yaml.safe_load(text))
+        return parse_prices(yaml.safe_load(text), regional=regional)
     except yaml.YAMLError as error:
         raise InvalidRequest(f"prices are no YAML: {error}", field="prices") from error
 
@@ -37,7 +40,8 @@ def load_prices(settings: Settings) -> PriceTable:
     """
     path = settings.prices_path
     try:
-        table = read_prices(path.read_text(encoding="utf-8"))
+        regional = bool(settings.provider_region)
+        table = read_prices(path.read_text(encoding="utf-8"), regional=regional)
         table.check_calls()
         return table
     except (OSError, UnicodeDecodeError) as error:
@@ -47,6 +51,7 @@ def load_prices(settings: Settings) -> PriceTable:
 
 
 def later(shipped: PriceTable, text: str | None) -> PriceTable:
-    """Which of two tables counts: what was set, unless the file's version is later."""
-    table = read_prices(text) if text is not None else shipped
+    """Which of two tables counts: what was set, unless the file's version is later; where
+    the file's prices are those of a region, so are the others."""
+    table = shipped if text is None else read_prices(text, regional=shipped.regional)
     return table if table.version >= shipped.version else shipped

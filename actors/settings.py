@@ -110,6 +110,9 @@ class Settings(BaseSettings):
     # the voice provider; an empty model is the provider's default one
     provider: Literal["embedded", "openai"] = "embedded"
     provider_base_url: str = Field("", pattern=r"^(https?://\S+)?$")
+    provider_region: Literal["", "eu", "us"] = Field(
+        "", description="of data residency, where prices are times their regional_factor"
+    )
     model: str = Field("", max_length=128)
     voice: str = Field("", max_length=64)
     savings: Literal["off", "quality", "balanced", "thrifty", "economy"] = Field(

@@ -22,7 +22,9 @@ CALLER_TOKENS_PER_S = 10
 """Caller audio is counted as one token for each 100 ms."""
 
 _MAX_DOLLARS = Decimal(1_000_000)
+_FACTORS = Decimal("0.1"), Decimal(10)
 _MS_PER_S = 1_000
+_FACTOR = "regional_factor"
 _HELD = ("hold_usd_per_minute", "hold_usd_per_answer")
 
 
@@ -80,10 +82,14 @@ class ModelPrice:
 
 @dataclass(frozen=True, slots=True)
 class PriceTable:
-    """All models' prices; each model's are sorted by `valid_from_s`."""
+    """All models' prices; each model's are sorted by `valid_from_s`.
+
+    regional: they are those of a data residency region, where that makes a difference.
+    """
 
     version: str
     models: Mapping[str, tuple[ModelPrice, ...]]
+    regional: bool = False
 
     def price(self, model: str, at_s: float) -> ModelPrice:
         """The price of `model` at UNIX time `at_s`.
@@ -205,11 +211,15 @@ def to_micros(picos: int) -> int:
     return (picos + PICOS_PER_MICRO // 2) // PICOS_PER_MICRO
 
 
-def parse_prices(data: Any) -> PriceTable:
+def parse_prices(data: Any, *, regional: bool = False) -> PriceTable:
     """A price table from what a YAML file holds (see config/prices.yaml).
 
     Dollars may be numbers or text; a binary fraction counts as its shortest
     decimal form, which is what was written.
+
+    Args:
+        regional: each price, and what is held, is times its entry's regional_factor,
+            rounded half up to the unit that it is kept in.
 
     Raises:
         InvalidRequest: names the entry, its value and what it must be.
@@ -224,38 +234,44 @@ def parse_prices(data: Any) -> PriceTable:
         raise InvalidRequest("prices: models is empty", field="models")
     return PriceTable(
         str(version),
-        {str(name): _versions(found, f"models.{name}") for name, found in models.items()},
+        {str(name): _versions(found, f"models.{name}", regional) for name, found in models.items()},
+        regional,
     )
 
 
-def _versions(found: Any, where: str) -> tuple[ModelPrice, ...]:
+def _versions(found: Any, where: str, regional: bool) -> tuple[ModelPrice, ...]:
     if not isinstance(found, list) or not found:
         raise InvalidRequest(f"{where} must be a list of dated prices", field=where)
-    prices = [_model(entry, f"{where}[{index}]") for index, entry in enumerate(found)]
+    prices = [_model(entry, f"{where}[{index}]", regional) for index, entry in enumerate(found)]
     prices.sort(key=lambda price: price.valid_from_s)
     if len({price.valid_from_s for price in prices}) < len(prices):
         raise InvalidRequest(f"{where} has two prices of the same day", field=where)
     return tuple(prices)
 
 
-def _model(found: Any, where: str) -> ModelPrice:
+def _model(found: Any, where: str, regional: bool) -> ModelPrice:
     entry = _mapping(found, where)
     kinds = ("text", "audio", "image")
-    known = {"valid_from", "source", "simulated", "usd_per_second", *_HELD, *kinds}
+    others = {"valid_from", "source", "simulated", "usd_per_second", _FACTOR}
+    known = {*others, *_HELD, *kinds}
     _no_others(entry, known, where)
     per_second = "usd_per_second" in entry
     if per_second == any(kind in entry for kind in kinds):
         raise InvalidRequest(
             f"{where} must have either usd_per_second or prices of tokens", field=where
         )
-    tokens = {kind: _tokens(entry[kind], f"{where}.{kind}") for kind in kinds if kind in entry}
+    factor = _factor(entry.get(_FACTOR, 1), f"{where}.{_FACTOR}")
+    times = factor if regional else Decimal(1)
+    tokens = {
+        kind: _tokens(entry[kind], f"{where}.{kind}", times) for kind in kinds if kind in entry
+    }
     simulated = entry.get("simulated", False)
     if not isinstance(simulated, bool):
         raise InvalidRequest(f"{where}.simulated must be true or false", field=f"{where}.simulated")
-    held = [_dollars(entry.get(name, 0), 6, f"{where}.{name}") for name in _HELD]
+    held = [_dollars(entry.get(name, 0), 6, f"{where}.{name}", times) for name in _HELD]
     return ModelPrice(
         valid_from_s=_day(entry.get("valid_from"), f"{where}.valid_from"),
-        pico_per_ms=_dollars(entry["usd_per_second"], 9, f"{where}.usd_per_second")
+        pico_per_ms=_dollars(entry["usd_per_second"], 9, f"{where}.usd_per_second", times)
         if per_second
         else 0,
         hold_micros_per_minute=held[0],
@@ -266,19 +282,23 @@ def _model(found: Any, where: str) -> ModelPrice:
     )
 
 
-def _tokens(found: Any, where: str) -> TokenPrice:
+def _tokens(found: Any, where: str, times: Decimal) -> TokenPrice:
     """Dollars for a million tokens, as pico-dollars a token."""
     entry = _mapping(found, where)
     _no_others(entry, {field.name for field in fields(TokenPrice)}, where)
-    return TokenPrice(**{str(k): _dollars(v, 6, f"{where}.{k}") for k, v in entry.items()})
+    return TokenPrice(**{str(k): _dollars(v, 6, f"{where}.{k}", times) for k, v in entry.items()})
 
 
-def _dollars(value: Any, places: int, where: str) -> int:
-    """`value` dollars in units of 10^-places; must be whole in them."""
-    try:
-        dollars = Decimal(str(value))
-    except InvalidOperation:
-        dollars = Decimal(-1)
+def _factor(value: Any, where: str) -> Decimal:
+    factor, (least, most) = _decimal(value), _FACTORS
+    if isinstance(value, bool) or not (factor.is_finite() and least <= factor <= most):
+        raise InvalidRequest(f"{where} is {value!r}: must be {least} to {most}", field=where)
+    return factor
+
+
+def _dollars(value: Any, places: int, where: str, times: Decimal) -> int:
+    """`value` dollars in units of 10^-places, in which it must be whole, so many times."""
+    dollars = _decimal(value)
     scaled = dollars.scaleb(places) if dollars.is_finite() else Decimal(-1)
     if isinstance(value, bool) or scaled < 0 or dollars > _MAX_DOLLARS or scaled % 1:
         raise InvalidRequest(
@@ -286,7 +306,14 @@ def _dollars(value: Any, places: int, where: str) -> int:
             f"with at most {places} decimal places",
             field=where,
         )
-    return int(scaled)
+    return _round(scaled * times)
+
+
+def _decimal(value: Any) -> Decimal:
+    try:
+        return Decimal(str(value))
+    except InvalidOperation:
+        return Decimal(-1)
 
 
 def _day(value: Any, where: str) -> float:

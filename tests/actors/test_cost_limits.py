@@ -254,6 +254,23 @@ async def test_prices_of_which_something_is_free_are_refused(make: Make) -> None
     assert (await cost.totals())["prices"] == "2026-11-01"
 
 
+REGIONAL = OTHER_PRICES.replace("      hold_usd", "      regional_factor: 1.5\n      hold_usd")
+
+
+async def test_in_a_region_more_is_held_and_billed_also_by_prices_that_were_set(
+    make: Make,
+) -> None:
+    cost = make(provider_region="eu")
+    assert (await cost.open_call(call("s1"))).held_micros == HELD * 11 // 10
+    assert (await cost.usage("s1", "r1", MODEL, Usage(output_audio=10))).cost_micros == 220
+    await cost.set_prices(REGIONAL, "anna")
+    assert (await cost.open_call(call("s2"))).held_micros == 3 * HELD
+    assert (await cost.usage("s1", "r2", MODEL, Usage(output_audio=10))).cost_micros == 600
+    again = make()  # in no region
+    assert (await again.open_call(call("s3"))).held_micros == 2 * HELD
+    assert (await again.usage("s1", "r3", MODEL, Usage(output_audio=10))).cost_micros == 400
+
+
 async def test_a_call_that_would_be_free_does_not_begin(make: Make) -> None:
     cost = make()
     for model in ("whisper-1", "gpt-live-1"):

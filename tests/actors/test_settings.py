@@ -108,6 +108,7 @@ def test_a_database_server_is_taken_as_it_is(url: str) -> None:
         ({"provider": "acme"}, "REALTIME_PROVIDER", ["'acme'", "'embedded' or 'openai'"]),
         ({"profile": "test"}, "REALTIME_PROFILE", ["'test'", "'production'"]),
         ({"budget_timezone": "Mars/X"}, "REALTIME_BUDGET_TIMEZONE", ["'Mars/X'", "Europe/Berlin"]),
+        ({"provider_region": "moon"}, "REALTIME_PROVIDER_REGION", ["'moon'", "'eu' or 'us'"]),
         ({"provider_base_url": "ftp://x"}, "REALTIME_PROVIDER_BASE_URL", ["'ftp://x'", "http"]),
         ({"database_url": "mysql://u:pw@h/d"}, "REALTIME_DATABASE_URL", ["//***@h", "sqlite"]),
         ({"database_url": "sqlite://"}, "REALTIME_DATABASE_URL", ["file"]),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime
+from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,13 @@ def table(**entry: Any) -> dict[str, Any]:
     given = {"valid_from": "2026-01-01", "text": {"input": 1}} | entry
     kept = {name: value for name, value in given.items() if value is not None}
     return {"version": "v", "models": {"m": [kept]}}
+
+
+WHOLE: dict[str, Any] = {
+    "text": {"input": 4, "cached": "0.4", "output": 16},
+    "audio": {"input": 32, "cached": "0.4", "output": 64},
+    "hold_usd_per_minute": "0.3",
+}
 
 
 def test_the_shipped_table_has_the_models_of_the_price_list(shipped: PriceTable) -> None:
@@ -193,13 +201,54 @@ def test_impossible_transcriptions_are_refused(
         shipped.transcription_cost("whisper-1", *used, NOW_S)
 
 
+# ------------------------------------------------------------------ regions
+
+
+def test_the_shipped_table_costs_a_tenth_more_in_a_region_for_the_newest_models(
+    shipped: PriceTable,
+) -> None:
+    there = parse_prices(yaml.safe_load(SHIPPED.read_text()), regional=True)
+    usage = Usage(1_500, 300, 1_408, 64, 40, 160)
+    for model in (FULL, MINI):
+        assert there.hold(model, 30, NOW_S) * 10 == shipped.hold(model, 30, NOW_S) * 11
+    assert shipped.cost(usage, FULL, NOW_S) == 19_709  # 19,708.8
+    assert there.cost(usage, FULL, NOW_S) == 21_680  # 21,679.68
+    for model in ("gpt-realtime", "gpt-realtime-2", "gpt-realtime-mini", "embedded"):
+        assert there.cost(usage, model, NOW_S) == shipped.cost(usage, model, NOW_S)
+        assert there.hold(model, 30, NOW_S) == shipped.hold(model, 30, NOW_S)
+    there.check_calls()
+
+
+@given(st.decimals("0.1", "10", places=2), st.tuples(*[st.integers(0, 10**6)] * 4))
+def test_in_a_region_everything_is_times_its_factor(
+    factor: Decimal, tokens: tuple[int, int, int, int]
+) -> None:
+    data = table(**WHOLE, regional_factor=factor, hold_usd_per_answer="0.05")
+    here, there = parse_prices(data), parse_prices(data, regional=True)
+    text, audio, text_out, audio_out = tokens
+    usage = Usage(text, audio, text // 2, audio // 3, text_out, audio_out)
+    exact = Fraction(factor) * sum(
+        count * dollars
+        for count, dollars in (
+            (text - text // 2, 4), (text // 2, Fraction("0.4")), (text_out, 16),
+            (audio - audio // 3, 32), (audio // 3, Fraction("0.4")), (audio_out, 64),
+        )
+    )  # fmt: skip
+    assert there.cost(usage, "m", NOW_S) == (exact + Fraction(1, 2)).__floor__()
+    assert here.cost(usage, "m", NOW_S) == (exact / Fraction(factor) + Fraction(1, 2)).__floor__()
+    assert there.hold("m", 60, NOW_S) == 300_000 * factor
+    assert there.price("m", NOW_S).hold_micros_per_answer == 50_000 * factor
+    assert here.hold("m", 60, NOW_S) == 300_000
+
+
+def test_what_is_billed_by_time_has_its_factor_too() -> None:
+    data = table(text=None, usd_per_second="0.0001", regional_factor="1.5")
+    there = parse_prices(data, regional=True)
+    assert there.transcription_cost("m", 2.0, 0, 0, NOW_S) == 300
+
+
 # ------------------------------------------------------------------ nothing is free
 
-WHOLE: dict[str, Any] = {
-    "text": {"input": 4, "cached": "0.4", "output": 16},
-    "audio": {"input": 32, "cached": "0.4", "output": 64},
-    "hold_usd_per_minute": "0.3",
-}
 TOKEN_PRICES = [(kind, each) for kind in ("text", "audio") for each in WHOLE[kind]]
 
 
@@ -320,6 +369,11 @@ def test_a_hold_is_rounded_up(shipped: PriceTable) -> None:
         (table(text={"input": "0.0000001"}), "models.m[0].text.input", "6 decimal"),
         (table(text=None, usd_per_second="0.0000000001"), "models.m[0].usd_per_second", "9"),
         (table(hold_usd_per_minute="x"), "models.m[0].hold_usd_per_minute", "x"),
+        (table(regional_factor=11), "models.m[0].regional_factor", "0.1 to 10"),
+        (table(regional_factor=0), "models.m[0].regional_factor", "is 0"),
+        (table(regional_factor="NaN"), "models.m[0].regional_factor", "NaN"),
+        (table(regional_factor="much"), "models.m[0].regional_factor", "much"),
+        (table(regional_factor=True), "models.m[0].regional_factor", "True"),
     ],
 )
 def test_a_wrong_table_is_refused_by_place_value_and_bound(
