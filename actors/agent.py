@@ -32,7 +32,7 @@ from actors.worker_pool import WorkerPool
 from reception.call import messages as m
 from reception.call.profile import ProfileBook
 from reception.call.record import CallRecord, CallSpec, TakenMessage
-from reception.errors import NotFound, Unavailable
+from reception.errors import InvalidRequest, NotFound, Unavailable
 from reception.money.savings.levels import Level
 from reception.placement.admission.priority import Priority, priority_of
 from reception.placement.lease import Placement
@@ -147,7 +147,16 @@ class NodeAgent:
         Args:
             grace_s: for live calls to end; None for the node's own setting.
             by: who wants it.
+
+        Raises:
+            InvalidRequest: the node would be killed before that.
         """
+        if grace_s is not None and grace_s > self._config.most_grace_s:
+            raise InvalidRequest(
+                f"grace_s is {grace_s:g}: at most {self._config.most_grace_s:g} s fit into what "
+                "the node's pod or unit is given (REALTIME_TERMINATION_GRACE_S)",
+                field="grace_s",
+            )
         log.info("node is to leave", by=by, grace_s=grace_s)
         if not self._told_to_leave.is_set():
             self._leave_grace_s = grace_s
@@ -158,15 +167,18 @@ class NodeAgent:
         await self._told_to_leave.wait()
         return self._leave_grace_s
 
+    async def close(self) -> None:
+        """Takes no more calls; the other nodes are told so. Idempotent."""
+        self._pool.close()
+        await self._intake.close()
+
     async def drain(self, grace_s: float) -> int:
-        """Takes no more calls, waits until the live ones are over, and hands the rest
-        over to other nodes.
+        """Waits until the live calls are over, and hands the rest over to other nodes.
+        No call must come any more (`close`). Idempotent.
 
         Returns:
             How many were still live after all.
         """
-        self._pool.close()
-        await self._intake.close()
         await self._calls.until_none(grace_s)
         if len(self._calls):
             log.info("calls are handed over", count=len(self._calls))
@@ -383,6 +395,10 @@ class NodeAgent:
     def _load_by_worker(self) -> dict[str, int]:
         return self._calls.load(self._workers.names())
 
+    async def readiness(self) -> str:
+        """Whether calls are taken: "ready", "draining" or "full"."""
+        return self._intake.readiness
+
     async def stats(self) -> dict[str, Any]:
         """Pools, calls and workers of this node."""
         return {
@@ -395,8 +411,7 @@ class NodeAgent:
             "workers": self._load_by_worker(),
             "sessions": self._calls.by_session(self._pool.names()),
             "processes": self._pool.processes(),
-            "draining": not self._intake.open,
-            "full": self._intake.full,
+            "readiness": self._intake.readiness,
         }
 
 

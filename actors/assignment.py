@@ -68,7 +68,8 @@ class NodeConfig:
 
     host: where other nodes reach this one; zone: where it stands; outbox_path: a folder for
     what can't be written yet; phrases_path: one with recordings of fixed phrases;
-    unbilled_s, synthesizer: as in Assignment; "" where no calls have answers as text.
+    unbilled_s, synthesizer: as in Assignment; "" where no calls have answers as text;
+    most_grace_s: the longest that live calls may have when the node leaves.
     """
 
     node_id: str
@@ -87,6 +88,7 @@ class NodeConfig:
     unbilled_s: float = inf
     phrases_path: str = ""
     synthesizer: str = ""
+    most_grace_s: float = inf
 
     @property
     def agent_socket(self) -> str:

@@ -220,9 +220,12 @@ class Intake:
         )
 
     @property
-    def full(self) -> bool:
-        """Whether a call of no special priority would be refused."""
-        return not self._admission.takes(Priority.NORMAL, time.monotonic())
+    def readiness(self) -> str:
+        """Whether a call of no special priority would be taken: "ready", "draining" or
+        "full"."""
+        if not self.open:
+            return "draining"
+        return "ready" if self._admission.takes(Priority.NORMAL, time.monotonic()) else "full"
 
     def stats(self) -> dict[str, Any]:
         """Places, and who was admitted and refused."""

@@ -1,5 +1,6 @@
 """Settings of a deployment: from REALTIME_* variables, bounded, checked at the start."""
 
+import math
 import os
 import re
 from collections.abc import Mapping
@@ -21,7 +22,7 @@ from reception.placement.sizer import SizerRules
 
 PREFIX = "REALTIME_"
 MIN_PEPPER_CHARS = 32
-LEAVE_S = 30.0  # a node's, after the grace time: for handing calls over, and for stopping
+LEAVE_S = 30.0  # a node's, beside the grace time: to be known, to hand calls over, to stop
 OPENAI_MODEL = "gpt-realtime-2.1-mini"
 EMBEDDED_MODEL = "embedded"
 
@@ -190,8 +191,7 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _drain_is_in_time(self) -> Self:
-        needed_s = self.drain_grace_s + LEAVE_S
-        if 0 < self.termination_grace_s < needed_s:
+        if self.drain_grace_s > self.most_grace_s:
             raise ValueError(
                 f"drain_grace_s|is {self.drain_grace_s:g}: with {LEAVE_S:g} s to hand calls over "
                 f"it must be within REALTIME_TERMINATION_GRACE_S, {self.termination_grace_s:g}"
@@ -210,6 +210,11 @@ class Settings(BaseSettings):
                 "when REALTIME_PROFILE is production"
             )
         return self
+
+    @property
+    def most_grace_s(self) -> float:
+        """The longest drain that fits into what the pod or unit is given."""
+        return self.termination_grace_s - LEAVE_S if self.termination_grace_s else math.inf
 
     def pool_rules(self) -> PoolRules:
         """What a node's session pool may be."""

@@ -171,6 +171,7 @@ def _spawn_agent(deployment: Deployment) -> None:
         unbilled_s=settings.alone_s(),
         phrases_path=str(settings.phrases_path),
         synthesizer=deployment.speech_socket if deployment.speech is not None else "",
+        most_grace_s=settings.most_grace_s,
     )
     deployment.handles["agent"] = spawn(
         "actors.agent:NodeAgent", config, name=f"agent:{deployment.node_id}"

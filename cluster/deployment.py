@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,7 @@ import ray
 from ray.actor import ActorHandle
 from ray.exceptions import RayError
 
-from actors.settings import Settings
+from actors.settings import LEAVE_S, Settings
 from actors.spawn import Remote
 from cluster.ray_node import STOP_TIMEOUT_S, RayNode
 from reception.call.record import CallRecord, TakenMessage
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     from voice.engine import Engine
 
 START_TIMEOUT_S = 60.0
+# Until whoever places calls knows that a node leaves: its own door asks twice a second,
+# other nodes report each second, and their doors ask for that twice a second.
+DRAIN_NOTICE_S = 3.0
 
 
 @dataclass(slots=True)
@@ -76,12 +80,27 @@ class Deployment:
         return list(self.call("agent", "messages"))
 
     def drain(self, grace_s: float) -> int:
-        """Takes no more calls and waits for the live ones; how many were left."""
+        """Is advertised no more, and once that is known, waits for the live calls: those of
+        this node, and those of others that came in here. Idempotent.
+
+        Returns:
+            How many calls of this node were left after all.
+        """
         if "agent" not in self.handles:
             return 0
-        self.call("door", "drain", grace_s, timeout_s=grace_s + STOP_TIMEOUT_S)
-        left: int = self.call("agent", "drain", grace_s, timeout_s=grace_s + STOP_TIMEOUT_S)
+        self.call("agent", "close")
+        self.stopping.wait(DRAIN_NOTICE_S)
+        over_s = time.monotonic() + grace_s
+        self._tell_door("drain", grace_s)
+        left: int = self.call("agent", "drain", grace_s, timeout_s=grace_s + LEAVE_S)
+        left_s = max(0.0, over_s - time.monotonic())
+        self._tell_door("until_quiet", left_s, timeout_s=left_s + STOP_TIMEOUT_S)
         return left
+
+    def _tell_door(self, method: str, *args: Any, timeout_s: float = 10.0) -> None:
+        """Calls outlive their front door: that it is gone does not hold up the rest."""
+        with contextlib.suppress(RayError, TimeoutError):
+            self.call("door", method, *args, timeout_s=timeout_s)
 
     def stop(self) -> None:
         """Ends everything this node started and leaves nothing behind. Where the node is

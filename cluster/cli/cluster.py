@@ -44,7 +44,13 @@ def cluster(http: Http = HTTP, key: Key = "", as_json: AsJson = False) -> None:
 
 @app.command()
 def drain(
-    node: Annotated[str, typer.Argument(help="The node's id, as `reception cluster` shows it.")],
+    node: Annotated[
+        str,
+        typer.Argument(
+            help="Its id, as `reception cluster` shows it; the node that is asked if not given.",
+            show_default=False,
+        ),
+    ] = "",
     http: Http = HTTP,
     key: Key = "",
     grace_s: Annotated[
@@ -54,6 +60,7 @@ def drain(
     wait: Annotated[bool, typer.Option(help="Until the node has left.")] = True,
 ) -> None:
     """Has a node finish its calls, hand over what is left, and leave the cluster."""
+    node = node or str(_ask(http, key, "GET", "/cluster")["node_id"])
     _ask(http, key, "POST", f"/cluster/{node}/drain", {"grace_s": grace_s})
     out = console(stderr=True)
     out.print(f"{node} is draining")

@@ -82,7 +82,7 @@ def serve(
     except Stopped:
         out.print("stopped while starting")
         return
-    asked = _signals_set()
+    asked, again = _signals_set()
     _announce(deployment, time.monotonic() - began_s, as_json=as_json)
     while not (asked.wait(_POLL_S) or deployment.lost.is_set() or deployment.leave.is_set()):
         pass
@@ -91,7 +91,7 @@ def serve(
         deployment.stop()
         raise typer.Exit(1)
     grace_s = deployment.grace_s if deployment.leave.is_set() else settings.drain_grace_s
-    _leave(deployment, grace_s, asked)
+    _leave(deployment, grace_s, again)
 
 
 @contextmanager
@@ -112,13 +112,17 @@ def _signals_raise() -> Iterator[None]:
             signal.signal(each, handler)
 
 
-def _signals_set() -> threading.Event:
-    """While serving: an event that a signal sets. (Ray has put in its own
-    handlers by now.)"""
-    asked = threading.Event()
+def _signals_set() -> tuple[threading.Event, threading.Event]:
+    """While serving: events that the first signal sets, and the second. (Ray has put in
+    its own handlers by now.)"""
+    asked, again = threading.Event(), threading.Event()
+
+    def heard(_number: int, _frame: Any) -> None:
+        (again if asked.is_set() else asked).set()
+
     for each in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(each, lambda _number, _frame: asked.set())
-    return asked
+        signal.signal(each, heard)
+    return asked, again
 
 
 def _announce(deployment: "Deployment", took_s: float, *, as_json: bool) -> None:
@@ -148,17 +152,17 @@ def _announce(deployment: "Deployment", took_s: float, *, as_json: bool) -> None
         out.print("[yellow]callers on this machine need no key (--insecure-dev)[/yellow]")
 
 
-def _leave(deployment: "Deployment", grace_s: float, asked: threading.Event) -> None:
-    """Drains, unless a second signal comes, and stops."""
+def _leave(deployment: "Deployment", grace_s: float, again: threading.Event) -> None:
+    """Drains, and stops; at once when a second signal comes. The first one after
+    `reception drain` or a notice of Ray's only says the same again."""
     out = console(stderr=True)
-    asked.clear()
-    out.print(f"draining: live calls have {grace_s:g} s to finish; once more to stop at once")
+    out.print(f"draining: live calls have {grace_s:g} s to finish; a second signal stops at once")
     left: list[int] = []
     draining = threading.Thread(
         target=lambda: left.append(deployment.drain(grace_s)), name="drain", daemon=True
     )
     draining.start()
-    while draining.is_alive() and not asked.is_set():
+    while draining.is_alive() and not again.is_set():
         draining.join(_POLL_S)
     if left != [0]:
         out.print(f"{left[0] if left else 'some'} calls were cut off")

@@ -34,7 +34,7 @@ log = structlog.get_logger()
 
 SERVICE = rv.DESCRIPTOR.services_by_name["Reception"].full_name
 SETUPS_KEPT = 10_000
-DRAIN_NOTICE_S = 0.5
+HEALTH_S = 0.5
 FIRST_WRITE_S = 1.0
 ADMITTED_AT_ONCE = 8
 
@@ -51,6 +51,8 @@ class FrontDoor:
         self._config = config
         self._backends = backends or RayBackends(config)
         self._streams: set[Stream] = set()
+        self._quiet = asyncio.Event()  # no stream is live
+        self._quiet.set()
         self._server: grpc.aio.Server | None = None
         self._health = health.aio.HealthServicer()
         # However many call at once, the actors behind are asked for a few at a time:
@@ -58,6 +60,8 @@ class FrontDoor:
         self._turnstile = asyncio.Semaphore(ADMITTED_AT_ONCE)
         self._afterwards = Tasks()
         self._draining = False
+        self._serving: bool | None = None  # as health says; None: it says nothing yet
+        self._following: asyncio.Task[None] | None = None
         self._accepted = self._dropped_audio = 0
         self._refused: Counter[str] = Counter()
         self._setups_ms: deque[float] = deque(maxlen=SETUPS_KEPT)
@@ -87,9 +91,10 @@ class FrontDoor:
             (SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME), self._server
         )
         await self._backends.start()
+        await self._advertise()  # before anybody can ask: the node may be draining
         port = self._server.add_insecure_port(f"{config.host}:{port}")
         await self._server.start()
-        await self._advertise(health_pb2.HealthCheckResponse.SERVING)
+        self._following = asyncio.create_task(self._follow())
         address = f"{config.host}:{port}"
         await self._backends.serves_at(_advertised(config, port))
         return address
@@ -144,6 +149,7 @@ class FrontDoor:
             requests, context, self._backends, self._config, self._turnstile, self._later
         )
         self._streams.add(stream)
+        self._quiet.clear()
         try:
             await stream.run()
         except (grpc.aio.AbortError, asyncio.CancelledError, ReceptionError):
@@ -154,6 +160,8 @@ class FrontDoor:
             await abort(context, error)
         finally:
             self._streams.discard(stream)
+            if not self._streams:
+                self._quiet.set()
             self._count(stream, context)
 
     def _later(self, work: Coroutine[Any, Any, None]) -> None:
@@ -174,22 +182,43 @@ class FrontDoor:
             code: Any = context.code()
             self._refused[getattr(code, "name", "CANCELLED")] += 1
 
-    async def _advertise(self, status: health_pb2.HealthCheckResponse.ServingStatus) -> None:
+    async def _follow(self) -> None:
+        while True:
+            await asyncio.sleep(HEALTH_S)
+            await self._advertise()
+
+    async def _advertise(self) -> None:
+        """Health says what the node is: ready, or draining or full."""
+        serving = await self._backends.ready() and not self._draining
+        if serving is self._serving:
+            return
+        self._serving = serving
+        known = health_pb2.HealthCheckResponse
         for service in ("", SERVICE):
-            await self._health.set(service, status)
+            await self._health.set(service, known.SERVING if serving else known.NOT_SERVING)
 
     async def drain(self, grace_s: float) -> None:
-        """Not serving any more, waits for balancers to see it, then tells every
-        live stream. Live calls go on."""
+        """Takes no more streams, and tells the live ones how long they may go on.
+        Idempotent."""
+        if self._draining:
+            return
         self._draining = True
-        await self._advertise(health_pb2.HealthCheckResponse.NOT_SERVING)
-        await asyncio.sleep(DRAIN_NOTICE_S)
+        await self._advertise()
         for stream in self._streams:
             stream.drain(grace_s)
+
+    async def until_quiet(self, timeout_s: float) -> int:
+        """Until no stream is live, or for so long; how many are live then."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                await self._quiet.wait()
+        return len(self._streams)
 
     async def stop(self) -> None:
         """Ends what is left and stops listening."""
         self._draining = True
+        if self._following is not None:
+            self._following.cancel()
         if self._server is not None:
             await self._server.stop(1.0)
         if self._afterwards:

@@ -48,6 +48,8 @@ class Backends(Protocol):
 
     async def serves_at(self, grpc_address: str) -> None: ...
 
+    async def ready(self) -> bool: ...
+
     def close(self) -> None: ...
 
     @property
@@ -132,6 +134,13 @@ class RayBackends:
         """The door is open there."""
         self._grpc_address = grpc_address
         await self._own("open_door", grpc_address)
+
+    async def ready(self) -> bool:
+        """Whether the node takes calls: it neither drains nor is full."""
+        try:
+            return bool(await self._own("readiness") == "ready")
+        except Unavailable:
+            return False
 
     def close(self) -> None:
         if self._following is not None:

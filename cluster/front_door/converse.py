@@ -100,6 +100,7 @@ class Stream:
         self._opened_s = time.monotonic()
         self._link: Link | None = None
         self._relay: Relay | None = None
+        self._draining = b""  # what the caller is told of it
         self._spec: CallSpec
         self._placement: Placement
 
@@ -120,6 +121,8 @@ class Stream:
             self._config.idle_timeout_s,
             self._relink,
         )
+        if self._draining:  # since before there was a line
+            relay.tell(self._draining)
         up = asyncio.create_task(relay.up())
         try:
             await self._accept(spec, placement)
@@ -138,10 +141,11 @@ class Stream:
 
     def drain(self, grace_s: float) -> None:
         """Tells the caller that this server is going away."""
+        grace = duration_pb2.Duration(seconds=int(grace_s))
+        message = rv.ReceptionMessage(draining=rv.Draining(grace=grace))
+        self._draining = message.SerializeToString()
         if self._relay is not None:
-            grace = duration_pb2.Duration(seconds=int(grace_s))
-            message = rv.ReceptionMessage(draining=rv.Draining(grace=grace))
-            self._relay.tell(message.SerializeToString())
+            self._relay.tell(self._draining)
 
     # ------------------------------------------------------------- setting up
 

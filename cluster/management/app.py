@@ -39,14 +39,13 @@ def create_app(ask: Ask) -> FastAPI:
         """Calls can be taken: agent, cost and security answer, and the node is neither
         draining nor full."""
         try:
-            stats, *_ = await asyncio.gather(
-                ask("agent", "stats"), ask("cost", "ping"), ask("security", "ping")
+            readiness, *_ = await asyncio.gather(
+                ask("agent", "readiness"), ask("cost", "ping"), ask("security", "ping")
             )
         except (ReceptionError, TimeoutError, ValueError) as error:
             return PlainTextResponse(f"not ready: {error}\n", 503)
-        for state in ("draining", "full"):
-            if stats[state]:
-                return PlainTextResponse(f"not ready: {state}\n", 503)
+        if readiness != "ready":
+            return PlainTextResponse(f"not ready: {readiness}\n", 503)
         return PlainTextResponse("ok\n")
 
     @app.get("/metrics")

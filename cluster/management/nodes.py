@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from dataclasses import asdict
 from typing import Any, Literal
@@ -48,9 +49,13 @@ def add_cluster(app: FastAPI, access: Access) -> None:
 
     @app.get(f"{PREFIX}/cluster", dependencies=[Depends(may_read)])
     async def cluster() -> dict[str, Any]:
-        """The nodes as this one's front door shares calls out to them."""
-        nodes = await ask("door", "nodes")
-        return {"nodes": [asdict(node) for node in nodes], "at": time.time()}
+        """The nodes as this one's front door shares calls out to them; which this one is."""
+        nodes, stats = await asyncio.gather(ask("door", "nodes"), ask("agent", "stats"))
+        return {
+            "nodes": [asdict(node) for node in nodes],
+            "node_id": stats["node_id"],
+            "at": time.time(),
+        }
 
     @app.post(f"{PREFIX}/cluster/{{node_id}}/drain", status_code=202)
     async def drain(node_id: str, how: Leave, by: str = Depends(may_manage)) -> dict[str, str]:

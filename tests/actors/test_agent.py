@@ -481,6 +481,7 @@ async def test_a_node_hands_over_what_its_grace_time_did_not_end(
     monkeypatch.setattr("actors.live_call.HAND_OVER_TIMEOUT_S", 10 * PATIENCE_S)
     spec = await house.call("one")
     house.is_ours = False  # the front door has it at another node at once
+    await house.agent.close()
     draining = asyncio.create_task(house.agent.drain(0.05))
     async with patience():
         while FENCED not in house.pool.sessions[0].ended_for:
@@ -498,6 +499,30 @@ async def test_a_lease_that_comes_too_late_is_refused(house: House) -> None:
     spec = replace(SPEC, call_id="one", accepted_at_s=time.time() - 60.0)
     with pytest.raises(Unavailable, match="waited for too long"):
         await house.agent.lease(spec)
+
+
+async def test_a_node_is_full_or_draining_or_ready(tmp_path: Path) -> None:
+    house = House(tmp_path, capacity=10)
+    assert await house.agent.readiness() == "ready"
+    for number in range(9):
+        await house.call(f"c{number}")
+    assert await house.agent.readiness() == "full"  # the last place is for emergencies
+    for _ in range(2):
+        await house.agent.close()
+        assert (await house.agent.readiness(), house.pool.closed) == ("draining", True)
+    with pytest.raises(Unavailable, match="takes no more calls"):
+        await house.call("another", "emergency")
+
+
+async def test_a_grace_time_longer_than_the_nodes_life_is_refused(house: House) -> None:
+    house.agent._config = replace(house.agent._config, most_grace_s=60.0)
+    told = asyncio.create_task(house.agent.until_told_to_leave())
+    with pytest.raises(InvalidRequest, match="grace_s is 61: at most 60 s fit into"):
+        await house.agent.leave(61.0, "operator")
+    await asyncio.sleep(0)
+    assert not told.done()
+    await house.agent.leave(60.0, "operator")
+    assert await asyncio.wait_for(told, PATIENCE_S) == 60.0
 
 
 async def test_a_node_is_asked_to_leave_once(house: House) -> None:

@@ -164,8 +164,8 @@ def test_settings_say_what_pools_and_workers_aim_at() -> None:
 def test_a_drain_has_to_fit_into_what_the_pod_is_given():
     with pytest.raises(InvalidRequest, match="must be within REALTIME_TERMINATION_GRACE_S, 60"):
         load_settings(drain_grace_s=60.0, termination_grace_s=60.0)
-    assert load_settings(drain_grace_s=60.0, termination_grace_s=90.0).drain_grace_s == 60.0
-    assert load_settings(drain_grace_s=600.0).termination_grace_s == 0.0
+    assert load_settings(drain_grace_s=60.0, termination_grace_s=90.0).most_grace_s == 60.0
+    assert load_settings(drain_grace_s=600.0).most_grace_s == inf
 
 
 def test_an_unknown_balancing_names_the_known_ones():

@@ -55,6 +55,7 @@ class FakeBackends:
         self.opened_at = ""
         self.calls_without_ledger = 0
         self.report: NodeReport | None = None
+        self.takes_calls = True
         self.leaving: list[tuple[str, float | None, str]] = []
         self.here: list[bool] = []
         self.left: list[str] = []
@@ -76,6 +77,9 @@ class FakeBackends:
 
     async def serves_at(self, grpc_address: str) -> None:
         self.opened_at = grpc_address
+
+    async def ready(self) -> bool:
+        return self.takes_calls
 
     def close(self) -> None:
         return None

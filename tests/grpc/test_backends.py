@@ -39,6 +39,7 @@ class Singleton:
         self.answers = asyncio.Event()
         self.answers.set()
         self.gone = 0  # so many times
+        self.state = "ready"
 
     async def provider_room(self, *args: Any) -> Refused:
         await self._asked("provider_room", *args)
@@ -63,6 +64,10 @@ class Singleton:
 
     async def profiles(self) -> tuple[Any, ...]:
         return ()
+
+    async def readiness(self) -> str:
+        await self._asked("readiness")
+        return self.state
 
     async def gave_up(self, *args: Any) -> None:
         await self._asked("gave_up", *args)
@@ -149,6 +154,17 @@ async def test_a_caller_who_comes_back_to_a_lost_call_keeps_its_token_until_it_i
         ("m", "resume", "lost.t", "k", "n"),
         ("m", "has_token", "s1", "next"),
     ]
+
+
+async def test_a_door_is_ready_as_its_node_is(
+    door: RayBackends, singletons: dict[str, Singleton]
+) -> None:
+    agent = singletons["agent:n"]
+    for agent.state, ready in (("ready", True), ("full", False), ("draining", False)):
+        assert await door.ready() is ready
+    agent.state, agent.gone = "ready", 1
+    assert not await door.ready()
+    assert await door.ready()
 
 
 async def test_room_at_the_provider_is_asked_for_and_given_back(

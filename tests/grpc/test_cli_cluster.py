@@ -30,7 +30,7 @@ class Actors:
     def __init__(self) -> None:
         self.nodes = [VIEW, replace(VIEW, node_id="n2", zone="", share=0.25, state=State.FULL)]
         self.asked: list[tuple[Any, ...]] = []
-        self.stats: dict[str, Any] = {"draining": False, "full": False}
+        self.readiness = "ready"
 
     async def ask(self, role: str, method: str, *args: Any) -> Any:
         match role, method:
@@ -44,7 +44,9 @@ class Actors:
                 self.asked.append(args)
                 self.nodes = [node for node in self.nodes if node.node_id != args[0]]
             case "agent", "stats":
-                return self.stats
+                return {"node_id": "n1"}
+            case "agent", "readiness":
+                return self.readiness
         return None
 
 
@@ -85,6 +87,12 @@ def test_a_node_is_told_to_leave_and_waited_for(http: str, actors: Actors) -> No
     assert "n2 has left" in done.output
 
 
+def test_the_node_that_is_asked_leaves_if_none_is_named(http: str, actors: Actors) -> None:
+    done = run("drain", "--http", http, "--key", "good")
+    assert (done.exit_code, actors.asked) == (0, [("n1", None, "k1")])
+    assert "n1 has left" in done.output
+
+
 def test_what_cannot_be_done_is_said_in_one_line(http: str) -> None:
     for args, text in (
         (("drain", "n9", "--http", http, "--key", "good"), "there is no node 'n9'"),
@@ -97,15 +105,15 @@ def test_what_cannot_be_done_is_said_in_one_line(http: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("stats", "status", "text"),
-    [({}, 200, "ok"), ({"full": True}, 503, "full"), ({"draining": True}, 503, "draining")],
+    ("readiness", "status", "text"),
+    [("ready", 200, "ok"), ("full", 503, "full"), ("draining", 503, "draining")],
 )
 async def test_a_node_that_takes_no_calls_is_not_ready(
-    http: str, actors: Actors, stats: dict[str, bool], status: int, text: str
+    http: str, actors: Actors, readiness: str, status: int, text: str
 ) -> None:
     import httpx
 
-    actors.stats |= stats
+    actors.readiness = readiness
     async with httpx.AsyncClient() as client:
         answer = await client.get(f"{http}/readyz")
     assert (answer.status_code, text in answer.text) == (status, True)

@@ -757,6 +757,7 @@ async def test_health_is_per_service_and_watched_through_a_drain(house: House) -
     assert (await watching.read()).status == health_pb2.HealthCheckResponse.SERVING
     live = await house.accepted(call_id="live")
     await house.door.drain(30.0)
+    await house.door.drain(20.0)  # they were told already
     assert (await watching.read()).status == health_pb2.HealthCheckResponse.NOT_SERVING
     message = await asyncio.wait_for(live.read(), PATIENCE_S)
     assert message.draining.grace.seconds == 30
@@ -766,6 +767,41 @@ async def test_health_is_per_service_and_watched_through_a_drain(house: House) -
     await live.write(caller(end=rv.CallEnd()))
     assert (await live.read()).HasField("summary")
     watching.cancel()
+
+
+async def test_a_full_node_is_not_serving_until_it_has_room(house: House) -> None:
+    stub, known = health_pb2_grpc.HealthStub(house.channel), health_pb2.HealthCheckResponse
+    watching = stub.Watch(health_pb2.HealthCheckRequest(service=SERVICE))
+    for ready in (True, False, True):
+        house.backends.takes_calls = ready
+        told = await asyncio.wait_for(watching.read(), PATIENCE_S)
+        assert told.status == (known.SERVING if ready else known.NOT_SERVING)
+    watching.cancel()
+
+
+async def test_a_door_that_opens_again_in_a_drain_is_not_serving(house: House) -> None:
+    house.backends.takes_calls = False
+    again = FrontDoor(DoorConfig("127.0.0.1", 0, "n1"), house.backends)
+    async with grpc.aio.insecure_channel(await again.start()) as channel:
+        stub = health_pb2_grpc.HealthStub(channel)
+        for service in ("", SERVICE):
+            answer = await stub.Check(health_pb2.HealthCheckRequest(service=service))
+            assert answer.status == health_pb2.HealthCheckResponse.NOT_SERVING
+    await again.stop()
+
+
+async def test_who_was_still_waiting_for_a_line_is_told_of_the_drain_too(house: House) -> None:
+    house.backends.line_moves.clear()
+    stream = await house.converse(start())
+    async with patience():
+        while not house.backends.here:
+            await asyncio.sleep(0.01)
+    await house.door.drain(30.0)
+    house.backends.line_moves.set()
+    assert (await asyncio.wait_for(stream.read(), PATIENCE_S)).HasField("accepted")
+    assert (await until(stream, "draining")).grace.seconds == 30
+    await stream.write(caller(end=rv.CallEnd()))
+    await until(stream, "summary")
 
 
 async def test_the_service_can_be_discovered(house: House) -> None:
