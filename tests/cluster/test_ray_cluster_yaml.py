@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import getpass
 import json
 import os
 import random
@@ -12,6 +13,8 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,6 +25,7 @@ import ray
 import yaml
 from ray.autoscaler._private.util import prepare_config, validate_config
 
+from actors.settings import load_settings
 from tests.waiting import PATIENCE_S
 
 pytestmark = pytest.mark.timeout(400)
@@ -74,6 +78,45 @@ def test_what_it_starts_is_there(config: dict[str, Any]) -> None:
             assert options
             assert all(option in help_text for option in options)
             assert (ROOT / "deploy" / "ray-cluster.env").is_file()
+
+
+def test_a_node_that_is_started_anew_may_drain_before(config: dict[str, Any]) -> None:
+    env = (ROOT / "deploy" / "ray-cluster.env").read_text()
+    named = dict(re.findall(r"REALTIME_(\w+)=([\d.]+)$", env, re.MULTILINE))
+    given_s = float(named["TERMINATION_GRACE_S"])
+    settings = load_settings(
+        drain_grace_s=float(named["DRAIN_GRACE_S"]), termination_grace_s=given_s
+    )
+    assert settings.drain_grace_s <= settings.most_grace_s
+    [leave] = [each for each in config["worker_start_ray_commands"] if "pkill" in each]
+    assert f"timeout {given_s:g} " in leave
+
+
+def test_it_waits_until_the_node_has_drained(config: dict[str, Any], tmp_path: Path) -> None:
+    """With a process of this test in the place of `reception serve`."""
+    [leave] = [each for each in config["worker_start_ray_commands"] if "pkill" in each]
+    mark = uuid.uuid4().hex
+    command = leave.replace("[r]eception serve", f"[{mark[0]}]{mark[1:]}")
+    assert "reception" not in command
+    drained = tmp_path / "drained"
+    code = (
+        "import pathlib, signal, sys, time\n"
+        "def leave(*_): time.sleep(1); pathlib.Path(sys.argv[1]).touch(); sys.exit()\n"
+        "signal.signal(signal.SIGTERM, leave); print(flush=True); signal.pause()"
+    )
+    serving = subprocess.Popen(
+        [sys.executable, "-c", code, str(drained), mark], stdout=subprocess.PIPE
+    )
+    reaping = threading.Thread(target=serving.wait)
+    reaping.start()
+    with serving.stdout or contextlib.nullcontext() as said:
+        assert said is not None
+        said.readline()
+        environment = os.environ | {"USER": getpass.getuser()}
+        for _ in range(2):  # then there is none, which is no fault
+            subprocess.run(["bash", "-c", command], env=environment, check=True, timeout=120)
+            assert drained.exists()
+    reaping.join(PATIENCE_S)
 
 
 @pytest.fixture

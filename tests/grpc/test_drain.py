@@ -16,6 +16,7 @@ import grpc
 import pytest
 import ray
 import uvicorn
+import yaml
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from ray._private.state import state as ray_state
 from ray.exceptions import RaySystemError
@@ -26,6 +27,7 @@ from actors.settings import LEAVE_S, load_settings
 from cluster import deployment as deploying
 from cluster import watch
 from cluster.cli import app, serve
+from cluster.cli import cluster as commands
 from cluster.deployment import Deployment
 from cluster.door_config import DoorConfig
 from cluster.front_door import SERVICE, FrontDoor
@@ -404,3 +406,45 @@ def test_a_node_that_stops_hears_no_notice_any_more(monkeypatch: pytest.MonkeyPa
     deployment.stopping.set()
     watch._watch_ray(deployment)
     assert not deployment.leave.is_set()
+
+
+# ------------------------------------------------------------------ as it is deployed
+
+
+def _fragment(kind: str) -> str:
+    """Of docs/drain.md."""
+    text = (Path(__file__).resolve().parents[2] / "docs" / "drain.md").read_text()
+    return text.partition(f"```{kind}\n")[2].partition("```")[0]
+
+
+def _fits(env: dict[str, str], given_s: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A node with these variables starts, and knows what it is given."""
+    for name, value in env.items():
+        monkeypatch.setenv(name, value)
+    settings = load_settings()
+    assert settings.termination_grace_s == given_s
+    assert settings.drain_grace_s <= settings.most_grace_s
+
+
+def test_the_pod_of_the_documentation_has_time_to_drain(monkeypatch: pytest.MonkeyPatch) -> None:
+    pod = yaml.safe_load(_fragment("yaml"))["spec"]
+    [container] = pod["containers"]
+    env = {each["name"]: each["value"] for each in container["env"] if "value" in each}
+    _fits(env, pod["terminationGracePeriodSeconds"], monkeypatch)
+    hook = container["lifecycle"]["preStop"]["exec"]["command"]
+    asked: list[tuple[str, str]] = []
+
+    def ask(_http: str, _key: str, method: str, path: str, _body: Any = None) -> Any:
+        asked.append((method, path))
+        return {"nodes": [], "node_id": "n"}
+
+    monkeypatch.setattr(commands, "_answer", ask)
+    assert CliRunner().invoke(app, hook[1:]).exit_code == 0
+    assert (hook[0], ("POST", "/cluster/n/drain") in asked) == ("reception", True)
+
+
+def test_the_unit_of_the_documentation_has_time_to_drain(monkeypatch: pytest.MonkeyPatch) -> None:
+    unit = dict(line.split("=", 1) for line in _fragment("ini").splitlines() if "=" in line)
+    env = dict(each.split("=") for each in unit["Environment"].split())
+    _fits(env, float(unit["TimeoutStopSec"]), monkeypatch)
+    assert unit["KillMode"] == "mixed"
