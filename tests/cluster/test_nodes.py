@@ -16,8 +16,10 @@ from typing import Any
 import grpc
 import psutil
 import pytest
+from typer.testing import CliRunner
 
 from cluster.caller import Caller, HangUp, Listen, Outcome, Say, StayOn, Step, Until
+from cluster.cli import app
 from cluster.local import LocalCluster, Member, local_cluster
 from protos.reception.v1 import reception_pb2 as rv
 from protos.reception.v1 import reception_pb2_grpc as rpc
@@ -28,6 +30,7 @@ pytestmark = pytest.mark.timeout(500)
 
 SPEECH = bytes(range(0, 256)) * 60  # two seconds of something loud, mu-law
 FROZEN_S = 4.0  # twice what its links give it; Ray would give it up after 6
+DRAINED_S = 8.0  # more than a node without calls takes to leave
 PAUSE = b"\xff" * 8_000 * 6  # long enough for any fault
 
 
@@ -340,6 +343,39 @@ def test_a_call_of_a_lost_node_whose_caller_stays_away_ends(cluster: LocalCluste
 
     asyncio.run(asyncio.wait_for(scene(), SCENE_S))
     _all_in_order(cluster, ["away-0", "away-1"], "node_lost")
+
+
+def test_callers_at_the_door_of_a_node_that_leaves_keep_their_calls(
+    cluster: LocalCluster,
+) -> None:
+    """By `reception drain`. None of them comes back elsewhere, whatever it is told."""
+    [leaving] = cluster.add()
+    wait_until(lambda: _sees_all(cluster, leaving))
+
+    async def scene() -> None:
+        callers = [_Callers(leaving, f"there{number}", 1, pause=None) for number in range(5)]
+        for caller in callers:
+            await caller.greeted()
+        ids = [call_id for caller in callers for call_id in caller.ids]
+        nodes = await asyncio.to_thread(_where, cluster, ids)
+        there = [caller for caller in callers if nodes[caller.ids[0]] == leaving.node_id]
+        elsewhere = [caller for caller in callers if caller not in there]
+        assert elsewhere
+        command = ["drain", "--http", leaving.said["http"], "--grace", str(SCENE_S)]
+        draining = asyncio.ensure_future(asyncio.to_thread(CliRunner().invoke, app, command))
+        await asyncio.to_thread(wait_until, lambda: "draining" in leaving.errors.read_text())
+        for caller in there:
+            await caller.good()
+        await asyncio.sleep(DRAINED_S)
+        for caller in elsewhere:
+            await caller.good()
+        done = await draining
+        assert done.exit_code == 0, done.output
+        assert await asyncio.to_thread(leaving.process.wait, PATIENCE_S) == 0
+
+    asyncio.run(asyncio.wait_for(scene(), SCENE_S))
+    _all_in_order(cluster, [f"there{number}-0" for number in range(5)])
+    assert "cut off" not in leaving.errors.read_text()
 
 
 def test_a_node_that_leaves_hands_its_calls_over(cluster: LocalCluster) -> None:
