@@ -70,7 +70,7 @@ class _Answer:
     @property
     def cached(self) -> int:
         """Tokens of its input that the cache should have."""
-        return in_steps(self.known.all) if self.known else 0
+        return in_steps(max(0, self.known.all)) if self.known else 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +159,7 @@ class OwnInput:
         answer = self._find(response_id)
         cached = 0 if self._cache_fails or answer.known is None else answer.cached
         read = Tokens(max(0, answer.read.text), max(0, answer.read.audio))
-        text = min(cached, answer.known.text if answer.known else 0, read.text)
+        text = min(cached, max(0, answer.known.text) if answer.known else 0, read.text)
         return Usage(read.text, read.audio, text, min(cached - text, read.audio))
 
     def billed(self, response_id: str, usage: Usage) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pickle
 from typing import Any
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from reception.money.own_input import OwnInput
@@ -304,6 +304,11 @@ STEPS = st.one_of(
 )
 
 
+@example(
+    [("billed", "a", Usage()), ("forget", "a"), ("billed", "a", Usage()),
+     ("is_up",), ("began", "a"), ("began", "a")],
+    "a",
+)  # fmt: skip
 @given(st.lists(STEPS, max_size=30), IDS)
 def test_whatever_came_the_estimate_can_be_billed(
     steps: list[tuple[Any, ...]], response_id: str
