@@ -80,7 +80,7 @@ class CallMoney:
     async def charge(self, command: m.ReportUsage | m.ReportTranscription) -> None:
         """Bills, and tells the conversation when there is less money than it knows."""
         transcriber = self._assignment.profile.transcription_model
-        delivery = bill(command, self._spec, transcriber)
+        delivery = bill(command, self._spec, transcriber, time.time())
         if command.estimated:
             log.warning("billed by our own count", call_id=self._spec.call_id, of=delivery.args[1])
         began_s = asyncio.get_running_loop().time()

@@ -120,17 +120,20 @@ class CostController(MoneyViews):
         model: str,
         usage: Usage,
         claim: Claim | None = None,
+        at_s: float | None = None,
     ) -> Charge:
         """Bills one response.
 
         Args:
             claim: of a call that began without this singleton.
+            at_s: when it was used, at whose price; None for now. It counts in the
+                windows of now in any case.
 
         Raises:
             InvalidRequest: the model has no price, or counts that can't be.
         """
         now_s = self._clock()
-        cost = self._prices.cost(usage, model, now_s)
+        cost = self._prices.cost(usage, model, self._prices.priced_at(model, at_s, now_s))
         bill = Bill(RESPONSE, response_id, model, usage, 0, cost)
         return await self._bill(session_id, bill, claim, now_s)
 
@@ -143,17 +146,21 @@ class CostController(MoneyViews):
         input_tokens: int,
         output_tokens: int,
         claim: Claim | None = None,
+        at_s: float | None = None,
     ) -> Charge:
         """Bills the transcription of one thing that the caller said.
 
         Args:
-            claim: as `usage`.
+            claim, at_s: as `usage`.
 
         Raises:
             InvalidRequest: as `usage`.
         """
         now_s = self._clock()
-        cost = self._prices.transcription_cost(model, seconds, input_tokens, output_tokens, now_s)
+        priced_s = self._prices.priced_at(model, at_s, now_s)
+        cost = self._prices.transcription_cost(
+            model, seconds, input_tokens, output_tokens, priced_s
+        )
         tokens = Usage(input_audio=input_tokens, output_text=output_tokens)
         bill = Bill(TRANSCRIPTION, item_id, model, tokens, whole_ms(seconds), cost)
         return await self._bill(session_id, bill, claim, now_s)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Iterable
 from typing import Any
 
@@ -101,7 +102,8 @@ class Deliveries:
             What it has cost, in micro-dollars; None while the cost singleton can't say.
         """
         used = [each for each in pending if isinstance(each, m.ReportUsage | m.ReportTranscription)]
-        bills = [bill(each, spec, transcriber) for each in used]
+        now_s = time.time()
+        bills = [bill(each, spec, transcriber, now_s) for each in used]
         for delivery in (*bills, closing(spec)):
             if not await self._deliver(delivery):
                 await self.later(delivery)

@@ -107,6 +107,14 @@ class PriceTable:
             )
         return priced[-1]
 
+    def priced_at(self, model: str, used_at_s: float | None, now_s: float) -> float:
+        """The UNIX time at whose price a use is billed: its own (None: not known), unless
+        that is to come yet, or the model had no price then."""
+        prices = self.models.get(model, ())
+        if used_at_s is None or not prices:
+            return now_s
+        return used_at_s if prices[0].valid_from_s <= used_at_s <= now_s else now_s
+
     def check_call(self, model: str, at_s: float) -> None:
         """Before a call is answered by `model`: nothing that it uses is free.
 

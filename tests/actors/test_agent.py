@@ -240,10 +240,15 @@ class Cost:
         self.there = True
 
     async def usage(self, *args: Any) -> None:
-        self._tell("usage", *args)
+        self._bill("usage", *args)
 
     async def transcription(self, *args: Any) -> None:
-        self._tell("transcription", *args)
+        self._bill("transcription", *args)
+
+    def _bill(self, name: str, *args: Any) -> None:
+        *rest, at_s = args
+        assert 0 <= time.time() - at_s <= PATIENCE_S
+        self._tell(name, *rest)
 
     async def close_call(self, *args: Any) -> None:
         self._tell("close_call", *args)
@@ -365,7 +370,7 @@ async def test_where_there_is_no_other_session_the_call_ends_with_all_that_is_kn
     record = await house.ended()
     assert (record.end_reason, record.cost_micros) == ("internal", 900)
     assert cost.told == [
-        ("usage", "s-one", BILL.response_id, BILL.model, BILL.usage),
+        ("usage", "s-one", BILL.response_id, BILL.model, BILL.usage, None),
         ("close_call", "s-one"),
         ("call_cost", "s-one"),
     ]
@@ -568,8 +573,8 @@ async def test_a_call_that_goes_on_nowhere_is_billed_and_its_account_closed(
     ]  # fmt: skip
     assert await agent._settle(SPEC, pending) == 900
     expected = [
-        ("usage", "s1", "r1", "m", usage),
-        ("transcription", "s1", "i1", PROFILE.transcription_model, 1.5, 0, 0),
+        ("usage", "s1", "r1", "m", usage, None),
+        ("transcription", "s1", "i1", PROFILE.transcription_model, 1.5, 0, 0, None),
         ("close_call", "s1"),
     ]
     assert cost.told == [*expected, ("call_cost", "s1")]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -12,15 +13,20 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from actors.bills import Delivery, bill
 from actors.cost import CostController
+from actors.outbox import Outbox
 from actors.security import SecurityGuard
 from actors.settings import Settings
 from actors.storage import ledger_check, schema
+from reception.call.messages import ReportUsage
 from reception.errors import InvalidRequest, NotFound
 from reception.money.leases import Claim
 from reception.money.policy import Step
 from reception.money.scopes import Owner
 from reception.provider.base import Usage
+from tests.unit.call.example import SPEC
+from tests.waiting import patience
 
 MODEL = "gpt-realtime-2.1-mini"
 NOON_S = datetime(2026, 11, 24, 12, tzinfo=UTC).timestamp()
@@ -279,6 +285,66 @@ async def test_a_call_that_would_be_free_does_not_begin(make: Make) -> None:
     await cost.open_call(call("s2"))
     with pytest.raises(InvalidRequest, match="billed by time"):
         await cost.change_model("s2", "gpt-live-1")
+
+
+RISING = (
+    OTHER_PRICES
+    + """  words:
+    - {valid_from: 2025-08-28, usd_per_second: 0.0001}
+    - {valid_from: 2026-11-24, usd_per_second: 0.0002}
+"""
+)
+RISE_S = datetime(2026, 11, 24, tzinfo=UTC).timestamp()
+
+
+async def test_a_bill_that_was_kept_over_a_rise_of_prices_has_the_price_of_its_own_time(
+    make: Make, clock: Callable[[], float]
+) -> None:
+    cost = make()
+    await cost.set_prices(RISING, "anna")
+    await cost.open_call(call("s1"))
+    now_s, used = clock(), Usage(output_audio=10)
+    assert now_s > RISE_S + 1
+    times = [None, RISE_S - 1, RISE_S, now_s + 3_600, 0.0]  # a clock that is ahead; and none
+    costs = [
+        (await cost.usage("s1", f"r{number}", MODEL, used, None, at_s)).cost_micros
+        for number, at_s in enumerate(times)
+    ]
+    assert costs == [400, 200, 400, 400, 400]
+    words = [
+        (await cost.transcription("s1", f"i{at_s}", "words", 1.0, 0, 0, None, at_s)).cost_micros
+        for at_s in (None, RISE_S - 1)
+    ]
+    assert words == [200, 100]
+    again = await cost.usage("s1", "r1", MODEL, used, None, now_s)
+    assert again.cost_micros == 200
+    hour = (await cost.totals())["windows"]["hour"]  # they count in that of now
+    assert hour["posted_micros"] == sum(costs) + sum(words)
+
+
+async def test_a_bill_in_the_outbox_keeps_its_price(make: Make, tmp_path: Path) -> None:
+    """The singleton was away as the price rose, and the node's process died besides."""
+    used = Usage(output_audio=10)
+    outbox = Outbox(tmp_path / "outbox")
+    kept = bill(ReportUsage("r1", used, MODEL), replace(SPEC, session_id="s1"), "", RISE_S - 1)
+    await outbox.add(kept)
+    outbox.close()
+    cost, charges = make(), []
+    await cost.set_prices(RISING, "anna")
+
+    async def deliver(delivery: Delivery) -> bool:
+        charges.append(await getattr(cost, delivery.method)(*delivery.args))
+        return True
+
+    after = Outbox(tmp_path / "outbox")
+    delivering = asyncio.create_task(after.deliver(deliver))
+    async with patience():
+        while len(after):
+            await asyncio.sleep(0.01)
+    delivering.cancel()
+    after.close()
+    assert [each.cost_micros for each in charges] == [200]
+    assert (await cost.usage("s2", "r2", MODEL, used)).cost_micros == 400
 
 
 async def test_prices_are_replaced_while_calls_go_on(make: Make) -> None:

@@ -736,7 +736,8 @@ async def test_a_call_that_began_on_a_lease_is_claimed_until_it_ends(house: Hous
             await asyncio.sleep(0.01)
     hang_up(door)
     assert (await call).end_reason == "caller_hangup"
-    assert {args[-1] for _, args in house.cost.calls if _ != "would_have_cost"} == {CLAIM}
+    told = [args for name, args in house.cost.calls if name != "would_have_cost"]
+    assert all(CLAIM in args for args in told)
 
 
 @pytest.mark.parametrize("answers", [True, False])

@@ -168,6 +168,24 @@ def test_the_latest_price_whose_day_has_come_counts() -> None:
         prices.cost(one, "m", datetime(2025, 12, 31, tzinfo=UTC).timestamp())
 
 
+JAN_S, JUN_S = (datetime(2026, month, 1, tzinfo=UTC).timestamp() for month in (1, 6))
+
+
+@pytest.mark.parametrize(
+    ("used_at_s", "priced_at_s"),
+    [
+        (None, JUN_S), (JUN_S, JUN_S), (JUN_S - 1, JUN_S - 1), (JAN_S, JAN_S),
+        (JAN_S - 1, JUN_S), (JUN_S + 1, JUN_S), (float("nan"), JUN_S), (float("-inf"), JUN_S),
+    ],
+)  # fmt: skip
+def test_a_use_is_priced_at_its_own_time_while_there_was_a_price(
+    used_at_s: float | None, priced_at_s: float
+) -> None:
+    prices = parse_prices(table())
+    assert prices.priced_at("m", used_at_s, JUN_S) == priced_at_s
+    assert prices.priced_at("other", used_at_s, JUN_S) == JUN_S
+
+
 # ------------------------------------------------------------------ transcription
 
 
