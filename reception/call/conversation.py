@@ -22,6 +22,7 @@ from reception.call.talk import (
     caller,
     effects,
     ending,
+    fallback,
     money,
     provider,
     speaking,
@@ -180,7 +181,9 @@ def _answered(call: Course, event: m.Billed | m.ToolFinished) -> None:
 
 def _settle(call: Course) -> None:
     """After each event: goes on once it is quiet."""
-    if money.wraps_up(call):
+    if call.connection.given_up:
+        fallback.go_on(call)
+    elif money.wraps_up(call):
         money.wrap_up(call)
     elif not speaking.is_quiet(call):
         return
@@ -274,5 +277,6 @@ _TIMERS: dict[str, Callable[[Course], None]] = {
     "missed": speaking.ask_again,
     "voice": voice.again,
     "max": ending.time_is_up,
+    "fallback": fallback.timeout,
     "ending": ending.words_are_over,
 }

@@ -77,7 +77,7 @@ class Profile:
     is "off", "wav", "flac" or "opus".
 
     cheaper_model: speaks as the money runs out; "" for the model's own small one.
-    transfer_to: name of the directory's entry that takes a call whose money is gone;
+    transfer_to: name of the directory's entry that takes a call whose money or provider is gone;
     "" for the first person in it.
     savings: how the bill is kept low; None for the deployment's level. full_model: its
     model answers at every level.
@@ -116,7 +116,7 @@ class Profile:
         return route(self.model or model, LEVELS[level], full_asked=full_asked)
 
     def person(self) -> Entry | None:
-        """Who takes a call whose money is gone."""
+        """Who takes a call whose money or provider is gone."""
         if self.transfer_to:
             return self.entry(self.transfer_to)
         return next((entry for entry in self.directory if entry.is_person), None)

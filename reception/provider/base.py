@@ -133,7 +133,8 @@ class ToolCall:
 
 @dataclass(frozen=True, slots=True)
 class ResponseDone:
-    """A response ended. status: completed, cancelled, failed, incomplete."""
+    """A response ended. status: completed, cancelled, failed, incomplete. healable: another
+    session could make it (`ProviderFault`)."""
 
     response_id: str
     status: str
@@ -141,6 +142,7 @@ class ResponseDone:
     usage: Usage | None = None
     error_code: str = ""
     error_message: str = ""
+    healable: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -155,13 +155,15 @@ def _response_done(event: Any) -> b.ProviderEvent:
     response = event["response"]
     details = response.get("status_details") or {}
     error = details.get("error") or {}
+    code = str(error.get("code") or error.get("type") or "")
     return b.ResponseDone(
         response["id"],
         response["status"],
         str(details.get("reason") or ""),
         _usage(response.get("usage")),
-        str(error.get("code") or error.get("type") or ""),
+        code,
         str(error.get("message") or ""),
+        healable=code not in _FINAL,
     )
 
 

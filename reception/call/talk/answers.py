@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from reception.call import messages as m
 from reception.call.states import State
-from reception.call.talk import ending, money, speaking, tool_calls, voice
+from reception.call.talk import ending, fallback, money, speaking, tool_calls, voice
 from reception.call.talk.course import Course, Playing
 from reception.call.tools import EndCall
 from reception.provider import base as p
@@ -42,6 +42,7 @@ def done(call: Course, event: p.ResponseDone) -> None:
     call.floor.response = None
     call.call_off("answer")
     if event.status == "failed":
+        call.connection.healable = call.connection.healable and event.healable
         _failed(call)
         return
     call.connection.dials = 1
@@ -60,9 +61,12 @@ def timeout(call: Course) -> None:
 
 
 def _failed(call: Course) -> None:
-    """An answer was not made: once more, then the apology."""
+    """An answer was not made: once more, then the apology. Where no answer will ever be
+    made, the fall-back."""
     if call.state is State.ENDING:
         call.floor.owed = False
+    elif not call.connection.healable:
+        fallback.begin(call)
     elif not call.floor.retried:
         call.floor.retried = True
         speaking.respond(call)

@@ -40,6 +40,8 @@ class Connection:
     """The provider's session of the call."""
 
     up: bool = False
+    media: bool = True  # an audio worker has the call
+    given_up: bool = False  # for the rest of the call
     healable: bool = True  # no error was told that another session would have too
     dials: int = 1  # since the provider last answered
 

@@ -48,7 +48,7 @@ def transfer_result(call: Course, event: m.TransferResult) -> None:
         return
     call.call_off("transfer")
     call.go(State.THINKING)
-    if call.wrapping:
+    if call.wrapping or call.connection.given_up:
         return
     call.tell(m.Listen(True))
     told = f"The transfer to {tried.name} failed. {event.detail}".strip()

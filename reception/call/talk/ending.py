@@ -36,7 +36,7 @@ def say_and_end(call: Course, phrase: str, reason: str) -> None:
     """Last words, then the end; at once when nothing can be said."""
     if call.state is State.ENDING:
         return
-    if not call.connection.up:
+    if not (call.connection.up or call.connection.given_up):
         end(call, reason, hangup=True)
         return
     speaking.hush(call)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from reception.call import messages as m
 from reception.call.states import TALKING, State
-from reception.call.talk import ending, money, speaking, tool_calls
+from reception.call.talk import fallback, money, speaking, tool_calls
 from reception.call.talk.course import Course
 from reception.provider import base as p
+from reception.provider.refusal import REFUSED
 
 DIAL_S = 15.0
 DIAL_TRIES = 4
@@ -15,11 +16,14 @@ RENEW_AGAIN_S = 20.0  # when the new session was not taken up
 RENEW_LOOK_S = 1.0  # for a pause
 CHANGE_AGAIN_S = 2.0  # when the other model's session was not taken up
 AGAIN_S = 2.0  # for words to be heard that are told the next session again
-_REFUSED = frozenset({401, 402, 403, 404})
+CLOSE_S = 1.0  # for the provider to close a session that it has given up
 _BUSY = "conversation_already_has_active_response"
 
 
 def up(call: Course, event: m.ProviderUp) -> None:
+    call.connection.media = True
+    if call.connection.given_up:
+        return
     call.connection.up = True
     call.answered(m.DIAL)
     call.thrift.up(event.model)
@@ -49,6 +53,11 @@ def up(call: Course, event: m.ProviderUp) -> None:
 
 
 def down(call: Course, event: m.ProviderDown) -> None:
+    call.connection.media = True
+    _lost(call, event.code)
+
+
+def _lost(call: Course, code: int) -> None:
     floor, connection = call.floor, call.connection
     connection.up, floor.stopping = False, ""
     # An answer that was being made, or awaited, is owed by the next session; but where its
@@ -61,11 +70,13 @@ def down(call: Course, event: m.ProviderDown) -> None:
     call.call_off("answer", "silence", "renew", "missed")
     if call.state is State.ENDING:
         floor.owed = False
+    elif connection.given_up:
+        fallback.begin(call)
     elif call.thrift.give_up_change():
         connection.healable = True
         _dial_again(call)
-    elif event.code in _REFUSED or not connection.healable or connection.dials >= DIAL_TRIES:
-        ending.end(call, "provider_unavailable", hangup=True)
+    elif code in REFUSED or not connection.healable or connection.dials >= DIAL_TRIES:
+        fallback.begin(call)
     else:
         _dial_again(call)
 
@@ -80,7 +91,8 @@ def media_lost(call: Course, _: m.MediaLost) -> None:
         call.floor.owed = True
     if call.floor.response is not None:
         money.answer_audio(call, m.AnswerAudio(call.floor.response, heard_ms, lost=True))
-    down(call, m.ProviderDown(0, "the audio worker is gone"))
+    call.connection.media = False
+    _lost(call, 0)
     call.floor.lost = call.floor.missed
 
 
@@ -102,7 +114,7 @@ def _reopening(call: Course) -> tuple[p.ProviderCommand, ...]:
 
 
 def dial_timeout(call: Course) -> None:
-    ending.end(call, "provider_unavailable", hangup=True)
+    fallback.begin(call)
 
 
 def renew(call: Course) -> None:
@@ -120,6 +132,8 @@ def renew(call: Course) -> None:
 def fault(call: Course, event: p.ProviderFault) -> None:
     connection = call.connection
     connection.healable = connection.healable and (event.healable or not event.fatal)
+    if not connection.healable and connection.up:
+        call.later("answer", CLOSE_S)
     if event.code == _BUSY and call.state is State.ENDING:
         speaking.hush(call)  # what was being made comes before the last words
         speaking.await_answer(call)

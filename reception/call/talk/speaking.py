@@ -19,10 +19,13 @@ _LOST = p.AddText(
 
 
 def respond(call: Course, exactly: str = "") -> None:
-    """Asks the provider for an answer, or plays the recording of these words."""
+    """Asks the provider for an answer, or plays the recording of these words. Without a
+    provider nothing else can be said."""
     recorded = call.thrift.text == call.given.configuration.text and exactly in call.given.recorded
     if recorded and not (call.floor.stopping or call.floor.owed):
         _play(call, exactly)
+        return
+    if call.connection.given_up:
         return
     await_answer(call)
     if exactly:

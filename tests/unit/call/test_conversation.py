@@ -30,6 +30,7 @@ from tests.unit.call.example import PHRASES, PROFILE, NoJitter, conversation
 
 BUSY = "conversation_already_has_active_response"
 CHEAP = replace(PROFILE, cheaper_model="mini")
+ALONE = replace(PROFILE, directory=PROFILE.directory[:1])  # nobody takes its calls
 LOCAL = Hearing(barge_in="local")
 UNLIMITED = replace(PROFILE.limits, max_call_s=1e6, prompt_after_s=1e6, answer_s=1e6)
 
@@ -655,7 +656,7 @@ def test_a_tool_that_ran_while_the_provider_was_away_is_told_to_the_next_one():
 
 
 def test_a_provider_that_stays_away_ends_the_call():
-    call = Call().greeted()
+    call = Call(ALONE).greeted()
     for _ in range(DIAL_TRIES - 1):
         assert only(call.tell(m.ProviderDown(1006, "")), m.Redial)
     out = call.tell(m.ProviderDown(1006, ""))
@@ -673,14 +674,14 @@ def test_a_provider_that_answered_since_may_be_lost_again():
 
 
 def test_a_provider_that_never_answers_ends_the_call():
-    call = Call()
+    call = Call(ALONE)
     assert only(call.wait(), m.FinishCall)[0].reason == "provider_unavailable"
 
 
 def test_refused_keys_and_final_errors_are_not_tried_again():
-    call = Call()
+    call = Call(ALONE)
     assert call.tell(m.ProviderDown(401, "no"))[-1].reason == "provider_unavailable"
-    call = Call().greeted()
+    call = Call(ALONE).greeted()
     call.tell(p.ProviderFault("insufficient_quota", "", fatal=True, healable=False))
     assert call.tell(m.ProviderDown(1000, ""))[-1].reason == "provider_unavailable"
     call = Call().greeted()
@@ -910,6 +911,11 @@ class Elsewhere:
             case m.ToolFinished(call_id):
                 self._forget(m.RunTool, lambda run: run.call_id == call_id)
 
+    def dials(self, call):
+        """Until the provider is given up."""
+        if call.talk._call.connection.given_up:
+            self._forget(m.Redial)
+
     def bill(self, data):
         """One of the bills, whichever comes to be taken first; None where there is none."""
         bills = only(self.doing, m.ReportUsage | m.ReportTranscription)
@@ -937,11 +943,13 @@ def test_another_conversation_that_resumes_says_the_same_to_whatever_happens(sto
             assert sorted(again, key=repr) == sorted(elsewhere.doing, key=repr)
             assert all(one.talk.awaits(each) for each in again)
         elsewhere.began(waited := one.wait_for(seconds))
+        elsewhere.dials(one)
         assert other.wait_for(seconds) == waited
         if (billed := elsewhere.bill(data)) is not None:
             assert one.tell(billed) == other.tell(billed) == []
         elsewhere.answered(event)
         elsewhere.began(told := one.tell(event))
+        elsewhere.dials(one)
         assert other.tell(event) == told
         assert other.talk.record() == one.talk.record()
         assert (other.state, other.talk.finish) == (one.state, one.talk.finish)

@@ -308,6 +308,9 @@ def test_a_failed_response_has_its_reason():
     response = {"id": "r", "status": "failed", "status_details": details}
     done = decode("response.done", response=response)
     assert (done.error_code, done.error_message, done.usage) == ("server_error", "oops", None)
+    assert done.healable
+    details["error"] = {"type": "insufficient_quota", "code": "insufficient_quota"}
+    assert not decode("response.done", response=response).healable
 
 
 @pytest.mark.parametrize(
