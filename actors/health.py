@@ -16,13 +16,15 @@ from actors.storage.engine import Store, upsert
 from actors.storage.schema import provider_health
 from actors.storage.writer import Writer
 from reception.errors import InvalidRequest
-from reception.health.breaker import Breaker, BreakerRules, Permit, State
+from reception.health.breaker import Breaker, BreakerRules, State
+from reception.health.gate import Gate
 from reception.health.liveness import NodeState, node_state, rules_for
-from reception.placement.admission.answer import Answer
+from reception.placement.admission.answer import Answer, Refused
 from reception.placement.admission.priority import Priority
 from reception.placement.admission.provider_limits import NodeUse, ProviderLimits, ProviderRules
 from reception.placement.balancing.report import REPORT_S, NodeReport, decode
 from reception.placement.balancing.subset import Subsets
+from reception.provider.refusal import Outcome
 
 log = structlog.get_logger()
 
@@ -41,14 +43,6 @@ class _Told:
     at_s: float
     node: NodeReport
     report: bytes
-
-
-@dataclass(slots=True)
-class _Provider:
-    ok: int = 0
-    failed: int = 0
-    latency_ms: float | None = None
-    error: str = ""
 
 
 class HealthMonitor:
@@ -71,10 +65,11 @@ class HealthMonitor:
         self._rules = rules or BreakerRules()
         self._liveness = rules_for(REPORT_S)
         self._provider_name = settings.provider
-        self._provider = _Provider()
+        self._provider_error = ""
         self._store = Store.open(settings.database_url)
         with self._store.reading() as connection:
             self._breaker = self._restore(connection)
+        self._gate = Gate(self._breaker)
         self._saved = self._breaker_row()
         self._writer = Writer(self._store, SINGLETON)
         self._nodes: dict[str, _Told] = {}
@@ -132,49 +127,30 @@ class HealthMonitor:
     def _state(self, told: _Told, now_s: float) -> NodeState:
         return node_state(self._liveness, told.at_s, now_s)
 
-    async def acquire_provider(self) -> Permit | None:
-        """Leave to ask the provider; None while the breaker is open. The permit
-        goes back with `report_provider`."""
-        permit = self._breaker.acquire(self._clock())
-        await self._save_breaker()
-        return permit
-
-    async def report_provider(
-        self, ok: bool, latency_ms: float, error: str = "", permit: Permit | None = None
-    ) -> None:
-        """The provider answered, or it failed with `error` (never a transcript).
-
-        Args:
-            latency_ms: to its answer; not used for a failure.
-            permit: what `acquire_provider` gave, if it was asked.
-        """
-        now_s, told = self._clock(), self._provider
-        if ok:
-            told.ok += 1
-            told.latency_ms = latency_ms
-        else:
-            told.failed += 1
-            told.error = error[:MAX_ERROR_CHARS]
-        if permit is None:
-            self._breaker.observe(ok, now_s)
-        elif ok:
-            self._breaker.success(permit)
-        else:
-            self._breaker.failure(permit, now_s)
-        await self._save_breaker()
-
     async def provider_use(self, use: NodeUse) -> None:
-        """What a node's calls use of the provider's account, and what it heard of that."""
+        """What a node's calls use of the provider's account, what it heard of that, and
+        what became of its dials, which count each time that they are told."""
         self._limits.merge(use, time.monotonic())
+        self._provider_error = use.error[:MAX_ERROR_CHARS] or self._provider_error
+        self._gate.told(use.dials, self._clock())
+        await self._save_breaker()
 
     async def provider_room(self, session_id: str, priority: Priority) -> Answer:
-        """Whether the provider's account has room for a new call, beside those that are
-        live; kept for it for 10 s, or until its node tells of it. Idempotent."""
-        return self._limits.admit(session_id, priority, time.monotonic())
+        """Whether the provider takes calls, and its account has room for a new one beside
+        those that are live; kept for it for 10 s, or until its node tells of it. Idempotent."""
+        refused = self._gate.admit(session_id, priority, self._clock())
+        await self._save_breaker()
+        if refused is not None:
+            return refused
+        answer = self._limits.admit(session_id, priority, time.monotonic())
+        if isinstance(answer, Refused):
+            self._gate.gave_up(session_id)
+        return answer
 
     async def gave_up(self, session_id: str) -> None:
         """A call for which room was kept does not begin. Idempotent."""
         self._limits.gave_up(session_id)
+        self._gate.gave_up(session_id)
 
     async def status(self) -> dict[str, Any]:
         """Nodes by id and the provider, as they are now."""
@@ -187,22 +163,23 @@ class HealthMonitor:
             }
             for node_id, each in self._nodes.items()
         }
-        state, told = self._breaker.state(now_s), self._provider
         healthy = any(node["state"] == NodeState.HEALTHY for node in nodes.values())
         return {
-            "healthy": healthy and state is not State.OPEN,
+            "healthy": healthy and self._breaker.state(now_s) is not State.OPEN,
             "nodes": nodes,
-            "provider": {
-                "name": self._provider_name,
-                "state": state.value,
-                "failures_in_a_row": self._breaker.failures,
-                "ok": told.ok,
-                "failed": told.failed,
-                "latency_ms": told.latency_ms,
-                "last_error": told.error,
-                "expected_per_minute": self._limits.expected_per_minute(time.monotonic()),
-                "refused": self._limits.tally().refusals(),
-            },
+            "provider": await self.provider(),
+        }
+
+    async def provider(self) -> dict[str, Any]:
+        """Whether the provider takes calls, what became of dials, and whom it was refused."""
+        return {
+            "name": self._provider_name,
+            "state": self._breaker.state(self._clock()).value,
+            "failures_in_a_row": self._breaker.failures,
+            "dials": {str(each): self._gate.dials[each] for each in Outcome},
+            "last_error": self._provider_error,
+            "expected_per_minute": self._limits.expected_per_minute(time.monotonic()),
+            "refused": [*self._gate.tally().refusals(), *self._limits.tally().refusals()],
         }
 
     async def ping(self) -> dict[str, Any]:
@@ -236,7 +213,7 @@ class HealthMonitor:
             "state": state.value,
             "failures": failures,
             "opened_at_s": opened_at_s,
-            "detail": self._provider.error,
+            "detail": self._provider_error,
         }
 
     async def _save_breaker(self) -> None:

@@ -106,6 +106,7 @@ class MediaCall:
             self._on_provider,
             self._on_provider_state,
             lambda made: self._session.tell(answer_audio=made),
+            meter.dialled,
         )
         self._speaker = Speaker(
             self.call_id,

@@ -33,6 +33,7 @@ from reception.provider.base import (
     SpeechStarted,
     SpeechStopped,
 )
+from reception.provider.refusal import Dial, Outcome
 
 log = structlog.get_logger()
 
@@ -51,6 +52,7 @@ class ProviderLeg:
         on_state: told when a session is up, and when it is down.
         on_answer: told how much of an answer's audio came: before its end is, or that will
             never come.
+        on_dial: told what became of each dial, and why it failed.
     """
 
     def __init__(
@@ -60,12 +62,14 @@ class ProviderLeg:
         on_event: Callable[[ProviderEvent, bytes], None],
         on_state: Callable[[lk.ProviderState], None],
         on_answer: Callable[[lk.AnswerAudio], None],
+        on_dial: Callable[[Outcome, str], None],
     ) -> None:
         self.received_ns = 0  # when the provider's last message came
         self._chunk_bytes = 1  # of caller audio in a message, at least
         self._chunk = bytearray()
         self._leg_format, self._plan = leg_format, plan
         self._on_event, self._on_state, self._on_answer = on_event, on_state, on_answer
+        self._on_dial, self._dial = on_dial, Dial()
         self._dialled = b""  # the plan
         self._making, self._made_bytes = "", 0  # the answer under way
         self._cancelled = asyncio.Event()
@@ -221,18 +225,22 @@ class ProviderLeg:
     async def _serve(self, plan: DialPlan) -> None:
         await self._close()
         began_s = time.monotonic()
+        dial = self._dial = Dial(self._dial)
         try:
             socket = await ProviderSocket.dial(plan)
         except ProviderRefused as error:
+            self._judge(dial.lost(error.code), error.message)
             self._tell_down(error.code, error.message)
             return
-        await self._listen(socket, plan.model, began_s)
+        await self._listen(socket, plan.model, began_s, dial)
 
     async def _renew(self, plan: DialPlan, old: ProviderSocket) -> None:
         said, began_s = self._said, time.monotonic()
+        dial = self._dial = Dial(self._dial)
         try:
             socket = await ProviderSocket.dial(plan)
         except ProviderRefused as error:
+            self._judge(dial.lost(error.code), error.message)
             log.warning("session not renewed", error=error.message)
             return
         if self._socket is not old or self._said != said:
@@ -243,7 +251,7 @@ class ProviderLeg:
             self._task.cancel()
         self._dropped_before += old.dropped_audio
         self._retold = Retold()  # nothing was said, and what is now said is unheard
-        self._task = asyncio.create_task(self._listen(socket, plan.model, began_s))
+        self._task = asyncio.create_task(self._listen(socket, plan.model, began_s, dial))
         await asyncio.sleep(0)  # it has begun
         await old.close()
 
@@ -253,7 +261,7 @@ class ProviderLeg:
         if self._socket is not None:
             self._unheard.clear()
 
-    async def _listen(self, socket: ProviderSocket, model: str, began_s: float) -> None:
+    async def _listen(self, socket: ProviderSocket, model: str, began_s: float, dial: Dial) -> None:
         self._socket = socket
         dial_ms = round((time.monotonic() - began_s) * 1000)
         self._on_state(lk.ProviderState(up=True, dial_ms=dial_ms, model=model))
@@ -266,11 +274,14 @@ class ProviderLeg:
             self._said += 1
             event = self._codec.decode(raw)
             self._note(event)
+            self._judge(dial.heard(event), dial.error)
             if not (self._finishing and isinstance(event, AudioDelta)):  # nobody hears it
                 self._on_event(event, raw)
         await self._close()
         self._end_answer(lost=True)
         self._cancelled.set()
+        if not self._finishing:
+            self._judge(dial.lost(socket.close_code), dial.error or socket.close_reason)
         self._tell_down(socket.close_code, socket.close_reason)
 
     async def _close(self) -> None:
@@ -278,6 +289,10 @@ class ProviderLeg:
         if socket is not None:
             self._dropped_before += socket.dropped_audio
             await socket.close()
+
+    def _judge(self, outcome: Outcome | None, error: str) -> None:
+        if outcome is not None:
+            self._on_dial(outcome, error[:200])
 
     def _tell_down(self, code: int, reason: str) -> None:
         self._on_state(lk.ProviderState(code=code, reason=reason[:200]))

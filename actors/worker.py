@@ -171,7 +171,8 @@ class AudioWorker:
         }
 
     async def provider_use(self) -> NodeUse:
-        """What its calls have used of the provider's account, and what is left of that."""
+        """What its calls have used of the provider's account, what is left of that, and what
+        became of dials since this was asked last."""
         return self._meter.report()
 
     # ------------------------------------------------------------- attaching

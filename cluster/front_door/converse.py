@@ -36,7 +36,7 @@ from reception.errors import (
 )
 from reception.money.account import Hold
 from reception.money.scopes import Owner
-from reception.placement.admission.answer import Refused
+from reception.placement.admission.answer import Cause, Refused
 from reception.placement.admission.priority import KEY as PRIORITY
 from reception.placement.admission.priority import Priority, priority_of
 from reception.placement.lease import Placement
@@ -241,7 +241,8 @@ class Stream:
             raise LimitReached(hold.message, retry_after_s=hold.retry_after_s)
         if isinstance(room, Refused):
             self._later(self._backends.close_call(session_id))
-            raise LimitReached(room.reason, retry_after_s=room.retry_after_s)
+            refusal = Unavailable if room.cause is Cause.PROVIDER_AWAY else LimitReached
+            raise refusal(room.reason, retry_after_s=room.retry_after_s)
         return replace(spec, claim=hold.claim)
 
     async def _hold(self, spec: CallSpec, owner: Owner) -> tuple[CallSpec, Hold]:

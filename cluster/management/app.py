@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
@@ -54,8 +56,11 @@ def create_app(ask: Ask) -> FastAPI:
         stats, door, costs = await asyncio.gather(
             ask("agent", "stats"), ask("door", "stats"), ask("cost", "totals")
         )
+        provider: dict[str, Any] | None = None
+        with suppress(ReceptionError, TimeoutError):
+            provider = await ask("health", "provider")
         registry = CollectorRegistry(auto_describe=False)
-        registry.register(Collector(stats, door, costs))
+        registry.register(Collector(stats, door, costs, provider))
         return Response(generate_latest(registry), media_type="text/plain; version=0.0.4")
 
     @app.get("/", include_in_schema=False)

@@ -6,14 +6,24 @@ from typing import Any
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
+from reception.health.breaker import State
+
 _MICROS = 1_000_000
 
 
 class Collector:
-    """What the actors count, as Prometheus metrics."""
+    """What the actors count, as Prometheus metrics; nothing of the provider while the health
+    singleton does not answer."""
 
-    def __init__(self, stats: dict[str, Any], door: dict[str, Any], costs: dict[str, Any]) -> None:
+    def __init__(
+        self,
+        stats: dict[str, Any],
+        door: dict[str, Any],
+        costs: dict[str, Any],
+        provider: dict[str, Any] | None,
+    ) -> None:
         self._stats, self._door, self._costs = stats, door, costs
+        self._provider = provider
 
     def collect(self) -> list[Metric]:
         stats, door = self._stats, self._door
@@ -63,7 +73,33 @@ class Collector:
             door["without_ledger"],
         )
         node = [live, ended, accepted, alone, refused, shed, limit, pool, setup, dropped]
-        return [*node, differs, estimated, *self._money()]
+        return [*node, differs, estimated, *self._money(), *self._of_the_provider()]
+
+    def _of_the_provider(self) -> list[Metric]:
+        """Of the whole cluster."""
+        told = self._provider
+        if told is None:
+            return []
+        refused = CounterMetricFamily(
+            "reception_provider_refused",
+            "Calls refused because the provider takes none or its limits have no room, by cause.",
+            labels=["cause", "priority"],
+        )
+        for each in told["refused"]:
+            refused.add_metric([each["cause"], each["priority"]], each["count"])
+        dials = CounterMetricFamily(
+            "reception_provider_dials",
+            "Dials of the provider: up (it answered), failed (once a call), refused for good.",
+            labels=["outcome"],
+        )
+        for outcome, count in told["dials"].items():
+            dials.add_metric([outcome], count)
+        breaker = GaugeMetricFamily(
+            "reception_provider_breaker", "1 for the state of the breaker.", labels=["state"]
+        )
+        for state in State:
+            breaker.add_metric([str(state)], told["state"] == state)
+        return [refused, dials, breaker]
 
     def _money(self) -> list[Metric]:
         costs = self._costs

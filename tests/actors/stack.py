@@ -87,6 +87,7 @@ class Caller:
     audio: dict[str, int] = field(default_factory=dict)  # bytes, by item
     said: dict[str, str] = field(default_factory=dict)  # the receptionist's, by item
     steps: list[int] = field(default_factory=list)
+    transfers: list[str] = field(default_factory=list)  # whom to be put through to
     quiet: asyncio.Event = field(default_factory=asyncio.Event)  # an answer was heard
     over: bool = False
     summed_up: bool = False
@@ -108,6 +109,8 @@ class Caller:
                     self.quiet.set()
                 case "summary":
                     self.summed_up = True
+                case "transfer":
+                    self.transfers.append(message.transfer.destination)
                 case "budget":
                     self.steps.append(message.budget.kind)
         self.over = True
@@ -130,6 +133,9 @@ class Caller:
         for audio in _frames():
             self._say(audio=audio)
             await asyncio.sleep(0.02)
+
+    def event(self, kind: rv.CallEvent.Kind) -> None:
+        self._say(event=rv.CallEvent(kind=kind))
 
     def hang_up(self) -> None:
         self._say(end=rv.CallEnd(reason="normal_clearing"))

@@ -14,6 +14,7 @@ from reception.placement.admission.answer import Admitted, Cause, Refused
 from reception.placement.admission.priority import Priority
 from reception.placement.admission.provider_limits import CallUse, NodeUse
 from reception.placement.balancing.report import NodeReport, decode, encode
+from reception.provider.refusal import Outcome
 from tests.fakes.clock import Clock
 
 START_S = 1_700_000_000.0
@@ -126,34 +127,64 @@ async def test_there_are_so_many_nodes_at_most(
         await health.exchange(said("n3"))
 
 
+def dialled(error: str = "", **outcomes: int) -> NodeUse:
+    return NodeUse("n1", {}, (), {Outcome(name): n for name, n in outcomes.items()}, error)
+
+
 async def test_the_provider_s_breaker(health: HealthMonitor, clock: Clock) -> None:
     await health.exchange(said("n1"))
-    await health.report_provider(True, 120.0, "")
+    await health.provider_use(dialled(up=1))
     for _ in range(3):
         assert await provider(health) == "closed"
-        await health.report_provider(False, 0.0, "timeout " * 100)
+        assert isinstance(await health.provider_room("s", Priority.NORMAL), Admitted)
+        await health.provider_use(dialled("timeout " * 100, failed=1))
     status = await health.status()
     assert not status["healthy"]
     told = status["provider"]
     assert (told["name"], told["state"], told["failures_in_a_row"]) == ("embedded", "open", 3)
-    assert (told["ok"], told["failed"], told["latency_ms"]) == (1, 3, 120.0)
+    assert told["dials"] == {"up": 1, "failed": 3, "refused": 0}
     assert len(told["last_error"]) == 300
     clock.now_s += 30.0
     assert await provider(health) == "half_open"
-    await health.report_provider(True, 90.0)
+    await health.provider_use(dialled(up=1))
     assert await provider(health) == "closed"
 
 
-async def test_probes_need_a_permit(health: HealthMonitor, clock: Clock) -> None:
-    for _ in range(3):
-        await health.report_provider(False, 0.0, "x", await health.acquire_provider())
-    assert await health.acquire_provider() is None
+async def test_while_the_provider_refuses_new_calls_are_refused_but_one_that_tries(
+    health: HealthMonitor, clock: Clock
+) -> None:
+    await health.provider_use(dialled("insufficient_quota", refused=3))
+    refused = await health.provider_room("s1", Priority.NORMAL)
+    assert isinstance(refused, Refused)
+    assert refused.cause is Cause.PROVIDER_AWAY
+    assert 30.0 < refused.retry_after_s <= 45.0
+    assert isinstance(await health.provider_room("s2", Priority.EMERGENCY), Admitted)
     clock.now_s += 30.0
-    probe = await health.acquire_provider()
-    assert probe is not None
-    assert await health.acquire_provider() is None
-    await health.report_provider(True, 80.0, "", probe)
-    assert await provider(health) == "closed"
+    assert isinstance(await health.provider_room("s3", Priority.NORMAL), Admitted)
+    assert isinstance(await health.provider_room("s4", Priority.NORMAL), Refused)
+    await health.gave_up("s3")
+    assert isinstance(await health.provider_room("s4", Priority.NORMAL), Admitted)
+    assert isinstance(await health.provider_room("s5", Priority.NORMAL), Refused)
+    await health.provider_use(dialled(up=1))
+    assert isinstance(await health.provider_room("s5", Priority.NORMAL), Admitted)
+    told = await health.provider()
+    assert (told["state"], told["last_error"]) == ("closed", "insufficient_quota")
+    assert told["refused"] == [{"cause": "provider_away", "priority": "normal", "count": 3}]
+
+
+async def test_a_try_that_the_limits_refuse_leaves_its_place(
+    database_url: str, settings_for: Callable[..., Settings], clock: Clock
+) -> None:
+    health = HealthMonitor(settings_for(database_url, provider_sessions=1), clock)
+    try:
+        await health.provider_use(NodeUse("n1", {"s1": CallUse(0, 0)}, (), {Outcome.REFUSED: 3}))
+        clock.now_s += 30.0
+        for session_id in ("s2", "s3"):
+            refused = await health.provider_room(session_id, Priority.NORMAL)
+            assert isinstance(refused, Refused)
+            assert refused.cause is Cause.PROVIDER_SESSIONS
+    finally:
+        health.close()
 
 
 async def test_a_restart_remembers_the_breaker_and_nodes_tell_it_again(
@@ -163,7 +194,7 @@ async def test_a_restart_remembers_the_breaker_and_nodes_tell_it_again(
     assert await old.ping() == {"epoch": 1}
     await old.exchange(said("n1"))
     for _ in range(3):
-        await old.report_provider(False, 0.0, "down")
+        await old.provider_use(dialled("down", failed=1))
     clock.now_s += 5.0
     new = make()
     assert await new.ping() == {"epoch": 2}
@@ -173,7 +204,7 @@ async def test_a_restart_remembers_the_breaker_and_nodes_tell_it_again(
     clock.now_s += 25.0
     assert await provider(new) == "half_open"
     with pytest.raises(Fenced):
-        await old.acquire_provider()
+        await old.provider_room("s1", Priority.NORMAL)
 
 
 async def test_a_call_that_the_providers_account_has_no_room_for_is_refused(

@@ -26,6 +26,7 @@ from reception.media.hearing import Hearing
 from reception.media.leg import LegConfig
 from reception.placement.admission.provider_limits import CallUse
 from reception.provider.base import DialPlan
+from reception.provider.refusal import Outcome
 from tests.fakes.provider import FakeProvider, send, speak
 from tests.fakes.voice import speech
 from tests.waiting import PATIENCE_S, patience
@@ -1056,6 +1057,8 @@ async def test_what_calls_use_of_the_providers_account_is_counted(connect, provi
         assert b"rate_limits" not in raw  # that is no session's business
     use = await worker.provider_use()
     assert use.calls == {"s1": CallUse(2, 310)}
+    assert use.dials == {Outcome.UP: 1}
+    assert (await worker.provider_use()).dials == {}  # told once
     [limit] = use.limits
     assert (limit.name, limit.remaining, limit.reset_s) == ("tokens", 900, 6.0)
     call.session.send(lk.SessionToWorker(finish=lk.Finish()))
@@ -1065,6 +1068,30 @@ async def test_what_calls_use_of_the_providers_account_is_counted(connect, provi
     async with patience():
         while (await worker.provider_use()).calls:
             await asyncio.sleep(0.01)
+
+
+async def test_what_became_of_dials_is_told(connect, provider, worker):
+    call = await connect()
+    error = {"type": "insufficient_quota", "code": "insufficient_quota", "message": "pay"}
+    await send(call.connection, "error", error=error)
+    await call.from_worker("provider_event")
+    use = await worker.provider_use()
+    assert (use.dials, use.error) == ({Outcome.REFUSED: 1}, "insufficient_quota")
+    await call.connection.close(1011, "overloaded")
+    await call.from_worker("provider_state")
+    assert (await worker.provider_use()).dials == {}  # it was refused already
+    call.session.send(attach(provider.url))
+    await call.from_worker("provider_state")
+    async with patience():
+        again = await provider.connections.get()
+    await again.close(1011, "overloaded")
+    await call.from_worker("provider_state")
+    use = await worker.provider_use()
+    assert (use.dials, use.error) == ({Outcome.FAILED: 1}, "overloaded")
+    await provider.stop()
+    call.session.send(attach(provider.url))
+    await call.from_worker("provider_state")
+    assert (await worker.provider_use()).dials == {}  # the same call, once more
 
 
 async def test_the_same_dial_again_leaves_the_session_that_there_is(

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from math import inf
 from typing import Any
 
 import grpc
@@ -23,7 +24,7 @@ from protos.reception.v1 import reception_pb2_grpc as rpc
 from reception.errors import InvalidRequest, LimitReached, Unavailable
 from reception.money.account import Hold
 from reception.money.scopes import Owner
-from reception.placement.admission.answer import Cause, Refused
+from reception.placement.admission.answer import Admitted, Cause, Refused
 from reception.placement.admission.priority import Priority
 from reception.security.admission import Admission
 from tests.fakes.backends import FakeBackends, worker_at
@@ -513,6 +514,19 @@ async def test_no_money_is_refused(house: House) -> None:
     house.backends.hold = Hold(False, message="the day's budget is spent", retry_after_s=60)
     code, text, _ = await failure(await house.converse(start()))
     assert (code, text) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "the day's budget is spent")
+
+
+async def test_while_the_provider_is_away_calls_are_refused_at_once(house: House) -> None:
+    house.backends.room = Refused(Cause.PROVIDER_AWAY, "the provider takes no calls now", 21.0)
+    code, text, details = await failure(await house.converse(start()))
+    assert (code, text) == (grpc.StatusCode.UNAVAILABLE, "the provider takes no calls now")
+    assert details[0].retry_delay.ToMilliseconds() == 21_000
+    async with patience():
+        while house.backends.closed != house.backends.opened:
+            await asyncio.sleep(0.01)
+    house.backends.room = Admitted(inf)
+    stream = await house.accepted()
+    stream.cancel()
 
 
 async def test_no_room_at_the_provider_is_refused_and_gives_the_money_back(house: House) -> None:

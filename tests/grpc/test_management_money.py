@@ -40,6 +40,7 @@ class Actors:
         self.now_s = NOON_S
         self.cost = CostController(settings, lambda: self.now_s)
         self.down: Exception | None = None
+        self.health: dict[str, Any] | None = None
 
     async def ask(self, role: str, method: str, *args: Any) -> Any:
         if (role, method) == ("security", "admit"):
@@ -53,6 +54,10 @@ class Actors:
             if self.down is not None:
                 raise self.down
             return await getattr(self.cost, method)(*args)
+        if role == "health":
+            if self.health is None:
+                raise TimeoutError
+            return self.health
         if role == "agent":
             pool = {"ready": 1}
             admission = {"refused": [], "limit": 5}
@@ -321,6 +326,32 @@ def test_what_no_invoice_is(
     assert (answer.status_code, answer.json()["field"]) == (400, field)
     assert text in answer.json()["title"]
     assert changed(actors) == []
+
+
+def test_the_provider_in_the_metrics(http: httpx.Client, actors: Actors) -> None:
+    assert "reception_provider" not in http.get("/metrics").text
+    refused = [
+        {"cause": "provider_away", "priority": "normal", "count": 4},
+        {"cause": "provider_tokens", "priority": "batch", "count": 2},
+    ]
+    dials = {"up": 7, "failed": 1, "refused": 3}
+    actors.health = {"state": "half_open", "refused": refused, "dials": dials}
+    found = {
+        (sample.name, *sorted(sample.labels.values())): sample.value
+        for family in text_string_to_metric_families(http.get("/metrics").text)
+        for sample in family.samples
+        if family.name.startswith("reception_provider")
+    }
+    assert found == {
+        ("reception_provider_refused_total", "normal", "provider_away"): 4,
+        ("reception_provider_refused_total", "batch", "provider_tokens"): 2,
+        ("reception_provider_dials_total", "up"): 7,
+        ("reception_provider_dials_total", "failed"): 1,
+        ("reception_provider_dials_total", "refused"): 3,
+        ("reception_provider_breaker", "closed"): 0,
+        ("reception_provider_breaker", "open"): 0,
+        ("reception_provider_breaker", "half_open"): 1,
+    }
 
 
 def test_money_in_the_metrics(http: httpx.Client, actors: Actors) -> None:

@@ -14,7 +14,7 @@ _GOLDEN = 0.6180339887498949  # (sqrt(5) - 1) / 2
 
 
 class Cause(StrEnum):
-    """What refused a call: the node's own budgets, then the provider's limits."""
+    """What refused a call: the node's own budgets, then the provider and its limits."""
 
     DRAINING = "draining"
     SESSIONS = "sessions"
@@ -22,6 +22,7 @@ class Cause(StrEnum):
     BOUNDS = "past_bounds"
     MISSES = "deadline_misses"
     MEMORY = "memory"
+    PROVIDER_AWAY = "provider_away"
     PROVIDER_SESSIONS = "provider_sessions"
     PROVIDER_REQUESTS = "provider_requests"
     PROVIDER_TOKENS = "provider_tokens"

@@ -11,6 +11,7 @@ its calls have used (`NodeUse`); a report may come late, twice or not at all.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from math import exp, inf
@@ -26,6 +27,7 @@ from reception.placement.admission.answer import (
 )
 from reception.placement.admission.priority import Priority, Shares
 from reception.placement.sizer import Mean
+from reception.provider.refusal import Outcome
 
 _MINUTE_S = 60.0
 _CAUSES = {"requests": Cause.PROVIDER_REQUESTS, "tokens": Cause.PROVIDER_TOKENS}
@@ -74,21 +76,26 @@ class CallUse:
 
 @dataclass(frozen=True, slots=True)
 class NodeUse:
-    """A node's live calls by id, and the newest limits that it heard."""
+    """A node's live calls by id, the newest limits that it heard, and what became of its
+    dials since the report before; error: why the last of those failed that did."""
 
     node_id: str
     calls: Mapping[str, CallUse]
     limits: tuple[Limit, ...] = ()
+    dials: Mapping[Outcome, int] = field(default_factory=dict)
+    error: str = ""
 
     @classmethod
     def of(cls, node_id: str, parts: Iterable[NodeUse], now_s: float) -> NodeUse:
         """Of all of a node's workers, each as of now."""
         calls: dict[str, CallUse] = {}
-        heard = HeardLimits()
+        heard, dials, error = HeardLimits(), Counter[Outcome](), ""
         for part in parts:
             calls |= part.calls
             heard.hear(part.limits, now_s)
-        return cls(node_id, calls, heard.report(now_s))
+            dials.update(part.dials)
+            error = part.error or error
+        return cls(node_id, calls, heard.report(now_s), dict(dials), error)
 
 
 class HeardLimits:

@@ -20,6 +20,7 @@ from reception.placement.admission.provider_limits import (
     ProviderLimits,
     ProviderRules,
 )
+from reception.provider.refusal import Outcome
 
 EMERGENCY, NORMAL, BATCH = Priority
 NOTHING = CallUse(0, 0)
@@ -76,12 +77,25 @@ def test_the_newest_of_each_limit_counts_by_when_it_was_heard() -> None:
 
 
 def test_a_node_is_all_of_its_workers() -> None:
-    first = NodeUse("", {"a": CallUse(1, 10)}, (Limit("tokens", 100, 90, 6.0, age_s=3.0),))
-    second = NodeUse("", {"b": CallUse(2, 20)}, (Limit("tokens", 100, 70, 6.0, age_s=1.0),))
+    first = NodeUse(
+        "",
+        {"a": CallUse(1, 10)},
+        (Limit("tokens", 100, 90, 6.0, age_s=3.0),),
+        {Outcome.UP: 1, Outcome.FAILED: 2},
+        "timeout",
+    )
+    second = NodeUse(
+        "",
+        {"b": CallUse(2, 20)},
+        (Limit("tokens", 100, 70, 6.0, age_s=1.0),),
+        {Outcome.FAILED: 1},
+    )
     assert NodeUse.of("n", [first, second], 50.0) == NodeUse(
         "n",
         {"a": CallUse(1, 10), "b": CallUse(2, 20)},
         (Limit("tokens", 100, 70, 6.0, age_s=1.0),),
+        {Outcome.UP: 1, Outcome.FAILED: 3},
+        "timeout",
     )
 
 
