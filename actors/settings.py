@@ -134,7 +134,9 @@ class Settings(BaseSettings):
     session_calls: int = Field(2_000, ge=1, le=1_000_000, description="then it is replaced")
     session_limit_mb: float = Field(300.0, ge=50.0, le=100_000.0, description="as session_calls")
     workers: int = Field(2, ge=1, le=256, description="audio workers")
-    idle_timeout_s: float = Field(20.0, ge=1.0, le=600.0)
+    idle_timeout_s: float = Field(
+        15.0, ge=1.0, le=600.0, description="then a caller who sends or reads nothing is gone"
+    )
     attach_timeout_s: float = Field(5.0, ge=0.5, le=60.0)
     resume_wait_s: float = Field(
         10.0, ge=0.0, le=60.0, description="for a caller whose stream broke to come back"

@@ -18,7 +18,7 @@ class DoorConfig:
     host: str
     port: int
     node_id: str
-    idle_timeout_s: float = 20.0
+    idle_timeout_s: float = 15.0
     attach_timeout_s: float = 5.0
     advertised: str = ""
     balancing: str = "by_size"

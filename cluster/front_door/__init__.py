@@ -37,6 +37,9 @@ SETUPS_KEPT = 10_000
 HEALTH_S = 0.5
 FIRST_WRITE_S = 1.0
 ADMITTED_AT_ONCE = 8
+# A connection that says nothing for 7 s is broken. Then its callers may come back, for 10 s
+# (`Settings.resume_wait_s`); 3 are left to end and bill a call within 20.
+KEEPALIVE_MS, KEEPALIVE_TIMEOUT_MS = 4_000, 3_000
 
 
 class FrontDoor:
@@ -79,8 +82,8 @@ class FrontDoor:
             options=[
                 ("grpc.so_reuseport", 1),
                 ("grpc.max_receive_message_length", config.max_message_bytes),
-                ("grpc.keepalive_time_ms", 5_000),
-                ("grpc.keepalive_timeout_ms", 5_000),
+                ("grpc.keepalive_time_ms", KEEPALIVE_MS),
+                ("grpc.keepalive_timeout_ms", KEEPALIVE_TIMEOUT_MS),
                 ("grpc.http2.min_recv_ping_interval_without_data_ms", 5_000),
             ]
         )

@@ -34,6 +34,7 @@ from reception.errors import (
     ReceptionError,
     Unavailable,
 )
+from reception.media.codecs import AudioFormat
 from reception.money.account import Hold
 from reception.money.scopes import Owner
 from reception.placement.admission.answer import Cause, Refused
@@ -49,6 +50,7 @@ BACK_TIMEOUT_S = 1.0
 TELL_PLACE_S = 0.2
 SETUP_TIMEOUT_S = 4.0  # then the caller is better off elsewhere, or later
 RETRY_AFTER_S = 2.0
+STATUS_S = 2.0  # to send it: it waits behind what a caller does not read
 HALF_CLOSE_S = 0.5  # after the summary, for the caller to be done writing
 
 _CODECS = {
@@ -119,6 +121,7 @@ class Stream:
             self._context,
             link,
             self._config.idle_timeout_s,
+            _audio_bytes_per_s(spec),
             self._relink,
         )
         if self._draining:  # since before there was a line
@@ -134,10 +137,14 @@ class Stream:
             with suppress(asyncio.CancelledError, Exception):
                 await up
             self.dropped_audio = relay.dropped_audio
+            if relay.caller_gone:
+                log.info("caller gone", call_id=spec.call_id, why=relay.caller_gone)
             self._backends.over(self._placement)
             await relay.link.close()
         if status is not None:
-            await self._context.abort(status.code, status.details, status.trailing_metadata)
+            with suppress(TimeoutError):  # what is left of its stream is gRPC's then
+                async with asyncio.timeout(STATUS_S):
+                    await self._context.abort(status.code, status.details, status.trailing_metadata)
 
     def drain(self, grace_s: float) -> None:
         """Tells the caller that this server is going away."""
@@ -382,6 +389,14 @@ class Stream:
         if self._came_back:
             self._later(self._backends.has_token(spec.session_id, placement))
         self.setup_ms = (time.monotonic() - self._opened_s) * 1000
+
+
+def _audio_bytes_per_s(spec: CallSpec) -> float:
+    """That a leg sends in real time; 0 with Opus, which has no fixed size and may be
+    discontinuous."""
+    if spec.codec == "opus":
+        return 0.0
+    return 1000 * AudioFormat(spec.codec, spec.rate_hz).bytes_per_ms
 
 
 def _checked(start: rv.CallStart) -> StartRequest:

@@ -1,7 +1,8 @@
 """One call's messages through the front door, as they are, in both directions.
 
 Nothing of a frame is decoded, no timer is set and no task is made for it. A
-caller that doesn't read loses the oldest audio that waits for it, and only that.
+caller that doesn't read loses the oldest audio that waits for it, and only that,
+until it counts as gone (`reception.call.presence`).
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from cluster.grpc_errors import code_by_number, rich_status
 from protos.link.v1 import link_pb2 as lk
 from protos.reception.v1 import reception_pb2 as rv
 from reception.backlog import Backlog
+from reception.call.presence import Presence, Seen
 from reception.framing import AUDIO_TAG, Kind, split_audio
 
 MAX_WAITING_AUDIO = 100
@@ -37,6 +39,8 @@ class Relay:
     worker dies, what the caller sends is held, bounded, for the next one.
 
     Args:
+        idle_timeout_s: after which a caller counts as gone.
+        audio_bytes_per_s: that the caller sends in real time; 0: it may send less.
         relink: gives a link to the call's next worker, or None if there is none.
     """
 
@@ -46,13 +50,15 @@ class Relay:
         context: Context,
         link: Link,
         idle_timeout_s: float,
+        audio_bytes_per_s: float,
         relink: Callable[[], Awaitable[Link | None]],
     ) -> None:
         self.link = link
         self.checkpoint = b""  # the session's last state, where the call is on another node
         self.leaving = False  # the call's node hands it over
+        self.caller_gone = ""  # why, when the caller counts as gone
         self._requests, self._context = requests, context
-        self._idle_timeout_s = idle_timeout_s
+        self._idle_timeout_s, self._audio_bytes_per_s = idle_timeout_s, audio_bytes_per_s
         self._relink = relink
         self._moving: asyncio.Task[None] | None = None
         self._held: Backlog[tuple[int, bytes]] = Backlog(MAX_WAITING_AUDIO, MAX_WAITING_OTHER)
@@ -60,12 +66,15 @@ class Relay:
         self._sent_away = False
         self._dropped_before = 0  # by links that are no more
         self._heard_ns = time.monotonic_ns()
+        self._audio_bytes, self._last_audio = 0, b""
+        self._behind_since_s: float | None = None  # something waits to be read
         self._on_hold = False
         self._caller_ended = False
         self._waiting: Backlog[tuple[int, bytes]] = Backlog(MAX_WAITING_AUDIO, MAX_WAITING_OTHER)
         self._wakeup: asyncio.Future[None] | None = None
         self._deadline: asyncio.Timeout
         self._patience: asyncio.TimerHandle
+        self._presence: Presence
         self._over = False
         self._status: grpc.Status | None = None
 
@@ -87,7 +96,10 @@ class Relay:
         try:
             async for raw in self._requests:
                 self._heard_ns = stamp_ns = now_ns()
-                if raw[:1] != AUDIO_TAG:
+                if raw[:1] == AUDIO_TAG:
+                    self._audio_bytes += len(raw)
+                    self._last_audio = raw
+                else:
                     self._look_at(raw)
                 if self._moving is None:
                     self.link.send_audio(stamp_ns, raw)
@@ -120,13 +132,18 @@ class Relay:
         """Passes the worker's messages on until the call is over; the status to
         end with, None for OK."""
         self._heard_ns = time.monotonic_ns()
-        self._wait_for_caller(self._idle_timeout_s)
+        self._presence = Presence(
+            self._idle_timeout_s, self._audio_bytes_per_s, self._heard_ns / 1e9
+        )
+        self._look_later()
         try:
             async with asyncio.timeout(None) as self._deadline:
                 self.link.handle(self._on_frame, self._on_link_end)
                 await self._write()
         except TimeoutError:
-            pass
+            if self._status is None:
+                unread = f"the end of the call was not read within {LAST_WORDS_S:g} s"
+                self._status = rich_status(grpc.StatusCode.DEADLINE_EXCEEDED, unread)
         finally:
             self._over = True
             self._patience.cancel()
@@ -143,6 +160,7 @@ class Relay:
                 await write(message)
                 if stamp_ns:
                     self._tell_sent(stamp_ns)
+            self._behind_since_s = None
             if self._over:
                 return
             self._wakeup = loop.create_future()
@@ -178,6 +196,8 @@ class Relay:
     def _add(self, stamp_ns: int, message: bytes) -> None:
         if self._over:
             return
+        if self._behind_since_s is None:
+            self._behind_since_s = time.monotonic()
         self._waiting.add((stamp_ns, message), message[:1] == AUDIO_TAG)
         if self._waiting.overfull:
             text = f"over {MAX_WAITING_OTHER} messages wait: the caller does not read"
@@ -226,19 +246,31 @@ class Relay:
 
     # ------------------------------------------------------------- patience
 
-    def _wait_for_caller(self, wait_s: float) -> None:
-        loop = asyncio.get_running_loop()
-        self._patience = loop.call_later(wait_s, self._check_patience)
+    def _look_later(self) -> None:
+        wait_s = self._presence.next_look_s() - time.monotonic()
+        self._patience = asyncio.get_running_loop().call_later(wait_s, self._check_patience)
 
     def _check_patience(self) -> None:
-        """Ends the call of a caller that has been silent too long. Looks only
-        when that can be so, so that a frame sets no timer."""
-        left_s = self._idle_timeout_s
-        if not (self._on_hold or self._caller_ended):
-            left_s -= (time.monotonic_ns() - self._heard_ns) / 1e9
-        if left_s > 0:
-            self._wait_for_caller(left_s)
+        """Ends the call of a caller who counts as gone."""
+        now_s = time.monotonic()
+        since_s = self._behind_since_s
+        seen = Seen(
+            heard_s=self._heard_ns / 1e9,
+            behind_s=0.0 if since_s is None else now_s - since_s,
+            audio_bytes=self._audio_bytes,
+            media_s=_media_s(self._last_audio),
+            excused=self._on_hold or self._caller_ended,
+        )
+        gone = self._presence.look(seen, now_s)
+        if not gone:
+            self._look_later()
             return
-        bound = f"{self._idle_timeout_s:g} s"
-        status = rich_status(grpc.StatusCode.DEADLINE_EXCEEDED, f"nothing received for {bound}")
-        self._end(status, at_once=True)
+        self.caller_gone = gone
+        self._end(rich_status(grpc.StatusCode.DEADLINE_EXCEEDED, gone), at_once=True)
+
+
+def _media_s(raw: bytes) -> float:
+    """What a frame's own stamp says; 0 when it has none."""
+    with suppress(DecodeError):  # the worker refuses it
+        return rv.CallerMessage.FromString(raw).audio.timestamp_ms / 1000
+    return 0.0

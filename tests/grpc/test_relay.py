@@ -16,10 +16,12 @@ from cluster.front_door import relay as relay_module
 from cluster.front_door.relay import MAX_WAITING_AUDIO, MAX_WAITING_OTHER, Relay
 from protos.link.v1 import link_pb2 as lk
 from protos.reception.v1 import reception_pb2 as rv
+from reception.call.presence import LOOKS
 from reception.framing import Kind, split_audio
 from tests.waiting import PATIENCE_S, patience
 
 FINISHED = lk.WorkerToDoor(finished=lk.Finished())
+RATE = 8_000.0
 END = rv.CallerMessage(end=rv.CallEnd())
 
 
@@ -51,7 +53,9 @@ class Line:
         self.caller, self.worker, self.door = Caller(), worker, door
         context: Any = self.caller
         self.next: asyncio.Future[Link | None] = asyncio.get_running_loop().create_future()
-        self.relay = Relay(self.caller.requests(), context, door, idle_timeout_s, self._relink)
+        self.relay = Relay(
+            self.caller.requests(), context, door, idle_timeout_s, RATE, self._relink
+        )
         self.up = asyncio.create_task(self.relay.up())
         self.down = asyncio.create_task(self.relay.down())
 
@@ -171,12 +175,26 @@ async def test_a_silent_caller_that_does_not_read_either_is_timed_out(lines: Any
     assert "0.1 s" in status.details
 
 
+async def test_a_caller_that_speaks_and_does_not_read_is_gone(lines: Any) -> None:
+    line = await lines(idle_timeout_s=0.5)
+    line.caller.reads.clear()
+    line.play(1)
+    async with patience():
+        while not line.down.done():
+            await line.caller.says.put(rv.CallerMessage(audio=rv.Audio(payload=b"x" * 160)))
+            await asyncio.sleep(0.01)
+    status = await line.outcome()
+    assert status is not None
+    assert status.code is grpc.StatusCode.DEADLINE_EXCEEDED
+    assert status.details == line.relay.caller_gone == "nothing read for 0.5 s"
+
+
 async def test_who_is_on_hold_or_has_ended_may_be_silent(lines: Any) -> None:
     held, ended = [await lines(idle_timeout_s=0.1) for _ in range(2)]
     hold = rv.CallerMessage(event=rv.CallEvent(kind=rv.CallEvent.KIND_HOLD))
     await held.caller.says.put(hold)
     await ended.caller.says.put(END)
-    for _ in range(3):  # the bound passes three times
+    for _ in range(3 * LOOKS):  # the bound passes three times
         handle = held.relay._patience
         await held.until(lambda handle=handle: held.relay._patience is not handle)
     assert not held.down.done()
@@ -190,11 +208,11 @@ async def test_who_is_on_hold_or_has_ended_may_be_silent(lines: Any) -> None:
 
 async def test_a_caller_who_speaks_is_not_timed_out(lines: Any) -> None:
     line = await lines(idle_timeout_s=1.0)
-    for _ in range(2):
+    for _ in range(2 * LOOKS):
         handle = line.relay._patience
         async with patience():
             while line.relay._patience is handle:
-                await line.caller.says.put(rv.CallerMessage(audio=rv.Audio(payload=b"x")))
+                await line.caller.says.put(rv.CallerMessage(audio=rv.Audio(payload=b"x" * 160)))
                 await asyncio.sleep(0.01)
     assert not line.down.done()
 
@@ -207,7 +225,10 @@ async def test_last_words_to_a_caller_that_does_not_read_are_given_up(
     line.caller.reads.clear()
     line.mark(1)
     line.worker.send(FINISHED)
-    assert await line.outcome() is None
+    status = await line.outcome()
+    assert status is not None
+    assert status.code is grpc.StatusCode.DEADLINE_EXCEEDED
+    assert "not read within" in status.details
     assert line.caller.got == []
 
 

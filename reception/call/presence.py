@@ -1,0 +1,90 @@
+"""Whether a caller is still there: by what it sends, how fast, and whether it reads."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+LOOKS = 10  # in the idle time
+PACE = 0.5  # of real time: audio that comes slower comes too slowly
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What the front door knows of a caller when it looks.
+
+    heard_s: when its last message came. behind_s: for how long something has waited for it
+    to read, 0 when nothing waits. audio_bytes: of all its audio. media_s: of its last
+    frame, by the leg's own stamps; 0: it stamps none. excused: it may be silent (on hold,
+    or its end was told).
+    """
+
+    heard_s: float
+    behind_s: float = 0.0
+    audio_bytes: int = 0
+    media_s: float = 0.0
+    excused: bool = False
+
+
+class Presence:
+    """Looks at one caller, `LOOKS` times in the idle time.
+
+    A caller is gone that sent nothing for the idle time, or read nothing of what waits for
+    it, or whose audio came slower than `PACE` in each look of that time that saw any. A
+    leg that sends no audio at all, but other messages, is muted and not slow; so is one
+    whose stamps say that it was silent in between. What comes in a heap after a pause of
+    the network makes up for the pause. A look that comes late judges nothing: the process
+    stood still, and what was sent meanwhile is still to be read.
+
+    Args:
+        idle_s: the idle time.
+        bytes_per_s: of the leg's audio; 0: it may send less by contract.
+    """
+
+    def __init__(self, idle_s: float, bytes_per_s: float, now_s: float) -> None:
+        self._idle_s, self._bytes_per_s = idle_s, bytes_per_s
+        self._period_s = idle_s / LOOKS
+        self._looked_s = self._in_pace_s = self._audio_s = now_s
+        self._due_s = now_s + self._period_s
+        self._audio_bytes, self._media_s = 0, 0.0
+        self._too_slow = 0  # looks since it was in pace
+
+    def next_look_s(self) -> float:
+        """When to look again."""
+        return self._due_s
+
+    def look(self, seen: Seen, now_s: float) -> str:
+        """Why the caller counts as gone, "" when it does not."""
+        late_s = now_s - self._due_s
+        self._due_s = now_s + self._period_s
+        stood_still = late_s > self._period_s
+        if stood_still:
+            self._in_pace_s += late_s
+            self._audio_s += late_s
+        slow = self._is_slow(seen, now_s)
+        if stood_still:
+            return ""
+        bound = f"{self._idle_s:g} s"
+        if seen.behind_s >= self._idle_s:
+            return f"nothing read for {bound}"
+        if seen.excused:
+            return ""
+        silent_s = now_s - seen.heard_s
+        if silent_s >= self._idle_s:
+            return f"nothing received for {bound}"
+        self._due_s = min(self._due_s, now_s + self._idle_s - silent_s)
+        return f"audio slower than real time for {bound}" if slow else ""
+
+    def _is_slow(self, seen: Seen, now_s: float) -> bool:
+        came, passed_s = seen.audio_bytes - self._audio_bytes, now_s - self._looked_s
+        self._looked_s, self._audio_bytes = now_s, seen.audio_bytes
+        if came and not seen.excused:
+            media_s, since_s = seen.media_s - self._media_s, now_s - self._audio_s
+            self._media_s, self._audio_s = seen.media_s, now_s
+            if came < PACE * self._bytes_per_s * passed_s and media_s < PACE * since_s:
+                self._too_slow += 1
+                # one look may have seen no more than the beginning of speech
+                return self._too_slow > 1 and now_s - self._in_pace_s >= self._idle_s
+        elif now_s - self._audio_s < self._idle_s and not seen.excused:
+            return False  # it may be slow, or muted
+        self._in_pace_s, self._too_slow = now_s, 0
+        return False
