@@ -26,6 +26,7 @@ from actors.profiles import load_profiles
 from actors.reaper import Reaper
 from actors.spawn import find, in_time
 from actors.storage.calls import ENDED
+from actors.stray_reaper import StrayReaper
 from actors.tasks import Tasks
 from actors.warm_pool import WarmPool
 from actors.worker_pool import WorkerPool
@@ -112,6 +113,7 @@ class NodeAgent:
         self._tasks.begin(self._intake.look())
         self._tasks.begin(self._intake.tell_use())
         self._tasks.begin(self._reaper().run())
+        self._tasks.begin(StrayReaper(self._calls, self._pool, self._workers).run())
 
     def _reaper(self) -> Reaper:
         return Reaper(

@@ -62,6 +62,7 @@ class LiveCall:
         session_id: who runs it; worker_id: who carries its audio.
         resume_token: with which its caller may come back, until it has the next one.
         takeovers: how often another session was looked for.
+        ending: it has no session any more, and its record is being written.
         shown: whether others may hear of it; before that it may come to nothing.
 
     Args:
@@ -83,7 +84,7 @@ class LiveCall:
         self.session_id, self.worker_id = session_id, worker_id
         self._session = means.pool.handle(session_id)
         self.resume_token, self._next_token = resume_token, ""
-        self.takeovers, self.shown = 0, False
+        self.takeovers, self.shown, self.ending = 0, False, False
         self._refused = False
         self._session_lost = asyncio.Event()
         self._over = asyncio.Event()  # here
@@ -109,6 +110,7 @@ class LiveCall:
             given = replace(given, worker_socket=socket, session=self.session_id)
             last = self._means.keeper.state(self.spec.session_id)
             record = await self._run_session(self._session.take_over(given, self.record, last))
+        self.ending = True
         if record is None:
             self._means.tasks.begin(self._means.workers.give_up(self.worker_id, self.spec.lease_id))
             record = await self._given_up()

@@ -76,6 +76,10 @@ class LiveCalls:
         live = self._calls.get(call_id)
         return live if live is not None and live.shown else None
 
+    def going_on(self) -> list[LiveCall]:
+        """Those that have, or look for, a session; of others the end is being written."""
+        return [live for live in self if not live.ending]
+
     def shown(self) -> list[LiveCall]:
         """Those of which others may hear."""
         return [live for live in self if live.shown]

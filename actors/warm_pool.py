@@ -321,6 +321,10 @@ class WarmPool:
         """Process ids by session."""
         return dict(self._pids)
 
+    def leased(self) -> frozenset[str]:
+        """Those that have a call, or are about to."""
+        return frozenset(self._leased_at_s)
+
     def names(self) -> list[str]:
         """Every session that is up."""
         return list(self._handles)

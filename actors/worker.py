@@ -170,6 +170,10 @@ class AudioWorker:
             **asdict(effort.load),
         }
 
+    async def legs(self) -> list[str]:
+        """The lease ids of its calls."""
+        return list(self._calls)
+
     async def provider_use(self) -> NodeUse:
         """What its calls have used of the provider's account, what is left of that, and what
         became of dials since this was asked last."""

@@ -148,6 +148,15 @@ class WorkerPool:
             max((each["cpu_percent"] for each in measured), default=0.0),
         )
 
+    async def legs(self) -> dict[str, str]:
+        """The lease ids of their calls, and which worker has each. Raises RayError when
+        one of them does not answer."""
+        names = self.names()
+        found = await asyncio.gather(*(self._workers[name].legs() for name in names))
+        return {
+            lease_id: name for name, leases in zip(names, found, strict=True) for lease_id in leases
+        }
+
     async def provider_use(self) -> NodeUse:
         """Of all of them. What a worker that is dying knew is known no more."""
         found = await asyncio.gather(

@@ -395,3 +395,15 @@ def test_processes_are_weighed_while_they_are_there() -> None:
 
     assert 1.0 < proportional_mb(os.getpid()) <= resident_mb(os.getpid())
     assert (resident_mb(2**22 + 1), proportional_mb(2**22 + 1)) == (0.0, 0.0)
+
+
+async def test_what_is_leased_is_known_until_it_is_given_back(house: House) -> None:
+    assert house.pool.leased() == frozenset()
+    session = await house.pool.lease("a")
+    assert house.pool.leased() == {session}
+    house.pool.unused(session)
+    assert house.pool.leased() == frozenset()
+    session = await house.pool.lease("b")
+    house.pool.give_back(session, dead=True)
+    assert house.pool.leased() == frozenset()
+    assert house.sessions[0].killed

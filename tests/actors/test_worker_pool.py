@@ -55,6 +55,11 @@ class FakeWorker:
     async def stats(self) -> dict[str, float]:
         return {"live": 2}
 
+    async def legs(self) -> list[str]:
+        if self.dead:
+            raise RayActorError
+        return [f"l-{self.worker_id}"]
+
     async def provider_use(self) -> NodeUse:
         if self.dead:
             raise RayActorError
@@ -146,6 +151,13 @@ async def test_calls_go_narrow_where_their_worker_says_so(pool, started):
     assert pool.provider_format("n-w1", TELEPHONE) == "pcm24k"
     started[1].tell(News(1, "quality", False, True, False, ()))
     await until(lambda: pool.provider_format("n-w1", AudioFormat("l16", 48_000)) == "pcmu")
+
+
+async def test_whose_legs_they_are_is_known_only_when_all_answer(pool, started):
+    assert await pool.legs() == {"l-n-w0": "n-w0", "l-n-w1": "n-w1"}
+    started[0].dead = True
+    with pytest.raises(RayActorError):
+        await pool.legs()
 
 
 async def test_what_the_provider_is_used_for_is_that_of_those_that_live(pool, started):
