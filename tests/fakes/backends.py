@@ -245,6 +245,17 @@ class FakeBackends:
         ended = replace(self.live.pop(spec.call_id), state="ended", ended_at_s=time.time())
         self.told.append(("ended", ended, time.time()))
 
+    async def nobody_came(self) -> None:
+        """Each call without a session ends as the real agent ends it: by what its door
+        told, once it has. None is left that no door told of."""
+        async with patience():
+            while not all(
+                each.spec.lease_id in self.abandoned or each.spec.session_id in self.waits_abandoned
+                for each in self.live.values()
+            ):
+                await asyncio.sleep(0.01)
+        self.live.clear()
+
     async def until_quiet(self) -> None:
         """Until no call is live."""
         async with patience():

@@ -14,6 +14,7 @@ from contextlib import suppress
 from typing import Any
 
 import grpc
+import psutil
 import pytest
 
 from actors.media_call import MediaCall
@@ -31,29 +32,41 @@ from tests.fakes.provider import FakeProvider
 from tests.waiting import PATIENCE_S, patience
 
 MANY, AT_ONCE = int(os.environ.get("NEVER_ENDING", "200")), 10
+TOGETHER_S = max(300.0, 1.5 * MANY)
 GRPC_KEEPS = 10  # calls that its threads have not let go of yet
+# What a process may grow by: 16 MB once (pools of threads, of arenas, of connections), then
+# 16 KB a call; a frame held for each second of a call, or a socket, would be more.
+GROWTH_MB, GROWTH_KB_A_CALL = 16.0, 16.0
 START = rv.CallerMessage(start=rv.CallStart(format=rv.LegFormat(codec=rv.CODEC_PCMU)))
 FRAME = rv.CallerMessage(audio=rv.Audio(payload=b"\x01" * 160))
 
-pytestmark = pytest.mark.timeout(400)
+pytestmark = pytest.mark.timeout(TOGETHER_S + 100)
 
 
 class House:
     """A front door, and callers who are of no use."""
 
-    def __init__(self, door: FrontDoor, backends: FakeBackends, worker: Any, stub: Any) -> None:
+    def __init__(
+        self, door: FrontDoor, backends: FakeBackends, worker: Any, provider: Any, stub: Any
+    ) -> None:
         self.door, self.backends, self.worker, self.stub = door, backends, worker, stub
+        self.provider = provider
+        self._warm_mb = 0.0
 
     async def many(self, one: Callable[[], Awaitable[None]]) -> None:
-        """Many calls like this one."""
+        """Many calls like this one; what they left of memory is measured after the first
+        tenth of them."""
         room = asyncio.Semaphore(AT_ONCE)
 
         async def in_turn() -> None:
             async with room:
                 await one()
 
-        async with asyncio.timeout(300):
-            await asyncio.gather(*(in_turn() for _ in range(MANY)))
+        async with asyncio.timeout(TOGETHER_S):
+            await asyncio.gather(*(in_turn() for _ in range(MANY // 10)))
+            _objects()  # looking takes memory too
+            self._warm_mb = self._warm_mb or _rss_mb()
+            await asyncio.gather(*(in_turn() for _ in range(MANY - MANY // 10)))
 
     async def left(self) -> dict[str, int]:
         """What there still is, once nothing more changes for the better."""
@@ -66,14 +79,19 @@ class House:
                         "streams": (await self.door.stats())["live"],
                         "media": (await self.worker.stats())["live"],
                         "calls": len(self.backends.live),
+                        "provider": self.provider.open,
+                        "close_wait": _close_wait(),
                     }
         for _ in range(100):
-            gc.collect()
-            count = sum(isinstance(each, Stream | MediaCall) for each in gc.get_objects())
+            count = _objects()
             found["objects"] = count if count > GRPC_KEEPS else 0
             if not found["objects"]:
                 break
             await asyncio.sleep(0.1)
+        grown_mb = _rss_mb() - self._warm_mb
+        print(f"{MANY} calls: grown by {grown_mb:.1f} MB since the first tenth, left {found}")
+        if grown_mb > GROWTH_MB + MANY * GROWTH_KB_A_CALL / 1024:
+            found["mb"] = round(grown_mb)
         return {name: count for name, count in found.items() if count}
 
     async def refused(self) -> None:
@@ -82,10 +100,33 @@ class House:
         assert await stream.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
 
     async def accepted(self) -> Any:
-        stream = self.stub.Converse()
-        await stream.write(START)
-        assert (await stream.read()).HasField("accepted")
-        return stream
+        """A call; another where a busy machine found no line for it in time, or was late
+        with its first message."""
+        async with patience():
+            while True:
+                stream = self.stub.Converse()
+                try:
+                    await stream.write(START)
+                    assert (await stream.read()).HasField("accepted")
+                except grpc.aio.AioRpcError as error:
+                    assert "no line within" in error.details() or "no CallStart" in error.details()
+                    continue
+                return stream
+
+
+def _objects() -> int:
+    gc.collect()
+    return sum(isinstance(each, Stream | MediaCall) for each in gc.get_objects())
+
+
+def _rss_mb() -> float:
+    return float(psutil.Process().memory_info().rss) / 2**20
+
+
+def _close_wait() -> int:
+    """Sockets of this process whose peer has closed, and which it keeps open."""
+    found = psutil.Process().net_connections("tcp")
+    return sum(each.status == psutil.CONN_CLOSE_WAIT for each in found)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -100,15 +141,22 @@ def idle_timeout_s() -> float:
 
 
 @pytest.fixture
-async def house(tmp_path: Any, idle_timeout_s: float) -> AsyncIterator[House]:
+def attach_timeout_s() -> float:
+    return PATIENCE_S
+
+
+@pytest.fixture
+async def house(
+    tmp_path: Any, idle_timeout_s: float, attach_timeout_s: float
+) -> AsyncIterator[House]:
     provider = FakeProvider()
     path = str(tmp_path / "w.sock")
     backends = FakeBackends(path, await provider.start())
     worker = await worker_at(path)
-    config = DoorConfig("127.0.0.1", 0, "n", idle_timeout_s, attach_timeout_s=PATIENCE_S)
+    config = DoorConfig("127.0.0.1", 0, "n", idle_timeout_s, attach_timeout_s)
     door = FrontDoor(config, backends)
     async with grpc.aio.insecure_channel(await door.start()) as channel:
-        yield House(door, backends, worker, rpc.ReceptionStub(channel))
+        yield House(door, backends, worker, provider, rpc.ReceptionStub(channel))
     await door.stop()
     await worker.stop()
     await provider.stop()
@@ -176,6 +224,32 @@ async def test_callers_who_give_up_while_they_are_being_placed(house: House) -> 
     assert await house.left() == {}
 
 
+@pytest.mark.parametrize("idle_timeout_s", [0.5])
+async def test_callers_who_are_accepted_and_then_fall_silent(house: House) -> None:
+    async def silent() -> None:
+        stream = await house.accepted()
+        assert await stream.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+
+    await house.many(silent)
+    assert await house.left() == {}
+    assert len(house.backends.gone) >= MANY
+    assert set(house.backends.gone) == {"caller_vanished"}
+
+
+@pytest.mark.parametrize("idle_timeout_s", [0.5])
+async def test_legs_that_stay_when_the_provider_has_closed(house: House) -> None:
+    """Neither side says anything more: the caller's silence ends them."""
+
+    async def left_alone() -> None:
+        stream = await house.accepted()
+        connection = await house.provider.connections.get()  # of some call
+        await connection.close()
+        assert await stream.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+
+    await house.many(left_alone)
+    assert await house.left() == {}
+
+
 async def test_calls_whose_session_never_comes(house: House) -> None:
     house.backends.with_session = False
 
@@ -186,5 +260,19 @@ async def test_calls_whose_session_never_comes(house: House) -> None:
         stream.cancel()
 
     await house.many(alone)
-    house.backends.live.clear()  # nobody was there to end them
+    await house.backends.nobody_came()
+    assert await house.left() == {}
+
+
+@pytest.mark.parametrize("attach_timeout_s", [0.2])
+async def test_calls_that_nobody_answers_and_whose_callers_wait(house: House) -> None:
+    house.backends.with_session = False
+
+    async def waits() -> None:
+        stream = house.stub.Converse()
+        await stream.write(START)
+        assert await stream.code() is grpc.StatusCode.UNAVAILABLE
+
+    await house.many(waits)
+    await house.backends.nobody_came()
     assert await house.left() == {}
