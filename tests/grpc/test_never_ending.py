@@ -35,9 +35,9 @@ from tests.waiting import PATIENCE_S, patience
 MANY, AT_ONCE = int(os.environ.get("NEVER_ENDING", "200")), 10
 TOGETHER_S = max(300.0, 1.5 * MANY)
 GRPC_KEEPS = 10  # calls that its threads have not let go of yet
-# What a process may grow by: 16 MB once (pools of threads, of arenas, of connections), then
-# 16 KB a call; a frame held for each second of a call, or a socket, would be more.
-GROWTH_MB, GROWTH_KB_A_CALL = 16.0, 16.0
+# What a process may grow by: 32 MB once (pools of threads, of arenas, of connections), then
+# 16 KB a call.
+GROWTH_MB, GROWTH_KB_A_CALL = 32.0, 16.0
 START = rv.CallerMessage(start=rv.CallStart(format=rv.LegFormat(codec=rv.CODEC_PCMU)))
 FRAME = rv.CallerMessage(audio=rv.Audio(payload=b"\x01" * 160))
 
