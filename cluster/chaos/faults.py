@@ -30,7 +30,7 @@ KNOCKS_S = 5.0  # after the database is gone
 DIES_S = JOINS_S = 30.0
 LOOK_S = 0.2
 WORKER_MS, NODE_MS = 1_500.0, 4_000.0  # of silence that the loss of one may add
-IDLE_S = 20.0  # REALTIME_IDLE_TIMEOUT_S
+IDLE_S = 15.0  # REALTIME_IDLE_TIMEOUT_S
 
 
 @dataclass(slots=True)

@@ -42,7 +42,7 @@ WRITTEN_S = 40.0
 TOGETHER_S = 90.0
 ROOM_S = 15.0
 LOOK_S = 0.5
-SLACK_S = 3.0
+SLACK_S = 5.0  # with the idle time: 20 s
 
 Tell = Callable[[Try, str], None]
 
