@@ -142,10 +142,13 @@ async def test_a_port_that_another_grpc_server_has(monkeypatch):
 
 
 class _NoBackends(RayBackends):
-    """A door that only has to say that it serves."""
+    """A door that only has to say what it is."""
 
     async def start(self) -> None:
         pass
+
+    async def ready(self) -> bool:
+        return False  # full, say
 
     async def serves_at(self, grpc_address: str) -> None:
         pass
