@@ -196,7 +196,9 @@ async def test_a_stream_that_breaks_keeps_what_was_heard(door):
 
     door.conversation = conversation
     outcome = await Caller(door.address, [StayOn()]).call()
-    assert (outcome.status, outcome.error) == ("INTERNAL", "the worker is gone")
+    assert outcome.status == "INTERNAL"
+    # grpcio's own words where a frame was being written just then (grpc issue 36066).
+    assert outcome.error in ("the worker is gone", "Internal error from Core")
     assert outcome.call_id == "call-1"
 
 
