@@ -121,19 +121,21 @@ class PriceTable:
         Raises:
             InvalidRequest: it has no price, is billed by time, or lacks a price.
         """
-        price = self.price(model, at_s)
-        if price.pico_per_ms:
-            raise InvalidRequest(
-                f"model {model!r} is billed by time (usd_per_second): calls are answered only "
-                "by models with prices of tokens",
-                field="model",
-            )
+        price = self._of_tokens(model, at_s, "calls are answered only by models with")
         if free := price.free():
             raise InvalidRequest(
                 f"model {model!r} has {free} 0 in the table of {self.version}: must be above 0 "
                 "for a model that answers calls, unless it is simulated",
                 field="model",
             )
+
+    def _of_tokens(self, model: str, at_s: float, needed: str) -> ModelPrice:
+        """The price of a model that is not billed by time. Raises InvalidRequest."""
+        price = self.price(model, at_s)
+        if price.pico_per_ms:
+            text = f"model {model!r} is billed by time (usd_per_second): {needed} prices of tokens"
+            raise InvalidRequest(text, field="model")
+        return price
 
     def check_calls(self) -> None:
         """Whether every model that is meant for calls has all that a call is billed by.
@@ -158,13 +160,7 @@ class PriceTable:
             InvalidRequest: no price, none of tokens, or counts that can't be
                 (negative, or more cached tokens than input tokens).
         """
-        price = self.price(model, at_s)
-        if price.pico_per_ms:
-            raise InvalidRequest(
-                f"model {model!r} is billed by time (usd_per_second): a response needs prices "
-                "of tokens",
-                field="model",
-            )
+        price = self._of_tokens(model, at_s, "a response needs")
         _check_counts(usage)
         picos = (
             (usage.input_text - usage.cached_text) * price.text.input

@@ -116,7 +116,7 @@ class House:
         self.backends.agent = self.agent
         self.door = FrontDoor(DoorConfig("127.0.0.1", 0, "n", 600.0), self.backends)
         self.asked: list[str] = []
-        self.deployment = Deployment(Node(), load_settings())  # type: ignore[arg-type]
+        self.deployment = Deployment(Node(), load_settings())  # type: ignore[arg-type]  # what is asked of it
         self.deployment.stopping = self.notice = Notice()
         self.channel: grpc.aio.Channel
         self.http = ""
@@ -387,7 +387,7 @@ def test_a_notice_of_rays_has_the_node_leave_in_time(
     monkeypatch.setattr(watch, "RAY_LOOK_S", 0.001)
     monkeypatch.setattr(ray_state, "get_draining_nodes", draining_nodes)
     monkeypatch.setattr(ray, "get_runtime_context", Context)
-    deployment = Deployment(Node(), load_settings(drain_grace_s=USUAL_S))  # type: ignore[arg-type]
+    deployment = Deployment(Node(), load_settings(drain_grace_s=USUAL_S))  # type: ignore[arg-type]  # what is asked of it
     watch._watch_ray(deployment)
     assert deployment.leave.is_set()
     assert grace_s - PATIENCE_S < deployment.grace_s <= grace_s
@@ -402,7 +402,7 @@ def _no_gcs() -> dict[str, int]:
 def test_a_node_that_stops_hears_no_notice_any_more(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ray_state, "get_draining_nodes", _no_gcs)
     monkeypatch.setattr(ray, "get_runtime_context", Context)
-    deployment = Deployment(Node(), load_settings())  # type: ignore[arg-type]
+    deployment = Deployment(Node(), load_settings())  # type: ignore[arg-type]  # what is asked of it
     deployment.stopping.set()
     watch._watch_ray(deployment)
     assert not deployment.leave.is_set()
