@@ -23,7 +23,13 @@ from reception.errors import Unavailable
 
 READY_S = 240.0
 STOP_S = 30.0
+LOOK_S = 0.1
 ROOT = Path(__file__).resolve().parents[1]
+_AS_WITH_RAY_UP = {
+    "RAY_worker_niceness": "5",
+    "RAY_health_check_period_ms": "1000",
+    "RAY_health_check_timeout_ms": "1000",
+}
 
 
 @dataclass(slots=True)
@@ -91,26 +97,32 @@ class LocalCluster:
     Args:
         folder: for the database, recordings and what nodes complain of.
         settings: REALTIME_* variables of every process, without the prefix.
-        database_url: a file in the folder if it is empty.
+        database_url: a file in the folder if it is empty. With a server singletons may
+            start anew on any node, and Ray's own head is a `ray start`, as
+            `ray-cluster.yaml` has it.
     """
 
     def __init__(self, folder: Path, settings: dict[str, str], database_url: str = "") -> None:
         self.folder = folder
+        database_url = database_url or f"sqlite:///{folder}/reception.db"
+        self._has_server = not database_url.startswith("sqlite")
         self.head: Member
         self.nodes: list[Member] = []
+        self._ray: list[Member] = []
         self._options = [
             "--json", "--no-dashboard", "--grpc-port", "0", "--http-port", "0",
-            "--database-url", database_url or f"sqlite:///{folder}/reception.db",
+            "--database-url", database_url,
             "--recordings-dir", str(folder / "recordings"),
         ]  # fmt: skip
         named = {f"REALTIME_{name.upper()}": value for name, value in settings.items()}
         own = {"TMPDIR": str(folder), "REALTIME_OUTBOX_PATH": str(folder / "outbox")}
-        self._environment = os.environ | named | own
+        self._environment = os.environ | named | own | _AS_WITH_RAY_UP
         self._started = 0
 
     def start(self, count: int) -> None:
         """The head, and so many nodes side by side."""
-        self.head = self._begin(["--no-calls"])
+        address = ["--address", self._start_ray()] if self._has_server else []
+        self.head = self._begin(["--no-calls", *address])
         self.head.wait()
         self.add(count)
 
@@ -123,23 +135,52 @@ class LocalCluster:
             member.wait()
         return added
 
+    def members(self) -> list[Member]:
+        """All that live: Ray's own head, where it is apart, ours, and the nodes."""
+        every = (*self._ray, self.head, *self.nodes)
+        return [each for each in every if each.process.poll() is None]
+
+    def has_gcs(self, member: Member) -> bool:
+        """Whether Ray's GCS dies with it."""
+        return member in (self._ray or [self.head])
+
     def _begin(self, options: Sequence[str]) -> Member:
         self._started += 1
-        errors = self.folder / f"node{self._started}.err"
-        command = [sys.executable, "-m", "cluster.cli", "serve", *self._options, *options]
-        command += ["--node-ip", f"127.0.0.{100 + self._started % 100}"]
+        node_ip = f"127.0.0.{100 + self._started % 100}"
+        serve = ["cluster.cli", "serve", *self._options, *options, "--node-ip", node_ip]
+        return self._run(f"node{self._started}.err", serve)
+
+    def _start_ray(self) -> str:
+        """The address of a Ray cluster that has only its head. Raises Unavailable."""
+        folder, ip = self.folder / "ray", "127.0.0.99"
+        start = ["ray.scripts.scripts", "start", "--head", "--block", "--port=0", "--num-cpus=0"]
+        start += [f"--node-ip-address={ip}", f"--temp-dir={folder}", "--disable-usage-stats"]
+        start += ["--include-dashboard=false", "--include-log-monitor=false"]
+        head = self._run("ray.err", start)
+        self._ray.append(head)
+        told = folder / "ray_current_cluster"
+        until_s = time.monotonic() + READY_S
+        while not (told.exists() and (address := told.read_text().strip())):
+            if head.process.poll() is not None or time.monotonic() > until_s:
+                raise Unavailable(f"Ray's head did not come up: {head.errors.read_text()[-2_000:]}")
+            time.sleep(LOOK_S)
+        return address
+
+    def _run(self, errors_name: str, module: Sequence[str]) -> Member:
+        errors = self.folder / errors_name
         with errors.open("w") as stderr:
             process = subprocess.Popen(  # noqa: S603 - our own interpreter
-                command, cwd=ROOT, env=self._environment, stdout=subprocess.PIPE,
-                stderr=stderr, text=True,
+                [sys.executable, "-m", *module], cwd=ROOT, env=self._environment,
+                stdout=subprocess.PIPE, stderr=stderr, text=True,
             )  # fmt: skip
         return Member(self._started, process, errors)
 
     def stop(self) -> None:
         """Ends all nodes, dead or alive, and leaves nothing behind."""
-        members = [*self.nodes, self.head] if hasattr(self, "head") else self.nodes
-        for member in self.nodes:
+        members = [*self.nodes, *([self.head] if hasattr(self, "head") else []), *self._ray]
+        for member in members:
             member.send(signal.SIGCONT)
+        for member in self.nodes:
             member.process.terminate()
         until_s = time.monotonic() + STOP_S
         for member in members:

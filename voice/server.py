@@ -89,6 +89,8 @@ class EngineServer:
         self._parts = (recognizer, synthesizer, brain)
         self._server: Server | None = None
         self._live: set[Connection] = set()
+        self._refusal, self._refuses_until_s = HTTPStatus.OK, 0.0
+        self._failure, self._fails_until_s = "", 0.0
 
     @property
     def sessions(self) -> int:
@@ -115,6 +117,25 @@ class EngineServer:
             connection.abort()
         return len(self._live)
 
+    def expire(self) -> None:
+        """Every session has reached its age."""
+        for connection in self._live:
+            connection.expire()
+
+    def refuse(self, status: HTTPStatus, seconds: float) -> None:
+        """Breaks every connection, and answers new ones with `status` for so long."""
+        self._refusal, self._refuses_until_s = status, time.monotonic() + seconds
+        self.drop()
+
+    def fail(self, code: str, seconds: float) -> None:
+        """Breaks every connection, and fails all answers with this error for so long."""
+        self._failure, self._fails_until_s = code, time.monotonic() + seconds
+        self.drop()
+
+    def failure(self) -> str:
+        """The code with which answers fail now; "": they do not."""
+        return self._failure if time.monotonic() < self._fails_until_s else ""
+
     async def stop(self) -> None:
         """Closes every session and stops listening."""
         if self._server is not None:
@@ -127,6 +148,8 @@ class EngineServer:
             return connection.respond(HTTPStatus.NOT_FOUND, f"only {PATH} is served here\n")
         if not parse_qs(url.query).get("model"):
             return connection.respond(HTTPStatus.BAD_REQUEST, "the query needs model=…\n")
+        if time.monotonic() < self._refuses_until_s:
+            return connection.respond(self._refusal, f"{self._refusal.phrase}\n")
         if self.sessions >= self._config.max_sessions:
             return connection.respond(HTTPStatus.TOO_MANY_REQUESTS, "too many sessions\n")
         key = self._config.api_key
@@ -152,7 +175,7 @@ class EngineServer:
             usage = response["usage"]
             self._on_billed(Billed(session_id, response["id"], response["status"], usage))
 
-        connection = Connection(socket, session, *parts, script, billed)
+        connection = Connection(socket, session, *parts, script, billed, self.failure)
         self._live.add(connection)
         invoice = Invoice(session_id, model, session.invoice, session.transcribed_s)
         self.invoices.append(invoice)
@@ -174,8 +197,9 @@ class Connection:
         brain: Brain,
         script: Script | None,
         billed: Callable[[dict[str, Any]], None],
+        failure: Callable[[], str],
     ) -> None:
-        self._billed = billed
+        self._billed, self._failure = billed, failure
         self._socket, self._session = socket, session
         self._recognizer, self._synthesizer, self._brain = recognizer, synthesizer, brain
         self._script = script
@@ -208,6 +232,11 @@ class Connection:
     def abort(self) -> None:
         """The connection breaks."""
         self._socket.transport.abort()
+
+    def expire(self) -> None:
+        """The session has reached its age."""
+        self._session.expire(time.time())
+        self._flush()
 
     # ------------------------------------------------------------- sending
 
@@ -267,6 +296,9 @@ class Connection:
         response = work.response
         self._responses += 1
         try:
+            if failure := self._failure():
+                self._session.finish(response, "failed", error=_failed(failure))
+                return
             if self._script is not None and not await self._fault(work):
                 return
             if self._hearing:  # the brain needs the words
@@ -281,8 +313,7 @@ class Connection:
             self._session.finish(response, "completed")
         except Exception:
             log.exception("answer failed")
-            error = {"type": "server_error", "code": "server_error"}
-            self._session.finish(response, "failed", error=error)
+            self._session.finish(response, "failed", error=_failed("server_error"))
         finally:
             self._flush()
 
@@ -326,8 +357,7 @@ class Connection:
                 await self._outbox.put('{"type":"response.output_audio.delta","delta":')
                 return True
             case _:
-                error = {"type": "server_error", "code": fault.error}
-                self._session.finish(work.response, "failed", error=error)
+                self._session.finish(work.response, "failed", error=_failed(fault.error))
         return False
 
     async def _timed_faults(self) -> None:
@@ -336,3 +366,7 @@ class Connection:
         for fault in sorted(self._script.timed(), key=lambda each: each.after_s):
             await asyncio.sleep(fault.after_s)
             await self._socket.close(fault.code, "scripted")
+
+
+def _failed(code: str) -> dict[str, str]:
+    return {"type": "server_error", "code": code}

@@ -33,6 +33,7 @@ AGAIN_S = 0.2
 PATIENCE_S = 15.0  # for the end, after hanging up
 WORDS_MS = 800
 FORGOTTEN_S = 8.0  # of silence, after which an answer is over, whoever did not say so
+SLOW = 4
 FRAMES = 3  # of 20 ms in a message: what 30 calls cost the machine is not what is tried
 _TURNS = 50
 _OUTBOX = 500
@@ -81,7 +82,9 @@ class ChaosCaller:
         cable: bool = False,
     ) -> None:
         self.call_id = call_id
-        self.answered = asyncio.Event()  # it hears its own tone
+        self.settled = asyncio.Event()  # it is answered, or over
+        self.answered = False  # it hears its own tone
+        self.away = ""  # how it left, when it did not hang up
         self.session_id = self.node_id = self.door = ""
         self._hz, self._listens, self._doors, self._ticker = hz, listens, doors, ticker
         self._note, self._wants_cable = note, cable
@@ -92,11 +95,14 @@ class ChaosCaller:
         self._stream: Stream | None = None
         self._comes_back_by = ""
         self._speech = bytearray()  # of the message that is not full yet
-        self._sent = self._frame = self._heard_sequence = 0
+        self._sent = self._frame = self._ticks = self._heard_sequence = 0
         self._run: h.Heard | None = None
         self._streams = 0  # that were accepted
         self._limit: asyncio.Timeout | None = None
-        self._hung_up = self._vanished = self._over = self._released = False
+        self._slowed = 1  # it sends one frame in so many
+        self._reads = asyncio.Event()
+        self._reads.set()
+        self._hung_up = self._over = self._released = False
 
     # ------------------------------------------------------------- the call
 
@@ -111,7 +117,9 @@ class ChaosCaller:
             self._close_run()
             if self._cable is not None:
                 self._cable.close()
-        self._note(h.Gone(self.call_id, how, time.monotonic()))
+            self.settled.set()
+        if not self.away:
+            self._note(h.Gone(self.call_id, how, time.monotonic()))
 
     async def _until_over(self) -> str:
         """How it ended for the caller."""
@@ -128,7 +136,8 @@ class ChaosCaller:
                 error = f"{failure.code().name}: {failure.details() or ''}"
             except (ReceptionError, TimeoutError, OSError) as failure:
                 error = str(failure) or type(failure).__name__
-            if self._over or (self._hung_up and not self._streams):  # or it asked in vain
+            # or it asked in vain
+            if self._over or self.away or (self._hung_up and not self._streams):
                 break
             now_s = time.monotonic()
             if self._streams > streams:  # it was a live call until now
@@ -168,6 +177,7 @@ class ChaosCaller:
                             self._reschedule()
                         elif writer is not None:
                             self._on_message(raw)
+                        await self._reads.wait()
                 finally:
                     self._limit = None
                     if writer is not None:
@@ -253,6 +263,9 @@ class ChaosCaller:
         self._ear.quiet_s = self._playback.quiet_for_s(now_s)
         if self._ear.quiet_s > FORGOTTEN_S:  # its end was told as the stream broke
             self._ear.answering = False
+        self._ticks += 1
+        if self._ticks % self._slowed:
+            return
         self._frame += 1
         spoken, deeds = self._script.next(now_s, self._ear)
         if deeds or (self._released and self._ear.quiet_s > 0):
@@ -271,7 +284,8 @@ class ChaosCaller:
         self._ear.frames += 1
         tone = tone_of(frame)
         if tone == self._hz:
-            self.answered.set()
+            self.answered = True
+            self.settled.set()
         sequence, run = self._heard_sequence, self._run
         if run is not None and run.tone_hz != tone:
             self._close_run()
@@ -288,14 +302,14 @@ class ChaosCaller:
             self._run = None
 
     def _put(self, raw: bytes) -> None:
-        if not (self._hung_up or self._vanished or self._outbox.full()):
+        if not (self._hung_up or self._outbox.full()):
             self._outbox.put_nowait(raw)
 
     # ------------------------------------------------------------- what is done to it
 
     def hang_up(self) -> None:
         """In order; `run` ends once the server has told how the call went."""
-        if self._hung_up or self._vanished:
+        if self._hung_up or self.away:
             return
         self._hung_up = True
         self._ticker.remove(self)
@@ -323,7 +337,20 @@ class ChaosCaller:
     def vanish(self) -> None:
         """Nothing comes from it any more, nothing is read, and nothing is said of it."""
         assert self._cable is not None
-        self._vanished = True
+        self._leave("vanished")
         self._ticker.remove(self)
         self._cable.freeze()
-        self._note(h.Gone(self.call_id, "vanished", time.monotonic()))
+
+    def slow(self) -> None:
+        """It sends a quarter of what it should, until its call is ended."""
+        self._slowed = SLOW
+        self._leave("slow")
+
+    def deaf(self) -> None:
+        """It speaks on, and reads nothing any more."""
+        self._reads.clear()
+        self._leave("deaf")
+
+    def _leave(self, how: str) -> None:
+        self.away = how
+        self._note(h.Gone(self.call_id, how, time.monotonic()))

@@ -108,7 +108,8 @@ class Summed:
 
 @dataclass(frozen=True, slots=True)
 class Gone:
-    """A caller is done. how: "hung up", "released", "vanished", or the last error."""
+    """A caller is done. how: "hung up", "released", one of `invariants.AWAY`, or the last
+    error."""
 
     call_id: str
     how: str

@@ -13,6 +13,7 @@ from cluster.chaos.silence import added_silence_ms
 from reception.money.case import RESPONSE
 
 PLAIN_HZ = 300  # the provider's voice before it has heard the caller's
+AWAY = frozenset({"vanished", "slow", "deaf"})  # whoever is, is to be noticed
 IN_ORDER = frozenset({"caller_hangup"})
 POLITE = frozenset({"budget", "provider_unavailable", "max_duration", "completed"})
 MUTE_S = 20.0
@@ -150,7 +151,7 @@ def _in_order(tale: Tale) -> Iterator[Violation]:
     for story in tale.live:
         how = story.gone.how if story.gone is not None else "never told to be over"
         reasons = {record.end_reason for record in story.ended}
-        if how == "vanished" or (how == "hung up" and reasons <= IN_ORDER):
+        if how in AWAY or (how == "hung up" and reasons <= IN_ORDER):
             continue
         if how == "released" and reasons <= POLITE:
             continue
@@ -183,7 +184,7 @@ def silences_ms(tale: Tale) -> dict[str, float]:
         return {}
     found = {}
     for story in tale.live:
-        if story.offered.listens and story.gone is not None and story.gone.how != "vanished":
+        if story.offered.listens and story.gone is not None and story.gone.how not in AWAY:
             silence_ms = added_silence_ms(
                 story.listened, injected.at_s, injected.until_s, story.gone.at_s
             )
@@ -206,7 +207,7 @@ def _silence_is_bounded(tale: Tale) -> Iterator[Violation]:
 
 def _vanished_end(tale: Tale) -> Iterator[Violation]:
     for story in tale.live:
-        if story.gone is None or story.gone.how != "vanished" or tale.began is None:
+        if story.gone is None or story.gone.how not in AWAY or tale.began is None:
             continue
         for record in story.ended:
             took_s = record.ended_at_s - story.gone.at_s

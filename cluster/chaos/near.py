@@ -9,8 +9,8 @@ import time
 from cluster.chaos import history as h
 from cluster.chaos.asking import manage, status
 from cluster.chaos.books import PERIOD, Books
-from cluster.chaos.faults import Scene
 from cluster.chaos.newcomer import knock
+from cluster.chaos.scene import Scene
 from reception.errors import ReceptionError, Unavailable
 
 ROOM_USD = 4.0  # while the callers come: doors may lease a tenth of it

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -30,11 +29,12 @@ class Provider:
         """The base URL. Raises Unavailable."""
         script = json.dumps({"echo": True, "answer_ms": ANSWER_MS})
         command = [sys.executable, "-m", "voice.alone", "--script", script]
-        command += ["--bills", str(self.bills)]
+        command += ["--bills", str(self.bills), "--told"]
         with self._errors.open("w") as stderr:
             self._process = subprocess.Popen(  # noqa: S603 - our own interpreter
-                command, cwd=ROOT, stdout=subprocess.PIPE, stderr=stderr, text=True
-            )
+                command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr,
+                text=True,
+            )  # fmt: skip
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         if not line:
@@ -42,9 +42,11 @@ class Provider:
             raise Unavailable(f"the provider did not start: {complaint}")
         return str(json.loads(line)["url"])
 
-    def drop(self) -> None:
-        """Breaks every session without a goodbye."""
-        self._process.send_signal(signal.SIGUSR1)
+    def tell(self, order: str) -> None:
+        """One of `voice.alone.ORDERS`."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(f"{order}\n")
+        self._process.stdin.flush()
 
     def billed(self) -> Iterator[dict[str, Any]]:
         """What was billed since the last time."""
@@ -62,5 +64,6 @@ class Provider:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
-        if self._process.stdout is not None:
-            self._process.stdout.close()
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe is not None:
+                pipe.close()

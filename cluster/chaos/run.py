@@ -18,10 +18,11 @@ from cluster.chaos import history as h
 from cluster.chaos import near
 from cluster.chaos.books import Books
 from cluster.chaos.databases import KINDS
-from cluster.chaos.faults import IDLE_S, Scene
+from cluster.chaos.faults import IDLE_S
 from cluster.chaos.invariants import Violation
 from cluster.chaos.logs import Logs
 from cluster.chaos.provider import Provider
+from cluster.chaos.scene import Scene
 from cluster.chaos.schedule import Try
 from cluster.chaos.summary import Report
 from cluster.chaos.tones import VOICES

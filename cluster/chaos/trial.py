@@ -13,6 +13,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +23,10 @@ from cluster.chaos import near
 from cluster.chaos.asking import known_to, status
 from cluster.chaos.books import Books
 from cluster.chaos.caller import ChaosCaller
-from cluster.chaos.faults import FAULTS, IDLE_S, Fault, Scene, Struck
+from cluster.chaos.faults import FAULTS, IDLE_S, Fault
 from cluster.chaos.invariants import Violation
 from cluster.chaos.logs import Logs
+from cluster.chaos.scene import Scene, Struck
 from cluster.chaos.schedule import Try
 from cluster.chaos.summary import Report
 from cluster.chaos.tones import voice_hz
@@ -45,6 +47,7 @@ LOOK_S = 0.5
 SLACK_S = 5.0  # with the idle time: 20 s
 
 Tell = Callable[[Try, str], None]
+Running = dict[asyncio.Task[None], ChaosCaller]
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,12 +152,12 @@ class Trial:
             before = await near.begun(scene)
             await near.leave(scene, self._books, near.ROOM_USD)
         self._tell(f"{plan.calls} callers")
-        running: dict[asyncio.Task[None], ChaosCaller] = {}
-        for number in range(plan.calls):
-            caller = self._caller(number)
-            running[asyncio.create_task(caller.run())] = caller
+        running: Running = {}
+        scene.one_more = partial(self._one_more, running)
+        for _ in range(plan.calls):
+            self._one_more(running)
             await asyncio.sleep(plan.every_s or BETWEEN_CALLS_S)
-        answered = [asyncio.create_task(caller.answered.wait()) for caller in running.values()]
+        answered = [asyncio.create_task(caller.settled.wait()) for caller in running.values()]
         await asyncio.wait(answered, timeout=ANSWERED_S)
         for each in answered:
             each.cancel()
@@ -171,7 +174,9 @@ class Trial:
         self._tell("the callers hang up")
         for caller in running.values():
             caller.hang_up()
-        await asyncio.wait(running, timeout=ENDS_S)
+        # whoever is away waits for nothing
+        ending = [task for task, caller in running.items() if not caller.away]
+        await asyncio.wait(ending, timeout=ENDS_S)
         for task in running:
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
@@ -195,7 +200,7 @@ class Trial:
                     return
             await asyncio.sleep(LOOK_S)
 
-    async def _come_and_go(self, running: dict[asyncio.Task[None], ChaosCaller]) -> None:
+    async def _come_and_go(self, running: Running) -> None:
         """One more caller, and one less: who came first leaves first. While money is short
         nobody leaves."""
         leaving = iter(list(running.values()))
@@ -203,9 +208,12 @@ class Trial:
             await asyncio.sleep(self._plan.every_s)
             if not self._plan.near:
                 next(leaving).hang_up()
-            caller = self._caller(len(running))
-            running[asyncio.create_task(caller.run())] = caller
-            leaving = itertools.chain(leaving, [caller])
+            leaving = itertools.chain(leaving, [self._one_more(running)])
+
+    def _one_more(self, running: Running) -> ChaosCaller:
+        caller = self._caller(len(running))
+        running[asyncio.create_task(caller.run())] = caller
+        return caller
 
     def _caller(self, number: int) -> ChaosCaller:
         this, scene = self._try, self._scene

@@ -81,8 +81,8 @@ def chaos(
 ) -> None:
     """Tries faults on a cluster of several nodes on this machine, and checks that every
     call goes on or ends in order. Exit status 1 when something is violated."""
-    from cluster.chaos.faults import FAULTS
-    from cluster.chaos.schedule import parse_faults, schedule
+    from cluster.chaos.faults import FAULTS, chosen
+    from cluster.chaos.schedule import schedule
 
     if what:
         _list(FAULTS)
@@ -92,7 +92,7 @@ def chaos(
     from cluster.chaos.trial import Plan
 
     every = every or float(near)
-    names = parse_faults(faults, list(FAULTS))
+    names = chosen(faults, database.value)
     planned = [each for each in schedule(names, tries, seed) if each.number >= first]
     plan = Plan(
         planned, keep=keep or out.with_suffix(""), keep_all=keep is not None, calls=calls,

@@ -94,6 +94,11 @@ class Session:
             return self._expires_s
         return min(self._expires_s, self._quiet_since_s + float(idle_ms) / 1000)
 
+    def expire(self, now_s: float) -> None:
+        """Its time is over now."""
+        self._expires_s = now_s
+        self.handle_timer(now_s)
+
     def handle_timer(self, now_s: float) -> None:
         self._now_s = now_s
         if now_s >= self._expires_s:
