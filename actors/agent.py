@@ -188,12 +188,13 @@ class NodeAgent:
         return len(self._calls)
 
     async def stop(self) -> None:
-        """Ends every call and every actor of this node."""
+        """Ends every actor of this node, and every call that can't go on at another one."""
         self._intake.open = False
         await self._membership.leave()
         self._pool.close()
         for live in self._calls:
-            self._tasks.begin(live.end("shutdown"))
+            others = self._membership.has_others()
+            self._tasks.begin(live.leave_behind() if others else live.end("shutdown"))
         await self._calls.until_none(LAST_CALLS_S)
         self._membership.close()
         await self._workers.stop()

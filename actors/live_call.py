@@ -280,6 +280,12 @@ class LiveCall:
         nothing."""
         self._means.tasks.begin(self._let_go())
 
+    async def leave_behind(self) -> None:
+        """No other node has it yet: whichever its caller comes back to goes on with it, as
+        with a call of a lost node. It ends here, and leaves nothing."""
+        log.warning("call is left behind", call_id=self.spec.call_id)
+        await self._let_go()
+
     async def _let_go(self) -> None:
         await self._means.workers.let_go(self.worker_id, self.spec.lease_id)
         await self.end(FENCED)

@@ -24,6 +24,7 @@ from reception.placement.balancing.report import NodeReport, encode
 
 log = structlog.get_logger()
 
+THERE_S = 10.0  # so old may be the last word of a node that is there
 EXCHANGE_TIMEOUT_S = 0.8
 CERTIFY_TIMEOUT_S = 5.0
 AGAIN_S = 1.0
@@ -70,6 +71,11 @@ class Membership:
         own = [] if self._own is None else [self._own]
         reports = tuple((now_s - at_s, report) for at_s, report in (*own, *self._others))
         return Cluster(reports, self._credentials)
+
+    def has_others(self) -> bool:
+        """Whether there are nodes beside this one."""
+        now_s = time.monotonic()
+        return any(now_s - at_s < THERE_S for at_s, _ in self._others)
 
     async def tell(self, report: NodeReport) -> None:
         """This node's report; those of the others come back. When the health singleton

@@ -9,6 +9,7 @@ from reception.errors import LinkError
 
 MAX_FRAME_BYTES = 1 << 20
 AUDIO_TAG = b"\x12"  # first byte of a message with audio: field 2 of both reception.v1 messages
+CLEAR_TAG, MARK_TAG = b"\x1a", b"\x22"  # of what is told a leg: fields 3 and 4
 _HEADER = struct.Struct("!IB")
 _AUDIO_HEADER = struct.Struct("!IBQ")
 _STAMP = struct.Struct("!Q")

@@ -12,7 +12,7 @@ from cluster.playback import FRAME_BYTES
 
 RATE_HZ = 8_000
 STEP_HZ = RATE_HZ // FRAME_BYTES  # 50: a whole number of periods in a frame
-LOWEST_HZ = 850  # below, WebRTC's voice activity takes a tone for noise
+LOWEST_HZ = 900  # below, WebRTC's voice activity takes a tone for noise, once it was heard
 VOICES = 40
 _CLEAR = 0.8  # of a frame's power
 _LOUDNESS = 10_000

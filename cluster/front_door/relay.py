@@ -20,8 +20,8 @@ from cluster.grpc_errors import code_by_number, rich_status
 from protos.link.v1 import link_pb2 as lk
 from protos.reception.v1 import reception_pb2 as rv
 from reception.backlog import Backlog
-from reception.call.presence import Presence, Seen
-from reception.framing import AUDIO_TAG, Kind, split_audio
+from reception.call.presence import Marks, Presence, Seen
+from reception.framing import AUDIO_TAG, CLEAR_TAG, MARK_TAG, Kind, split_audio
 
 MAX_WAITING_AUDIO = 100
 MAX_WAITING_OTHER = 1_000
@@ -68,6 +68,7 @@ class Relay:
         self._heard_ns = time.monotonic_ns()
         self._audio_bytes, self._last_audio = 0, b""
         self._behind_since_s: float | None = None  # something waits to be read
+        self._marks = Marks()
         self._on_hold = False
         self._caller_ended = False
         self._waiting: Backlog[tuple[int, bytes]] = Backlog(MAX_WAITING_AUDIO, MAX_WAITING_OTHER)
@@ -121,9 +122,12 @@ class Relay:
         with suppress(DecodeError):  # the worker refuses it
             message = rv.CallerMessage.FromString(raw)
             if message.HasField("event"):
+                self._marks.dropped()  # who is on hold may play nothing
                 self._on_hold = message.event.kind == rv.CallEvent.KIND_HOLD or (
                     self._on_hold and message.event.kind != rv.CallEvent.KIND_UNHOLD
                 )
+            elif message.HasField("mark"):
+                self._marks.came(message.mark.name)
             self._caller_ended = self._caller_ended or message.HasField("end")
 
     # ------------------------------------------------------------- worker to caller
@@ -199,6 +203,11 @@ class Relay:
         if self._behind_since_s is None:
             self._behind_since_s = time.monotonic()
         self._waiting.add((stamp_ns, message), message[:1] == AUDIO_TAG)
+        if message[:1] == MARK_TAG:
+            name = rv.ReceptionMessage.FromString(message).mark.name
+            self._marks.sent(name, time.monotonic())
+        elif message[:1] == CLEAR_TAG:
+            self._marks.dropped()
         if self._waiting.overfull:
             text = f"over {MAX_WAITING_OTHER} messages wait: the caller does not read"
             self._end(rich_status(grpc.StatusCode.RESOURCE_EXHAUSTED, text), at_once=True)
@@ -257,6 +266,7 @@ class Relay:
         seen = Seen(
             heard_s=self._heard_ns / 1e9,
             behind_s=0.0 if since_s is None else now_s - since_s,
+            unmarked_s=self._marks.waits_s(now_s),
             audio_bytes=self._audio_bytes,
             media_s=_media_s(self._last_audio),
             excused=self._on_hold or self._caller_ended,

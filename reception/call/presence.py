@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 LOOKS = 10  # in the idle time
+MOST_MARKS = 1_000  # 100 s of speech
 PACE = 0.5  # of real time: audio that comes slower comes too slowly
 
 
@@ -13,23 +14,58 @@ class Seen:
     """What the front door knows of a caller when it looks.
 
     heard_s: when its last message came. behind_s: for how long something has waited for it
-    to read, 0 when nothing waits. audio_bytes: of all its audio. media_s: of its last
-    frame, by the leg's own stamps; 0: it stamps none. excused: it may be silent (on hold,
-    or its end was told).
+    to read, 0 when nothing waits. unmarked_s: for how long a mark has waited to be sent
+    back, of a leg that sends marks back; 0: none waits. audio_bytes: of all its audio.
+    media_s: of its last frame, by the leg's own stamps; 0: it stamps none. excused: it may
+    be silent (on hold, or its end was told).
     """
 
     heard_s: float
     behind_s: float = 0.0
+    unmarked_s: float = 0.0
     audio_bytes: int = 0
     media_s: float = 0.0
     excused: bool = False
+
+
+class Marks:
+    """The marks that a leg has not sent back yet. Only of one that has done so before: what
+    says that it sends marks, and does not, is served by the clock."""
+
+    def __init__(self) -> None:
+        self._sent_s: dict[str, float] = {}
+        self._echoes = False
+
+    def sent(self, name: str, now_s: float) -> None:
+        """One is on its way to the leg."""
+        if len(self._sent_s) < MOST_MARKS:
+            self._sent_s[name] = now_s
+
+    def came(self, name: str) -> None:
+        """The leg has played what was before it. Unknown names are ignored."""
+        if name not in self._sent_s:
+            return
+        self._echoes = True
+        while next(iter(self._sent_s)) != name:
+            del self._sent_s[next(iter(self._sent_s))]
+        del self._sent_s[name]
+
+    def dropped(self) -> None:
+        """The leg was told to forget what it has not played."""
+        self._sent_s.clear()
+
+    def waits_s(self, now_s: float) -> float:
+        """For how long the oldest has waited."""
+        oldest_s = next(iter(self._sent_s.values()), now_s)
+        return now_s - oldest_s if self._echoes else 0.0
 
 
 class Presence:
     """Looks at one caller, `LOOKS` times in the idle time.
 
     A caller is gone that sent nothing for the idle time, or read nothing of what waits for
-    it, or whose audio came slower than `PACE` in each look of that time that saw any. A
+    it (which only a full connection shows, or a leg that sends no mark back any more), or
+    whose audio came slower than `PACE` in each look of that time that saw any. A
     leg that sends no audio at all, but other messages, is muted and not slow; so is one
     whose stamps say that it was silent in between. What comes in a heap after a pause of
     the network makes up for the pause. A look that comes late judges nothing: the process
@@ -68,6 +104,8 @@ class Presence:
             return f"nothing read for {bound}"
         if seen.excused:
             return ""
+        if seen.unmarked_s >= self._idle_s:
+            return f"no mark sent back for {bound}"
         silent_s = now_s - seen.heard_s
         if silent_s >= self._idle_s:
             return f"nothing received for {bound}"

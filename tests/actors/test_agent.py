@@ -81,6 +81,9 @@ class Pool:
     def close(self) -> None:
         self.closed = True
 
+    def kill(self) -> None:
+        pass
+
     def give_up(self, caller: str) -> bool:
         del caller
         return False  # nobody waits
@@ -125,6 +128,9 @@ class Workers:
         self.refused.append((worker_id, lease_id, error.field))
         return self.has_call
 
+    async def stop(self) -> None:
+        pass
+
     async def hand_over(self, worker_id: str, lease_id: str) -> None:
         self.handed_over.append((worker_id, lease_id))
 
@@ -134,12 +140,22 @@ class Workers:
 
 
 class Membership:
-    """Nobody else is there."""
+    """Nobody else is there, unless a test says so."""
 
     address = ""
 
     def __init__(self) -> None:
         self.told: list[NodeReport] = []
+        self.others = False
+
+    def has_others(self) -> bool:
+        return self.others
+
+    async def leave(self) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
 
     async def tell(self, report: NodeReport) -> None:
         self.told.append(report)
@@ -212,6 +228,9 @@ class House:
         if self.database_is_gone:
             raise Unavailable("the database is gone")
         self.messages.append(message)
+
+    def close(self) -> None:
+        pass
 
     async def call(self, name: str, priority: str = "") -> CallSpec:
         metadata = {"priority": priority} if priority else {}
@@ -497,6 +516,24 @@ async def test_a_node_hands_over_what_its_grace_time_did_not_end(
     assert await asyncio.wait_for(draining, PATIENCE_S) == 0
     assert (house.saved, house.forgotten, house.pool.closed) == ([], ["s-one"], True)
     assert [report.ready for report in house.membership.told] == [False]  # before the wait
+
+
+@pytest.mark.parametrize(("others", "reason"), [(True, FENCED), (False, "shutdown")])
+async def test_a_call_that_nobody_took_in_time_is_left_for_the_other_nodes(
+    house: House, others: bool, reason: str
+) -> None:
+    spec = await house.call("one")
+    house.membership.others = others
+    stopping = asyncio.create_task(house.agent.stop())
+    session = house.pool.sessions[0]
+    async with patience():
+        while not session.ended_for:
+            await asyncio.sleep(0.01)
+    assert session.ended_for == [reason]
+    assert house.workers.let_gone == ([("w0", house.lease_id)] if others else [])
+    session.end.set_result(CallRecord(spec, "ended", "ended", "m", end_reason=reason))
+    await asyncio.wait_for(stopping, PATIENCE_S)
+    assert [record.end_reason for record in house.saved] == ([] if others else ["shutdown"])
 
 
 async def test_a_lease_that_comes_too_late_is_refused(house: House) -> None:

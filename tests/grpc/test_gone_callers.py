@@ -108,6 +108,28 @@ async def test_who_does_not_read_is_gone_though_it_speaks(house: House) -> None:
     await asyncio.gather(sending, return_exceptions=True)
 
 
+@pytest.mark.parametrize("idle_timeout_s", [2.0])
+async def test_who_sends_no_mark_back_any_more_is_gone_though_it_speaks(house: House) -> None:
+    """Long before what it does not read fills the connection."""
+    stream = await house.accepted()
+    talks = ((FRAME_S * number, frame()) for number in range(100_000))
+    sending = asyncio.create_task(send(stream, talks))
+    (live,) = house.door._streams
+    assert live._relay is not None
+    for name in ("p1", "p2"):
+        live._relay.tell(rv.ReceptionMessage(mark=rv.Mark(name=name)).SerializeToString())
+    while not (said := await stream.read()).HasField("mark"):
+        pass
+    await stream.write(rv.CallerMessage(mark=said.mark))
+    async with patience():  # what grpcio says of a write that met the end says nothing
+        while (await house.door.stats())["live"]:
+            await asyncio.sleep(0.01)
+    await house.backends.until_quiet()
+    assert house.backends.gone == ["caller_vanished"]
+    assert live._relay.caller_gone == "no mark sent back for 2 s"
+    await asyncio.gather(sending, return_exceptions=True)
+
+
 def sound(stall_s: float = 0.0, jitter_s: float = 0.0) -> Iterator[tuple[float, rv.CallerMessage]]:
     """Frames for ten seconds; what was held up for `stall_s` comes in a heap."""
     chance = random.Random(1)

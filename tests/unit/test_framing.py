@@ -4,10 +4,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from protos.reception.v1.reception_pb2 import Audio, CallerMessage, ReceptionMessage
+from protos.reception.v1.reception_pb2 import (
+    Audio,
+    CallerMessage,
+    ClearAudio,
+    Mark,
+    ReceptionMessage,
+)
 from reception.errors import LinkError
 from reception.framing import (
     AUDIO_TAG,
+    CLEAR_TAG,
+    MARK_TAG,
     MAX_FRAME_BYTES,
     FrameReader,
     Kind,
@@ -83,3 +91,8 @@ def test_messages_with_audio_begin_with_the_audio_tag_and_no_others_do(message):
     assert [name for name, tag in tags.items() if tag == AUDIO_TAG] == ["audio"]
     raw = message(audio=Audio(payload=b"x")).SerializeToString()
     assert raw[:1] == AUDIO_TAG
+
+
+def test_marks_and_clearances_are_known_by_their_first_byte():
+    said = ReceptionMessage(mark=Mark(name="p1")), ReceptionMessage(clear_audio=ClearAudio())
+    assert [each.SerializeToString()[:1] for each in said] == [MARK_TAG, CLEAR_TAG]

@@ -10,7 +10,7 @@ from reception.provider import base as p
 from reception.provider.refusal import REFUSED
 
 DIAL_S = 15.0
-DIAL_TRIES = 4
+DIAL_TRIES = 6  # within 3 to 9 s of a provider that refuses at once
 RENEW_S = 3_000.0  # the provider ends a session after 3,600 s
 RENEW_AGAIN_S = 20.0  # when the new session was not taken up
 RENEW_LOOK_S = 1.0  # for a pause

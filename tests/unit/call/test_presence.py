@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reception.call.presence import LOOKS, Presence, Seen
+from reception.call.presence import LOOKS, MOST_MARKS, Marks, Presence, Seen
 
 IDLE_S, RATE = 10.0, 8_000
 LOOK_S = IDLE_S / LOOKS
@@ -144,3 +144,64 @@ def test_after_a_process_stood_still_nobody_is_judged_at_once():
     assert presence.look(Seen(32.0, audio_bytes=RATE + 800), 32.0) == ""
     assert presence.look(Seen(32.0, audio_bytes=RATE + 800), 42.0 + LOOK_S / 2) == ""  # late again
     assert presence.look(Seen(32.0), 43.0 + LOOK_S / 2) == "nothing received for 10 s"
+
+
+# ------------------------------------------------------------------ marks
+
+
+def marked(came: dict[str, float], sent: dict[str, float]) -> Callable[[float], Seen]:
+    """A leg that speaks, and sends marks back at these times."""
+    marks = Marks()
+
+    def at(now_s: float) -> Seen:
+        for name in [each for each, at_s in sent.items() if at_s <= now_s]:
+            marks.sent(name, sent.pop(name))
+        for name in [each for each, at_s in came.items() if at_s <= now_s]:
+            del came[name]
+            marks.came(name)
+        return Seen(now_s, unmarked_s=marks.waits_s(now_s))
+
+    return at
+
+
+def test_who_sends_no_mark_back_any_more_is_gone():
+    sent = {f"p{number}": 0.1 * number for number in range(600)}
+    back = {f"p{number}": 0.1 * number + 0.2 for number in range(100)}
+    at_s, why = ends(marked(back, sent), 60.0)
+    assert why == "no mark sent back for 10 s"
+    assert 20.0 <= at_s <= 20.0 + LOOK_S
+
+
+def test_who_never_sends_one_back_is_served_by_the_clock():
+    assert ends(marked({}, {"p1": 0.0}), 60.0)[1] == ""
+
+
+def test_who_sends_them_back_stays_though_some_are_lost():
+    sent = {f"p{number}": 0.1 * number for number in range(600)}
+    back = {name: at_s + 0.2 for number, (name, at_s) in enumerate(sent.items()) if number % 7}
+    assert ends(marked(back, sent), 60.0)[1] == ""
+
+
+def test_marks_that_the_leg_was_told_to_drop_are_not_waited_for():
+    marks = Marks()
+    for name in ("a", "b", "c"):
+        marks.sent(name, 1.0)
+    marks.came("a")
+    assert marks.waits_s(5.0) == 4.0
+    marks.dropped()
+    marks.came("b")
+    assert marks.waits_s(5.0) == 0.0
+
+
+def test_marks_that_wait_are_bounded():
+    marks = Marks()
+    for number in range(2 * MOST_MARKS):
+        marks.sent(str(number), float(number))
+    marks.came(str(MOST_MARKS - 1))
+    assert marks.waits_s(1e6) == 0.0
+    marks.came(str(MOST_MARKS))
+    assert marks.waits_s(1e6) == 0.0
+
+
+def test_who_is_on_hold_need_not_send_marks_back():
+    assert ends(lambda now_s: Seen(now_s, unmarked_s=now_s, excused=True), 60.0)[1] == ""
