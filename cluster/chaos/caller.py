@@ -36,6 +36,7 @@ FORGOTTEN_S = 4.0  # of silence, after which an answer is over, whoever did not 
 SLOW = 4
 FRAMES = 3  # of 20 ms in a message: what 30 calls cost the machine is not what is tried
 _TURNS = 50
+_TRANSFERRED = rv.CallEvent.KIND_TRANSFER_SUCCEEDED
 _OUTBOX = 500
 _OPTIONS = [
     ("grpc.use_local_subchannel_pool", 1),
@@ -102,7 +103,7 @@ class ChaosCaller:
         self._slowed = 1  # it sends one frame in so many
         self._reads = asyncio.Event()
         self._reads.set()
-        self._hung_up = self._over = self._released = False
+        self._hung_up = self._over = self._released = self._transferred = False
 
     # ------------------------------------------------------------- the call
 
@@ -148,7 +149,8 @@ class ChaosCaller:
             await asyncio.sleep(AGAIN_S)
         if not self._over:
             return error
-        return self._script.fault or ("released" if self._released else "hung up")
+        released = self._released or self._transferred
+        return self._script.fault or ("released" if released else "hung up")
 
     async def _talk(self, address: str) -> None:
         """One stream, until it ends. Raises what ended it."""
@@ -224,6 +226,9 @@ class ChaosCaller:
             case "transcript":
                 if message.transcript.final:
                     self._note(h.Said(self.call_id, message.transcript.text, now_s))
+            case "transfer":  # a person takes the call
+                self._put(wire.message(event=rv.CallEvent(kind=_TRANSFERRED)))
+                self._transferred = True
             case "hangup":
                 self._released = True
             case "summary":

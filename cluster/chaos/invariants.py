@@ -15,7 +15,7 @@ from reception.money.case import RESPONSE
 PLAIN_HZ = 300  # the provider's voice before it has heard the caller's
 AWAY = frozenset({"vanished", "slow", "deaf"})  # whoever is, is to be noticed
 IN_ORDER = frozenset({"caller_hangup"})
-POLITE = frozenset({"budget", "provider_unavailable", "max_duration", "completed"})
+POLITE = frozenset({"budget", "provider_unavailable", "max_duration", "completed", "transferred"})
 MUTE_S = 20.0
 GREETED_S = 5.0  # so soon a call need not have been heard
 UNDER_WAY_S = 1.0  # between a response's end and our knowing of it
