@@ -40,6 +40,7 @@ ADMITTED_AT_ONCE = 8
 # A connection that says nothing for 7 s is broken. Then its callers may come back, for 10 s
 # (`Settings.resume_wait_s`); 3 are left to end and bill a call within 20.
 KEEPALIVE_MS, KEEPALIVE_TIMEOUT_MS = 4_000, 3_000
+CLIENTS_PING_MS = 1_000  # as often clients may do the same, to notice a door that stands still
 
 
 class FrontDoor:
@@ -84,7 +85,7 @@ class FrontDoor:
                 ("grpc.max_receive_message_length", config.max_message_bytes),
                 ("grpc.keepalive_time_ms", KEEPALIVE_MS),
                 ("grpc.keepalive_timeout_ms", KEEPALIVE_TIMEOUT_MS),
-                ("grpc.http2.min_recv_ping_interval_without_data_ms", 5_000),
+                ("grpc.http2.min_ping_interval_without_data_ms", CLIENTS_PING_MS),
             ]
         )
         own = orca.handlers(self._backends.own_report)

@@ -12,7 +12,7 @@ import grpc
 import pytest
 
 from cluster.door_config import DoorConfig
-from cluster.front_door import FrontDoor
+from cluster.front_door import CLIENTS_PING_MS, FrontDoor
 from protos.reception.v1 import reception_pb2 as rv
 from protos.reception.v1 import reception_pb2_grpc as rpc
 from tests.fakes.backends import FakeBackends, worker_at
@@ -28,6 +28,7 @@ class House:
     def __init__(self, door: FrontDoor, backends: FakeBackends, provider: FakeProvider) -> None:
         self.door, self.backends, self.provider = door, backends, provider
         self.stub: Any
+        self.address = ""
 
     async def accepted(self) -> Any:
         stream = self.stub.Converse()
@@ -53,7 +54,8 @@ async def house(tmp_path: Any, idle_timeout_s: float) -> AsyncIterator[House]:
     worker = await worker_at(path)
     config = DoorConfig("127.0.0.1", 0, "n", idle_timeout_s, attach_timeout_s=PATIENCE_S)
     house = House(FrontDoor(config, backends), backends, provider)
-    async with grpc.aio.insecure_channel(await house.door.start()) as channel:
+    house.address = await house.door.start()
+    async with grpc.aio.insecure_channel(house.address) as channel:
         house.stub = rpc.ReceptionStub(channel)
         yield house
     await house.door.stop()
@@ -151,3 +153,17 @@ async def test_sound_callers_stay(house: House) -> None:
         await stream.done_writing()
         assert (await asyncio.wait_for(stream.read(), PATIENCE_S)).HasField("summary")
     assert house.backends.gone == []
+
+
+@pytest.mark.parametrize("idle_timeout_s", [60.0])
+async def test_a_client_may_ping_a_door_that_has_nothing_to_tell(house: House) -> None:
+    """As often as it must, to notice one that stands still."""
+    pings = [("grpc.keepalive_time_ms", CLIENTS_PING_MS + 100),
+             ("grpc.keepalive_timeout_ms", 20_000), ("grpc.http2.max_pings_without_data", 0),
+             ("grpc.use_local_subchannel_pool", 1)]  # fmt: skip
+    async with grpc.aio.insecure_channel(house.address, options=pings) as channel:
+        house.stub = rpc.ReceptionStub(channel)
+        stream = await house.accepted()
+        with pytest.raises(TimeoutError):  # and not that it is told to be calm
+            await asyncio.wait_for(stream.read(), 6.0)
+        stream.cancel()
