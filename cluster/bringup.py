@@ -21,7 +21,7 @@ from cluster import ray_node
 from cluster.deployment import START_TIMEOUT_S, Deployment
 from cluster.door_config import DoorConfig
 from cluster.speech import speaks_here
-from cluster.watch import watch
+from cluster.watch import watch, watch_raylet
 from reception.money.savings.levels import Level
 
 SINGLETONS = {
@@ -100,6 +100,7 @@ def start(
         if not options.calls:
             singletons = [deployment.handles[name].ping.remote() for name in SINGLETONS]
             ray.get(singletons, timeout=START_TIMEOUT_S)
+            watch_raylet(deployment)
             return deployment
         _spawn_agent(deployment)
         starting = deployment.handles["agent"].start.remote()

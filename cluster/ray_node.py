@@ -81,6 +81,17 @@ def own_ip() -> str:
     return str(ray.util.get_node_ip_address())  # type: ignore[no-untyped-call]  # Ray's own
 
 
+def own_raylet() -> psutil.Process:
+    """The process of the node that this one is connected to."""
+    node: Any = ray_worker._global_node
+    told = f"--raylet_socket_name={node.raylet_socket_name}"
+    return next(
+        process
+        for process in psutil.process_iter(["name", "cmdline"])
+        if process.info["name"] == "raylet" and told in (process.info["cmdline"] or ())
+    )
+
+
 def _start(address: str | None, node_ip: str | None, dashboard: bool) -> RayNode:
     os.environ.setdefault("RAY_DEDUP_LOGS", "0")
     os.environ.setdefault("RAY_worker_niceness", str(SOON))  # while they start

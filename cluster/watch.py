@@ -9,6 +9,7 @@ import threading
 import time
 from typing import Any
 
+import psutil
 import ray
 import structlog
 from ray._private.state import state as ray_state
@@ -17,6 +18,7 @@ from ray.exceptions import RayError
 
 from actors.settings import LEAVE_S
 from actors.spawn import Remote
+from cluster import ray_node
 from cluster.deployment import START_TIMEOUT_S, Deployment
 
 AGAIN_S = 0.2
@@ -29,6 +31,22 @@ def watch(deployment: Deployment) -> None:
     """Until the node stops."""
     for work in (_keep_door, _keep_speech, _watch_agent, _hear_leave, _watch_ray):
         threading.Thread(target=work, args=(deployment,), name=work.__name__, daemon=True).start()
+
+
+def watch_raylet(deployment: Deployment) -> None:
+    """Until the node stops: of one that takes no calls, and has no agent to be watched."""
+    work = _watch_raylet
+    threading.Thread(target=work, args=(deployment,), name=work.__name__, daemon=True).start()
+
+
+def _watch_raylet(deployment: Deployment) -> None:
+    """It ends when Ray has taken the node for dead: its singletons are elsewhere by then."""
+    raylet = ray_node.own_raylet()
+    while raylet.is_running() and raylet.status() != psutil.STATUS_ZOMBIE:
+        if deployment.stopping.wait(RAY_LOOK_S):
+            return
+    log.error("raylet lost")
+    deployment.lost.set()
 
 
 def _keep_door(deployment: Deployment) -> None:

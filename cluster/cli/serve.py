@@ -87,7 +87,7 @@ def serve(
     while not (asked.wait(_POLL_S) or deployment.lost.is_set() or deployment.leave.is_set()):
         pass
     if deployment.lost.is_set():
-        out.print("this node's agent is gone: stopping, to be started anew")
+        out.print("this node is lost, its agent or Ray's: stopping, to be started anew")
         deployment.stop()
         raise typer.Exit(1)
     grace_s = deployment.grace_s if deployment.leave.is_set() else settings.drain_grace_s
