@@ -7,6 +7,7 @@ import contextlib
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -23,7 +24,7 @@ from ray.exceptions import RayActorError, RayError
 
 from actors.settings import load_settings
 from cluster.bringup import ServeOptions, start
-from cluster.caller import Caller, HangUp, Listen, Press, Say, StayOn
+from cluster.caller import Caller, HangUp, Listen, Press, Say, StayOn, Until
 from cluster.deployment import Deployment
 from protos.reception.v1 import reception_pb2 as rv
 from protos.reception.v1 import reception_pb2_grpc as rpc
@@ -52,6 +53,10 @@ class ScriptedProvider:
         self._thread.start()
         port = asyncio.run_coroutine_threadsafe(self.server.start(), self._loop).result(PATIENCE_S)
         return f"http://127.0.0.1:{port}/v1"
+
+    def script(self, script: Script) -> None:
+        """Of sessions that begin from now on."""
+        self.server._script = script
 
     def stop(self) -> None:
         asyncio.run_coroutine_threadsafe(self.server.stop(), self._loop).result(PATIENCE_S)
@@ -300,6 +305,60 @@ def test_a_call_outlives_its_session(node: Deployment, key: str) -> None:
     assert node.call("cost", "check") == []
 
 
+MESSAGE = {"caller_name": "Ann", "phone_number": "+49301234567", "message": "Call me back."}
+
+
+def test_a_tool_in_flight_when_its_session_dies_is_not_run_twice(
+    node: Deployment, key: str, provider: ScriptedProvider
+) -> None:
+    """The message can't be kept while the database is locked; another session goes on."""
+    path = node.settings.database_url.removeprefix("sqlite:///")
+
+    async def scene() -> Any:
+        greeted = asyncio.Event()
+        caller = Caller(
+            node.grpc_address,
+            [Listen(), Until(locked.is_set), Say(SPEECH), Listen(), HangUp()],
+            key=key,
+            start=rv.CallStart(call_id="message", format=rv.LegFormat(codec=rv.CODEC_PCMU)),
+            on_change=lambda outcome: greeted.set() if outcome.transcript else None,
+        )
+        call = asyncio.create_task(caller.call())
+        await greeted.wait()
+        with contextlib.closing(_connected(path)) as lock:
+            await asyncio.to_thread(lock.execute, "BEGIN EXCLUSIVE")
+            locked.set()
+            await asyncio.to_thread(wait_until, lambda: _phase(node, "message") == "tool_running")
+            before = await asyncio.to_thread(_sessions, node, "message")
+            os.kill(await asyncio.to_thread(_pid_of_session, node, "message"), signal.SIGKILL)
+            await asyncio.to_thread(
+                wait_until, lambda: _sessions(node, "message"), lambda now: now and now != before
+            )
+            lock.execute("ROLLBACK")
+        return await call
+
+    locked = threading.Event()
+    provider.script(Script(tool="take_message", tool_arguments=json.dumps(MESSAGE)))
+    try:
+        outcome = asyncio.run(asyncio.wait_for(scene(), SCENE_S))
+    finally:
+        provider.script(Script())
+    assert outcome.status == "OK", outcome.error
+    assert _ended(node, "message").end_reason == "caller_hangup"
+    kept = [message for message in node.messages() if message.call_id == "message"]
+    assert [message.text for message in kept] == ["Call me back."]
+    assert node.call("cost", "check") == []
+
+
+def _connected(path: str) -> sqlite3.Connection:
+    return sqlite3.connect(path, PATIENCE_S, isolation_level=None, check_same_thread=False)
+
+
+def _phase(node: Deployment, call_id: str) -> str:
+    record = node.call_record(call_id)
+    return "" if record is None else record.phase
+
+
 def test_a_call_outlives_a_session_that_stands_still(node: Deployment, key: str) -> None:
     async def scene() -> Any:
         call = await _talking(node, key, "frozen")
@@ -372,9 +431,13 @@ def _processes(kind: str) -> list[psutil.Process]:
     return found
 
 
-def _pid_of_session(node: Deployment, call_id: str) -> int:
+def _sessions(node: Deployment, call_id: str) -> list[str]:
     names = node.call("agent", "stats")["sessions"]
-    [name] = [session for session, call in names.items() if call == call_id]
+    return [session for session, call in names.items() if call == call_id]
+
+
+def _pid_of_session(node: Deployment, call_id: str) -> int:
+    [name] = _sessions(node, call_id)
     handle: Any = ray.get_actor(name, namespace="reception")
     pid: int = ray.get(handle.call.remote("warm_up", ()), timeout=PATIENCE_S)
     return pid
@@ -505,6 +568,30 @@ def test_a_singleton_that_is_killed_comes_back_and_has_lost_nothing(
 
     assert wait_until(posted, lambda micros: micros is not None) == before > 0
     assert place(node, key, Listen(), HangUp()).status == "OK"
+
+
+def test_of_all_these_calls_no_session_money_or_place_is_held(node: Deployment, key: str) -> None:
+    """Nor of calls that never began: refused, or given up before they were accepted."""
+    for number in range(5):
+        refused = place(node, key, StayOn(), profile="nobody")
+        assert refused.status == "INVALID_ARGUMENT"
+        asyncio.run(asyncio.wait_for(_give_up(node, key, f"early-{number}"), SCENE_S))
+
+    def held() -> tuple[int, ...]:
+        found = node.snapshot()
+        return len(found["calls"]), found["pool"]["leased"], found["costs"]["held_micros"]
+
+    wait_until(held, lambda found: found == (0, 0, 0))
+    assert node.call("cost", "check") == []
+
+
+async def _give_up(node: Deployment, key: str, call_id: str) -> None:
+    """A call that its caller cancels before it hears anything."""
+    async with grpc.aio.insecure_channel(node.grpc_address) as channel:
+        stream = rpc.ReceptionStub(channel).Converse(metadata=[("x-api-key", key)])
+        begin = rv.CallStart(call_id=call_id, format=rv.LegFormat(codec=rv.CODEC_PCMU))
+        await stream.write(rv.CallerMessage(start=begin))
+        stream.cancel()
 
 
 def test_a_drained_node_takes_no_more_calls_and_says_so(node: Deployment, key: str) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import sqlite3
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from functools import partial
@@ -268,10 +269,19 @@ def test_a_client_that_has_balanced_keeps_its_calls_on_the_doors_node(
     assert {(each.node_id, each.address) for each in answers} == set(addresses.items())
 
     async def scene() -> None:
-        callers = _Callers(cluster.nodes[2], "here", 3, here=True, pause=None)
+        callers = _Callers(cluster.nodes[2], "here", 4, here=True, pause=None)
         await callers.greeted()
         nodes = await asyncio.to_thread(_where, cluster, callers.ids)
         assert set(nodes.values()) == {cluster.nodes[2].node_id}
+        await asyncio.to_thread(
+            wait_until,
+            lambda: Counter(
+                _unary(cluster.nodes[1], "Locate", rv.LocateRequest()).node_id for _ in range(30)
+            ),
+            lambda shares: 0 < shares[cluster.nodes[2].node_id] < min(
+                shares[each.node_id] for each in cluster.nodes[:2]
+            ),
+        )  # fmt: skip  # the busier node gets less
         await callers.good()
 
     asyncio.run(asyncio.wait_for(scene(), SCENE_S))
