@@ -34,7 +34,6 @@ PATIENCE_S = 15.0  # for the end, after hanging up
 WORDS_MS = 800
 FORGOTTEN_S = 4.0  # of silence, after which an answer is over, whoever did not say so
 SLOW = 4
-FRAMES = 3  # of 20 ms in a message: what 30 calls cost the machine is not what is tried
 _TURNS = 50
 _TRANSFERRED = rv.CallEvent.KIND_TRANSFER_SUCCEEDED
 _OUTBOX = 500
@@ -197,7 +196,7 @@ class ChaosCaller:
     def _opening(self) -> bytes:
         if self._comes_back_by:
             return wire.message(start=rv.CallStart(resume_token=self._comes_back_by))
-        leg = rv.LegFormat(codec=rv.CODEC_PCMU, ptime_ms=FRAMES * round(FRAME_S * 1000))
+        leg = rv.LegFormat(codec=rv.CODEC_PCMU, ptime_ms=h.FRAMES * round(FRAME_S * 1000))
         return wire.message(
             start=rv.CallStart(call_id=self.call_id, to="+15550123", format=leg, sends_marks=True)
         )
@@ -280,9 +279,9 @@ class ChaosCaller:
             self.hang_up()
         elif spoken:
             self._speech += spoken
-            if len(self._speech) >= FRAMES * FRAME_BYTES:
+            if len(self._speech) >= h.FRAMES * FRAME_BYTES:
                 self._sent += 1
-                self._put(wire.audio(bytes(self._speech), self._sent, self._frame - FRAMES))
+                self._put(wire.audio(bytes(self._speech), self._sent, self._frame - h.FRAMES))
                 self._speech.clear()
 
     def _hear(self, frame: bytes, now_s: float) -> None:

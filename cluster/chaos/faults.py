@@ -10,7 +10,8 @@ from cluster.chaos.scene import Strike
 from cluster.chaos.schedule import parse_faults
 from reception.errors import InvalidRequest
 
-WORKER_MS, NODE_MS = 1_500.0, 4_000.0  # of silence that the loss of one may add
+# of silence that the loss of one may add
+SESSION_MS, WORKER_MS, NODE_MS = 100.0, 1_500.0, 4_000.0
 IDLE_S = 15.0  # REALTIME_IDLE_TIMEOUT_S
 
 
@@ -25,6 +26,7 @@ class Fault:
         strike: does it; says to whom.
         cables: callers' connections can be cut.
         most_ms: of silence that it may add for a listener; 0: nothing is promised.
+        whole: nothing of an answer may be lost, or heard twice.
         database: of `databases.KINDS`, with which alone it can be tried; "": with any.
     """
 
@@ -35,6 +37,7 @@ class Fault:
     strike: Strike
     cables: bool = False
     most_ms: float = 0.0
+    whole: bool = False
     database: str = ""
 
 
@@ -57,7 +60,7 @@ def chosen(text: str, database: str) -> list[str]:
 
 _ALL = (
     Fault("session", "SIGKILL of a call session", "its node leases the call another one", 4.0,
-          node_faults.session),
+          node_faults.session, most_ms=SESSION_MS, whole=True),
     Fault("worker", "SIGKILL of an audio worker", "its calls dial again on another one", 8.0,
           node_faults.one_of("AudioWorker"), most_ms=WORKER_MS),
     Fault("front_door", "SIGKILL of a front door",

@@ -12,6 +12,8 @@ from dataclasses import asdict, dataclass
 
 from reception.errors import InvalidRequest
 
+FRAMES = 3  # of 20 ms in a message: what 30 calls cost the machine is not what is tried
+
 
 @dataclass(frozen=True, slots=True)
 class Began:
@@ -119,13 +121,15 @@ class Gone:
 @dataclass(frozen=True, slots=True)
 class Injected:
     """The fault. hit: whose calls run through what it struck. until_s: silence that
-    begins later is not its doing. most_ms: of silence that it may add; 0: it is not said."""
+    begins later is not its doing. most_ms: of silence that it may add; 0: it is not said.
+    whole: nothing of an answer may be lost, or heard twice."""
 
     what: str
     hit: tuple[str, ...]
     at_s: float
     until_s: float
     most_ms: float = 0.0
+    whole: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,8 @@ AWAY = frozenset({"vanished", "slow", "deaf"})  # whoever is, is to be noticed
 IN_ORDER = frozenset({"caller_hangup"})
 POLITE = frozenset({"budget", "provider_unavailable", "max_duration", "completed", "transferred"})
 MUTE_S = 20.0
+FRAME_MS = 20
+WAITING_FRAMES = 12  # sent ahead, or in a message that is played
 GREETED_S = 5.0  # so soon a call need not have been heard
 UNDER_WAY_S = 1.0  # between a response's end and our knowing of it
 
@@ -193,12 +195,35 @@ def silences_ms(tale: Tale) -> dict[str, float]:
     return found
 
 
+def _late_ms(tale: Tale) -> float:
+    """What the driver's own lateness may have been, and is nobody else's."""
+    return max((each.late_p99_ms for each in tale.all(h.Driver)), default=0.0)
+
+
+def _audio_is_whole(tale: Tale) -> Iterator[Violation]:
+    """As many frames sounded as came in what is numbered, but for those that wait to sound."""
+    injected = tale.injected
+    if injected is None or not injected.whole:
+        return
+    slack = WAITING_FRAMES + _late_ms(tale) / FRAME_MS
+    for call_id in injected.hit:
+        story = tale.stories[call_id]
+        if not story.offered.listens:
+            continue
+        for heard in story.listened:
+            if not heard.from_s < injected.at_s < heard.to_s:
+                continue
+            numbered = h.FRAMES * (heard.last_sequence - heard.first_sequence + 1)
+            if abs(numbered - heard.frames) > slack:
+                text = f"{heard.frames} frames sounded of {numbered} that were numbered"
+                yield Violation("audio lost", call_id, text)
+
+
 def _silence_is_bounded(tale: Tale) -> Iterator[Violation]:
-    """What the driver's own lateness may have been is not counted."""
     injected = tale.injected
     if injected is None or not injected.most_ms:
         return
-    late_ms = max((each.late_p99_ms for each in tale.all(h.Driver)), default=0.0)
+    late_ms = _late_ms(tale)
     for call_id, silence_ms in silences_ms(tale).items():
         if call_id in injected.hit and silence_ms > injected.most_ms + late_ms:
             text = f"{silence_ms:.0f} ms of silence were added, {injected.most_ms:.0f} at most"
@@ -330,6 +355,6 @@ def _nothing_left(tale: Tale) -> Iterator[Violation]:
 
 
 RULES: tuple[Callable[[Tale], Iterator[Violation]], ...] = (
-    _struck, _told_when, _ends_once, _in_order, _goes_on, _silence_is_bounded, _vanished_end,
-    _own_audio, _billed_once, _accounts_add_up, _within_limit, _nothing_left,
+    _struck, _told_when, _ends_once, _in_order, _goes_on, _silence_is_bounded, _audio_is_whole,
+    _vanished_end, _own_audio, _billed_once, _accounts_add_up, _within_limit, _nothing_left,
 )  # fmt: skip

@@ -241,7 +241,8 @@ class Trial:
         except ReceptionError as error:
             struck = Struck(f"nothing: {error.message}", ())
         until_s = time.monotonic() + self._fault.within_s
-        self._note(h.Injected(struck.what, struck.hit, at_s, until_s, self._fault.most_ms))
+        fault = self._fault
+        self._note(h.Injected(struck.what, struck.hit, at_s, until_s, fault.most_ms, fault.whole))
         for each in struck.newcomers:
             self._note(each)
         self._tell(f"{self._fault.what}: {struck.what}")

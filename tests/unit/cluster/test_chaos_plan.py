@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from cluster.chaos import history as h
+from cluster.chaos.faults import chosen
 from cluster.chaos.schedule import EARLIEST_S, LATEST_S, parse_faults, schedule
 from cluster.chaos.silence import added_silence_ms
 from cluster.chaos.tones import VOICES, tone_of, voice_hz, words
@@ -47,6 +48,21 @@ def test_an_unknown_fault_is_answered_with_those_that_there_are() -> None:
     with pytest.raises(InvalidRequest, match=r"'quake', only session, worker, node_lost") as caught:
         parse_faults("session,quake", KNOWN)
     assert caught.value.field == "faults"
+
+
+@pytest.mark.parametrize(
+    ("text", "database", "has", "lacks"),
+    [("", "sqlite", "gcs", "home_lost"), ("all", "postgresql", "home_lost", "gcs")],
+)
+def test_all_faults_are_those_that_the_database_is_for(
+    text: str, database: str, has: str, lacks: str
+) -> None:
+    names = chosen(text, database)
+    assert {has, "session"} <= set(names)
+    assert lacks not in names
+    assert chosen(f"{has},session", database) == [has, "session"]
+    with pytest.raises(InvalidRequest, match=f"{lacks} needs the database"):
+        chosen(f"session,{lacks}", database)
 
 
 EVENTS: h.History = (

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from cluster.chaos import history as h
-from cluster.chaos.invariants import violations
+from cluster.chaos.invariants import AWAY, WAITING_FRAMES, violations
 from cluster.chaos.summary import COLUMNS, Report, percentile
 
 BEGAN = h.Began("worker", 3, 2, 23.0)
@@ -203,13 +203,38 @@ def test_a_listener_who_was_hit_hears_no_longer_silence_than_is_promised() -> No
     assert broken([*changed(h.Injected, hit=("a",))]) == []
 
 
+LEAST, MOST = 102 - WAITING_FRAMES, 102 + WAITING_FRAMES
+
+
+@pytest.mark.parametrize(
+    ("frames", "hit", "whole", "lost"),
+    [(102, "a", True, False), (MOST, "a", True, False), (MOST + 1, "a", True, True),
+     (LEAST, "a", True, False), (LEAST - 1, "a", True, True), (LEAST - 1, "b", True, False),
+     (LEAST - 1, "a", False, False)],
+)  # fmt: skip
+def test_of_an_answer_as_much_sounds_as_was_numbered(
+    frames: int, hit: str, whole: bool, lost: bool
+) -> None:
+    """Where the fault must not be heard."""
+    events = changed(h.Injected, hit=(hit,), at_s=9.0, whole=whole)
+    events = [
+        replace(each, frames=frames, first_sequence=1, last_sequence=100 // h.FRAMES + 1)
+        if isinstance(each, h.Heard) and each.call_id == "a" and each.frames == 350
+        else each
+        for each in events
+    ]  # 102 are numbered
+    late = [replace(each, late_p99_ms=0.0) if isinstance(each, h.Driver) else each
+            for each in events]  # fmt: skip
+    assert broken(late) == ([("audio lost", "a")] if lost else [])
+
+
 def test_without_a_fault_nobody_is_mute() -> None:
     assert broken(without(without(story(), h.Injected), h.Heard, "a")) == []
 
 
-def vanished(ended_at_s: float) -> list[h.Event]:
+def vanished(ended_at_s: float, how: str = "vanished") -> list[h.Event]:
     events = [
-        replace(each, how="vanished", at_s=10.0)
+        replace(each, how=how, at_s=10.0)
         if isinstance(each, h.Gone) and each.call_id == "a"
         else each
         for each in story()
@@ -226,6 +251,12 @@ def test_a_caller_who_vanishes_has_its_call_ended_in_time() -> None:
     assert broken(vanished(33.0)) == []
     assert broken(vanished(33.1)) == [("ended late", "a")]
     assert broken(without(vanished(33.1), h.Began)) == []
+
+
+@pytest.mark.parametrize("how", sorted(AWAY))
+def test_so_has_a_caller_who_is_slow_or_deaf(how: str) -> None:
+    assert broken(vanished(33.0, how)) == []
+    assert broken(vanished(33.1, how)) == [("ended late", "a")]
 
 
 def test_sound_of_another_call_is_heard_as_such() -> None:
