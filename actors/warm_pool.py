@@ -17,7 +17,8 @@ from actors.memory import node_memory, proportional_mb, resident_mb
 from actors.spawn import SOON, Remote, spawn
 from actors.tasks import Tasks
 from reception.errors import CallIdInUse, LimitReached, Unavailable
-from reception.placement.pool import PoolRules, Refusal, SessionPool, Ticket
+from reception.placement.line import Refusal, Ticket
+from reception.placement.pool import PoolRules, SessionPool
 from reception.placement.sizer import PoolSizer, SizerRules
 
 log = structlog.get_logger()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from reception.placement.turnstile import TurnstileRules
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,6 +14,7 @@ class DoorConfig:
     advertised: where callers reach it (host or host:port); "" for where it listens.
     security_failure, cost_failure: whether new calls are taken while the singleton does
         not answer (`Settings`).
+    turnstile: how many calls are admitted at a time, and who waits meanwhile.
     balancing: how calls are spread over nodes (`Settings.balancing`); zone: of this node.
     """
 
@@ -25,4 +28,5 @@ class DoorConfig:
     zone: str = ""
     security_failure: str = "closed"
     cost_failure: str = "closed"
+    turnstile: TurnstileRules = field(default_factory=TurnstileRules)
     max_message_bytes: int = 4 * 1024 * 1024

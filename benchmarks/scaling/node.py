@@ -17,7 +17,8 @@ from reception.placement.admission.answer import Refused
 from reception.placement.admission.concurrency import LimitRules, NodeLoad
 from reception.placement.admission.priority import Priority
 from reception.placement.balancing.report import NodeReport
-from reception.placement.pool import PoolRules, Refusal, SessionPool
+from reception.placement.line import Refusal
+from reception.placement.pool import PoolRules, SessionPool
 from reception.placement.sizer import NodeMemory, PoolSizer, Rate, SizerRules
 
 START_S = (1.5, 2.5)  # a session's start takes from, to

@@ -23,6 +23,7 @@ from cluster.front_door import orca
 from cluster.front_door.backends import Backends, RayBackends
 from cluster.front_door.calls import Calls
 from cluster.front_door.converse import Stream
+from cluster.front_door.turnstile import Turnstile
 from cluster.grpc_errors import abort
 from protos.reception.v1 import reception_pb2 as rv
 from reception.errors import ReceptionError, Unavailable
@@ -36,7 +37,6 @@ SERVICE = rv.DESCRIPTOR.services_by_name["Reception"].full_name
 SETUPS_KEPT = 10_000
 HEALTH_S = 0.5
 FIRST_WRITE_S = 1.0
-ADMITTED_AT_ONCE = 8
 # A connection that says nothing for 7 s is broken. Then its callers may come back, for 10 s
 # (`Settings.resume_wait_s`); 3 are left to end and bill a call within 20.
 KEEPALIVE_MS, KEEPALIVE_TIMEOUT_MS = 4_000, 3_000
@@ -59,9 +59,7 @@ class FrontDoor:
         self._quiet.set()
         self._server: grpc.aio.Server | None = None
         self._health = health.aio.HealthServicer()
-        # However many call at once, the actors behind are asked for a few at a time:
-        # who waits here costs nothing, and can be told in time that it is too much.
-        self._turnstile = asyncio.Semaphore(ADMITTED_AT_ONCE)
+        self._turnstile = Turnstile(config.turnstile)
         self._afterwards = Tasks()
         self._draining = False
         self._serving: bool | None = None  # as health says; None: it says nothing yet
@@ -247,12 +245,14 @@ class FrontDoor:
         await self._backends.leave(node_id, grace_s, by)
 
     async def stats(self) -> dict[str, Any]:
-        """Live streams, calls accepted and refused (by status), setup times in ms."""
+        """Live streams, how many of them wait at the door, calls accepted and refused (by
+        status), setup times in ms."""
         setups = sorted(self._setups_ms)
         live_setups = [stream.setup_ms for stream in self._streams if stream.setup_ms]
         setups = sorted([*setups, *live_setups])
         return {
             "live": len(self._streams),
+            "waiting": self._turnstile.waiting,
             "accepted": self._accepted + len(live_setups),
             "refused": dict(self._refused),
             "dropped_audio": self._dropped_audio,

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import suppress
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 import structlog
 from google.protobuf import duration_pb2
@@ -20,6 +20,7 @@ from cluster.door_config import DoorConfig
 from cluster.front_door.backends import Backends
 from cluster.front_door.credentials import admitted
 from cluster.front_door.relay import Context, Relay
+from cluster.front_door.turnstile import Turnstile
 from cluster.grpc_errors import abort
 from protos.link.v1 import link_pb2 as lk
 from protos.reception.v1 import reception_pb2 as rv
@@ -48,6 +49,7 @@ RELINK_TIMEOUT_S = 22.0  # where every worker of the node died, a new one takes 
 RELINK_PAUSE_S = 0.1
 BACK_TIMEOUT_S = 1.0
 TELL_PLACE_S = 0.2
+LONGEST_TOLD_S = 60.0  # where nothing is known to come, the wait would be endless
 SETUP_TIMEOUT_S = 4.0  # then the caller is better off elsewhere, or later
 RETRY_AFTER_S = 2.0
 STATUS_S = 2.0  # to send it: it waits behind what a caller does not read
@@ -68,6 +70,10 @@ _DIRECTIONS = {
 }
 
 
+T = TypeVar("T")
+
+# A call's place in a line, and the wait to be expected in seconds; None: not in it.
+PlaceOf = Callable[[str], Awaitable[tuple[int, float] | None]]
 # Does what a caller need not wait for, even when its own RPC is cancelled.
 Later = Callable[[Coroutine[Any, Any, None]], None]
 
@@ -90,7 +96,7 @@ class Stream:
         context: Context,
         backends: Backends,
         config: DoorConfig,
-        turnstile: asyncio.Semaphore,
+        turnstile: Turnstile,
         later: Later,
     ) -> None:
         self.setup_ms = 0.0
@@ -170,8 +176,15 @@ class Stream:
 
     async def _place(self, request: StartRequest, *, here: bool) -> tuple[CallSpec, Placement]:
         """Admits the call and gives it a session and a worker."""
-        async with self._turnstile:
-            spec = await self._admit(request)
+        session_id = secrets.token_hex(12)
+        metadata = self._metadata(request)
+        urgent = priority_of(metadata) is Priority.EMERGENCY
+        turn = self._turnstile.enter(session_id, first=urgent)
+        try:
+            await self._telling_place(turn, self._turnstile.place, session_id)
+            spec = await self._admit(request, metadata, session_id)
+        finally:
+            self._turnstile.leave(session_id)
         try:
             placement = await self._lease(spec, here=here)
         except BaseException as error:
@@ -196,14 +209,19 @@ class Stream:
         self._came_back = True
         return spec, placement
 
-    async def _admit(self, request: StartRequest) -> CallSpec:
-        """Key, rate and money; from here on the call has an account."""
-        admission = await admitted(self._backends, self._context, "call")
+    def _metadata(self, request: StartRequest) -> dict[str, str]:
+        """What the caller says, and what is known of the number."""
         metadata = dict(request.metadata)
         if self._backends.is_emergency(request.to_uri):
             metadata[PRIORITY] = Priority.EMERGENCY.value
+        return metadata
+
+    async def _admit(
+        self, request: StartRequest, metadata: dict[str, str], session_id: str
+    ) -> CallSpec:
+        """Key, rate and money; from here on the call has an account."""
+        admission = await admitted(self._backends, self._context, "call")
         priority = priority_of(metadata)
-        session_id = secrets.token_hex(12)
         call_id = request.call_id or f"call-{secrets.token_hex(8)}"
         spec = CallSpec(
             call_id=call_id,
@@ -264,24 +282,32 @@ class Stream:
         return replace(spec, full_model=False), hold
 
     async def _lease(self, spec: CallSpec, *, here: bool) -> Placement:
-        """Tells a caller who has to wait its place in the line."""
         lease = asyncio.ensure_future(self._backends.lease(spec, here=here))
+        return await self._telling_place(lease, self._backends.place_in_line, spec.session_id)
+
+    async def _telling_place(
+        self, waiting: asyncio.Future[T], place_of: PlaceOf, session_id: str
+    ) -> T:
+        """What a caller waits for; meanwhile it is told its place in the line."""
         told = 0
         try:
-            while not (await asyncio.wait((lease,), timeout=TELL_PLACE_S))[0]:
-                place = await self._backends.place_in_line(spec.session_id)
+            while not waiting.done():
+                if (await asyncio.wait((waiting,), timeout=TELL_PLACE_S))[0]:
+                    break
+                place = await place_of(session_id)
                 if place is not None and place[0] != told:
                     told, wait_s = place
-                    wait = duration_pb2.Duration(nanos=round(wait_s % 1 * 1e9), seconds=int(wait_s))
+                    wait = duration_pb2.Duration()
+                    wait.FromMilliseconds(round(1000 * min(wait_s, LONGEST_TOLD_S)))
                     queued = rv.Queued(position=told, expected_wait=wait)
                     message = rv.ReceptionMessage(queued=queued)
                     await self._context.write(message.SerializeToString())
         except BaseException:
-            lease.cancel()
+            waiting.cancel()
             with suppress(BaseException):
-                await lease
+                await waiting
             raise
-        return lease.result()
+        return waiting.result()
 
     async def _first_message(self) -> rv.CallStart:
         try:

@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
-from math import inf
 
-LONGEST_RETRY_S = 60.0
-LEAST_RETRY_S = 1.0
+from reception.placement.line import Line, LineRules, Refusal, Ticket
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,25 +36,6 @@ class PoolSize:
     waiting: int
 
 
-@dataclass(frozen=True, slots=True)
-class Ticket:
-    """A caller's place in the line. `position` (1 is next) and `expected_wait_s`
-    are those of the moment it was asked for."""
-
-    caller: str
-    position: int
-    expected_wait_s: float
-    until_s: float
-
-
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """No place in the line; it is worth asking again after so long."""
-
-    reason: str
-    retry_after_s: float
-
-
 class SessionPool:
     """Warm sessions of one node: ready, leased, and how many are to be started;
     and the callers who wait for one, in the order they came, live calls first.
@@ -73,9 +52,8 @@ class SessionPool:
         self._starting = 0
         self._target = rules.floor
         self._ceiling = rules.ceiling
-        self._line: dict[str, float] = {}
-        self._live: set[str] = set()  # of those in the line
-        self._comes_back_s = 0.0
+        line = LineRules(rules.waiting, rules.longest_wait_s, rules.live_wait_s)
+        self._line = Line(line, "all sessions of this node are busy")
 
     # ------------------------------------------------------------- sessions
 
@@ -99,7 +77,7 @@ class SessionPool:
         Args:
             live: for a call that is live already, and comes first.
         """
-        if not self._ready or (self._live if live else self._line):
+        if not self._ready or self._line.before(first=live):
             return None
         return self._take(lease_id)
 
@@ -190,64 +168,29 @@ class SessionPool:
         Returns:
             A Refusal when the line is full, or longer than `longest_wait_s`.
         """
-        ticket = self.ticket(caller, supply_per_s)
-        if ticket is not None:
-            return ticket
-        rules = self._rules
-        if live and len(self._live) < rules.waiting:
-            line = list(self._line.items())
-            line.insert(len(self._live), (caller, now_s + rules.live_wait_s))
-            self._line = dict(line)
-            self._live.add(caller)
-        elif (
-            len(self._line) >= rules.waiting
-            or _wait_s(len(self._line) + 1, supply_per_s) > rules.longest_wait_s
-        ):
-            return self.refuse(supply_per_s, now_s)
-        else:
-            self._line[caller] = now_s + rules.longest_wait_s
-        found = self.ticket(caller, supply_per_s)
-        assert found is not None
-        return found
+        return self._line.wait(caller, supply_per_s, now_s, first=live)
 
     def refuse(self, supply_per_s: float, now_s: float) -> Refusal:
         """What to tell a caller who can't wait (any longer): to come back when
         the line will be short enough, behind those who were told so before."""
-        reason = f"all sessions of this node are busy, and {len(self._line)} callers wait"
-        if supply_per_s <= 0:
-            return Refusal(reason, LONGEST_RETRY_S)
-        wait_s = _wait_s(len(self._line) + 1, supply_per_s) - self._rules.longest_wait_s
-        in_turn_s = self._comes_back_s + 1 / supply_per_s
-        back_s = max(now_s + max(LEAST_RETRY_S, wait_s), in_turn_s)
-        self._comes_back_s = min(back_s, now_s + LONGEST_RETRY_S)
-        return Refusal(reason, self._comes_back_s - now_s)
+        return self._line.refuse(supply_per_s, now_s)
 
     def ticket(self, caller: str, supply_per_s: float) -> Ticket | None:
         """Where a caller is in the line now; None when not in it."""
-        for position, each in enumerate(self._line, 1):
-            if each == caller:
-                wait_s = _wait_s(position, supply_per_s)
-                return Ticket(caller, position, wait_s, self._line[caller])
-        return None
+        return self._line.ticket(caller, supply_per_s)
 
     def cancel(self, caller: str) -> None:
         """The caller no longer waits; nothing of the place is left. Idempotent."""
-        self._line.pop(caller, None)
-        self._live.discard(caller)
+        self._line.cancel(caller)
 
     def serve(self) -> list[tuple[str, str]]:
         """Leases ready sessions to those who wait, in their order, each by its
         own name as the lease id: (caller, session)."""
         served = []
         while self._ready and self._line:
-            caller = next(iter(self._line))
-            self.cancel(caller)
+            caller = self._line.next()
             served.append((caller, self._take(caller)))
         return served
-
-
-def _wait_s(position: int, supply_per_s: float) -> float:
-    return position / supply_per_s if supply_per_s > 0 else inf
 
 
 def least_loaded(live_calls: Mapping[str, int]) -> str | None:

@@ -18,7 +18,7 @@ from grpc_status import rpc_status
 
 from actors.pulse import Pulse
 from cluster.door_config import DoorConfig
-from cluster.front_door import ADMITTED_AT_ONCE, SERVICE, FrontDoor, converse
+from cluster.front_door import SERVICE, FrontDoor, converse
 from protos.reception.v1 import reception_pb2 as rv
 from protos.reception.v1 import reception_pb2_grpc as rpc
 from reception.errors import InvalidRequest, LimitReached, Unavailable
@@ -26,6 +26,7 @@ from reception.money.account import Hold
 from reception.money.scopes import Owner
 from reception.placement.admission.answer import Admitted, Cause, Refused
 from reception.placement.admission.priority import Priority
+from reception.placement.turnstile import TurnstileRules
 from reception.security.admission import Admission
 from tests.fakes.backends import FakeBackends, worker_at
 from tests.fakes.provider import FakeProvider, speak
@@ -80,15 +81,20 @@ def attach_timeout_s() -> float:
 
 
 @pytest.fixture
+def turnstile() -> TurnstileRules:
+    return TurnstileRules()
+
+
+@pytest.fixture
 async def house(
-    tmp_path: Any, idle_timeout_s: float, attach_timeout_s: float
+    tmp_path: Any, idle_timeout_s: float, attach_timeout_s: float, turnstile: TurnstileRules
 ) -> AsyncIterator[House]:
     provider = FakeProvider()
     url = await provider.start()
     path = str(tmp_path / "w.sock")
     worker = await worker_at(path)
     backends = FakeBackends(path, url)
-    config = DoorConfig("127.0.0.1", 0, "n1", idle_timeout_s, attach_timeout_s)
+    config = DoorConfig("127.0.0.1", 0, "n1", idle_timeout_s, attach_timeout_s, turnstile=turnstile)
     door = FrontDoor(config, backends)
     address = await door.start()
     before = asyncio.all_tasks()
@@ -616,11 +622,11 @@ async def test_a_caller_who_goes_while_waiting_for_a_session_leaves_the_line(hou
 
 async def test_a_caller_who_waits_for_a_session_is_told_its_place(house: House) -> None:
     house.backends.line_moves.clear()
-    house.backends.places = [(2, 1.5), (2, 1.4), (1, 0.25)]
+    house.backends.places = [(3, inf), (2, 1.5), (2, 1.4), (1, 0.25)]
     stream = await house.converse(start())
-    queued = [(await asyncio.wait_for(stream.read(), PATIENCE_S)).queued for _ in range(2)]
-    assert [each.position for each in queued] == [2, 1]
-    assert [each.expected_wait.ToMilliseconds() for each in queued] == [1_500, 250]
+    queued = [(await asyncio.wait_for(stream.read(), PATIENCE_S)).queued for _ in range(3)]
+    assert [each.position for each in queued] == [3, 2, 1]
+    assert [each.expected_wait.ToMilliseconds() for each in queued] == [60_000, 1_500, 250]
     house.backends.line_moves.set()
     assert (await stream.read()).HasField("accepted")
     stream.cancel()
@@ -650,7 +656,7 @@ async def test_who_gets_no_line_in_time_is_told_when_to_call_again(
 
 
 async def test_a_burst_is_admitted_a_few_at_a_time(
-    house: House, monkeypatch: pytest.MonkeyPatch
+    house: House, turnstile: TurnstileRules, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     admit, at_once, most = house.backends.admit, 0, 0
     full = asyncio.Event()
@@ -659,7 +665,7 @@ async def test_a_burst_is_admitted_a_few_at_a_time(
         nonlocal at_once, most
         at_once += 1
         most = max(most, at_once)
-        if at_once == ADMITTED_AT_ONCE:
+        if at_once == turnstile.at_once:
             full.set()
         await full.wait()
         await asyncio.sleep(0.02)  # one more would come now
@@ -668,10 +674,139 @@ async def test_a_burst_is_admitted_a_few_at_a_time(
 
     monkeypatch.setattr(house.backends, "admit", counted)
     house.backends.lease_error = LimitReached("busy", retry_after_s=1)
-    streams = [await house.converse(start()) for _ in range(3 * ADMITTED_AT_ONCE)]
+    streams = [await house.converse(start()) for _ in range(3 * turnstile.at_once)]
     for stream in streams:
         assert (await failure(stream))[0] is grpc.StatusCode.RESOURCE_EXHAUSTED
-    assert most == ADMITTED_AT_ONCE
+    assert most == turnstile.at_once
+
+
+ONE_AT_A_TIME = TurnstileRules(at_once=1, waiting=2, longest_wait_s=LONG_S, first_wait_s=LONG_S)
+
+
+class SlowToAdmit:
+    """The security singleton: it lets go one call at a time, when told."""
+
+    def __init__(self, backends: FakeBackends, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.numbers: list[str] = []  # called, in the order in which they were admitted
+        self._admit, self._next = backends.admit, asyncio.Semaphore(0)
+        self._open_call = backends.open_call
+        monkeypatch.setattr(backends, "admit", self._slowly)
+        monkeypatch.setattr(backends, "open_call", self._noted)
+
+    async def _slowly(self, *args: Any) -> Admission:
+        await self._next.acquire()
+        return await self._admit(*args)
+
+    async def _noted(self, owner: Owner) -> Hold:
+        self.numbers.append(owner.number)
+        return await self._open_call(owner)
+
+    def let_go(self, calls: int) -> None:
+        for _ in range(calls):
+            self._next.release()
+
+
+async def in_line(house: House, count: int) -> None:
+    async with patience():
+        while (await house.door.stats())["waiting"] != count:
+            await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize("turnstile", [ONE_AT_A_TIME])
+async def test_who_waits_at_the_door_is_told_its_place_and_comes_in_turn(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow = SlowToAdmit(house.backends, monkeypatch)
+    streams = []
+    for number in range(3):
+        streams.append(await house.converse(start(to=f"tel:+{number}")))
+        async with patience():
+            while (await house.door.stats())["live"] != number + 1:
+                await asyncio.sleep(0.01)
+        await in_line(house, number)
+    second = await until(streams[2], "queued")
+    assert (second.position, second.expected_wait.ToMilliseconds()) == (2, 200)
+    assert (await until(streams[1], "queued")).position == 1
+    slow.let_go(1)
+    assert (await streams[0].read()).HasField("accepted")
+    assert (await until(streams[2], "queued")).position == 1
+    slow.let_go(2)
+    for stream in streams[1:]:
+        await until(stream, "accepted")
+    assert slow.numbers == ["tel:+0", "tel:+1", "tel:+2"]
+    for stream in streams:
+        stream.cancel()
+
+
+@pytest.mark.parametrize("turnstile", [ONE_AT_A_TIME])
+async def test_past_the_doors_line_a_call_is_refused_at_once_but_emergencies_go_first(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow = SlowToAdmit(house.backends, monkeypatch)
+    house.backends.emergency_numbers = ("tel:+911",)
+    streams = [await house.converse(start(to="tel:+0"))]
+    async with patience():
+        while not (await house.door.stats())["live"]:
+            await asyncio.sleep(0.01)
+    for number in (1, 2):
+        streams.append(await house.converse(start(to=f"tel:+{number}")))
+        await in_line(house, number)
+    code, message, details = await failure(await house.converse(start(to="tel:+3")))
+    assert code is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert "2 callers wait" in message
+    retry = next(each for each in details if isinstance(each, error_details_pb2.RetryInfo))
+    assert retry.retry_delay.ToMilliseconds() >= 1_000
+    streams.append(await house.converse(start(to="tel:+911")))
+    await in_line(house, 3)
+    slow.let_go(4)
+    for stream in streams:
+        await until(stream, "accepted")
+    assert slow.numbers == ["tel:+0", "tel:+911", "tel:+1", "tel:+2"]
+    for stream in streams:
+        stream.cancel()
+
+
+@pytest.mark.parametrize("turnstile", [ONE_AT_A_TIME])
+async def test_who_goes_while_waiting_at_the_door_leaves_its_place(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow = SlowToAdmit(house.backends, monkeypatch)
+    inside = await house.converse(start(to="tel:+0"))
+    async with patience():
+        while not (await house.door.stats())["live"]:
+            await asyncio.sleep(0.01)
+    gone = await house.converse(start(to="tel:+1"))
+    await in_line(house, 1)
+    last = await house.converse(start(to="tel:+2"))
+    await in_line(house, 2)
+    gone.cancel()
+    await in_line(house, 1)
+    inside.cancel()  # while it is being admitted: the next one's turn
+    await in_line(house, 0)
+    slow.let_go(1)
+    await until(last, "accepted")
+    assert slow.numbers == ["tel:+2"]
+    last.cancel()
+
+
+@pytest.mark.parametrize(
+    "turnstile", [TurnstileRules(at_once=1, waiting=2, longest_wait_s=0.3, first_wait_s=0.3)]
+)
+async def test_who_waited_for_too_long_at_the_door_is_refused(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow = SlowToAdmit(house.backends, monkeypatch)
+    inside = await house.converse(start())
+    async with patience():
+        while not (await house.door.stats())["live"]:
+            await asyncio.sleep(0.01)
+    code, message, details = await failure(await house.converse(start()))
+    assert code is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert "as many new calls as it takes at once" in message
+    assert any(isinstance(each, error_details_pb2.RetryInfo) for each in details)
+    slow.let_go(1)
+    await until(inside, "accepted")
+    inside.cancel()
 
 
 async def test_a_hundred_refused_calls_leave_nothing(house: House) -> None:

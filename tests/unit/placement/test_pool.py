@@ -3,14 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reception.placement.pool import (
-    PoolRules,
-    PoolSize,
-    Refusal,
-    SessionPool,
-    Ticket,
-    least_loaded,
-)
+from reception.placement.line import Refusal, Ticket
+from reception.placement.pool import PoolRules, PoolSize, SessionPool, least_loaded
 
 
 def filled(floor=2, ceiling=4, calls=200):
@@ -252,6 +246,7 @@ def test_those_refused_are_asked_back_one_after_the_other():
     later = pool.wait("later", 0.5, 300.0)
     assert isinstance(later, Refusal)
     assert later.retry_after_s == 2.0
+    assert pool.refuse(0.5, 300.0).retry_after_s == 4.0  # waited in vain
 
 
 # ---------------------------------------------------------------- both
