@@ -316,7 +316,7 @@ class NodeAgent:
         live = self._calls.of_lease(lease_id)
         if live is None:
             raise NotFound("no live call has this lease", field="lease_id")
-        return live.another_worker(lost, self._load_by_worker())
+        return live.another_worker(lost, self._calls.legs())
 
     async def abandon(self, lease_id: str, reason: str) -> None:
         """The front door gave the call up; its session stops. Idempotent."""
@@ -395,9 +395,6 @@ class NodeAgent:
         """The nodes as this one knows them, for its front door."""
         return self._membership.cluster()
 
-    def _load_by_worker(self) -> dict[str, int]:
-        return self._calls.load(self._workers.names())
-
     async def readiness(self) -> str:
         """Whether calls are taken: "ready", "draining" or "full"."""
         return self._intake.readiness
@@ -411,7 +408,7 @@ class NodeAgent:
             "pool": self._pool.counts(),
             "sizing": self._pool.stats(),
             "admission": self._intake.stats(),
-            "workers": self._load_by_worker(),
+            "workers": self._calls.load(self._workers.names()),
             "sessions": self._calls.by_session(self._pool.names()),
             "processes": self._pool.processes(),
             "readiness": self._intake.readiness,

@@ -29,7 +29,6 @@ from reception.placement.admission.priority import Priority
 from reception.placement.balancing.rate import Rate
 from reception.placement.balancing.report import REPORT_S, NodeReport
 from reception.placement.lease import Placement
-from reception.placement.pool import least_loaded
 from reception.placement.sizer import NodeMemory
 from reception.version import VERSION
 
@@ -159,7 +158,7 @@ class Intake:
         carried: Carried | None,
     ) -> tuple[LiveCall, Placement]:
         self._calls.must_be_new(spec.call_id)  # another may have begun meanwhile
-        worker_id = least_loaded(self._calls.load(self._workers.names()))
+        worker_id = self._workers.choose(self._calls.legs())
         if worker_id is None:
             raise Unavailable("this node has no audio worker", retry_after_s=2.0)
         if not self._admission.began(spec.session_id, time.monotonic()):

@@ -7,7 +7,7 @@ import asyncio
 import contextlib
 import secrets
 import time
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -25,7 +25,7 @@ from reception.call.journal import FENCED, TAKEOVER_S
 from reception.call.record import CallRecord, CallSpec
 from reception.errors import CallIdInUse, LimitReached, Unavailable
 from reception.placement.lease import Placement
-from reception.placement.pool import least_loaded
+from reception.placement.workers import Leg, leg_weight
 
 log = structlog.get_logger()
 
@@ -82,6 +82,7 @@ class LiveCall:
         self.spec: CallSpec = assignment.spec
         self.record = CallRecord(self.spec, "connecting", "connecting", assignment.model)
         self.session_id, self.worker_id = session_id, worker_id
+        self._placed_s = time.monotonic()  # at that worker
         self._session = means.pool.handle(session_id)
         self.resume_token, self._next_token = resume_token, ""
         self.takeovers, self.shown, self.ending = 0, False, False
@@ -234,23 +235,27 @@ class LiveCall:
             keeper = self._means.keeper
             self._means.tasks.begin(keeper.new_token(self.spec.session_id, token))
 
-    def another_worker(self, lost: str, load: dict[str, int]) -> str:
+    def leg(self) -> Leg:
+        """What it is for its audio worker."""
+        spec, profile = self.spec, self._assignment.profile
+        weight = leg_weight(spec.codec, spec.rate_hz, profile.hearing, profile.recording)
+        return Leg(self.worker_id, weight, self._placed_s)
+
+    def another_worker(self, lost: str, legs: Iterable[Leg]) -> str:
         """As `NodeAgent.another_worker`.
 
         Args:
-            load: the calls of each worker.
+            legs: of all calls of the node.
         """
         workers = self._means.workers
         where = workers.address if lost.startswith("tls:") else workers.socket
         if where(self.worker_id) != lost:
             return where(self.worker_id)
-        worker_id = least_loaded(
-            {each: calls for each, calls in load.items() if each != self.worker_id}
-        )
+        worker_id = workers.choose(legs, without=self.worker_id)
         if worker_id is None:
             raise Unavailable("this node has no other audio worker", retry_after_s=1.0)
         log.warning("call moved to another worker", call_id=self.spec.call_id)
-        self.worker_id = worker_id
+        self.worker_id, self._placed_s = worker_id, time.monotonic()
         return where(worker_id)
 
     # ------------------------------------------------------------- its end

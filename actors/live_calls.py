@@ -13,6 +13,7 @@ from reception.call import progress
 from reception.call.journal import lost_session
 from reception.call.record import CallRecord
 from reception.errors import CallIdInUse, InvalidRequest, NotFound
+from reception.placement.workers import Leg
 
 log = structlog.get_logger()
 
@@ -133,6 +134,10 @@ class LiveCalls:
             if live.worker_id in load:  # else it has just died
                 load[live.worker_id] += 1
         return load
+
+    def legs(self) -> list[Leg]:
+        """Of all of them, at their audio workers."""
+        return [live.leg() for live in self._calls.values()]
 
     def by_session(self, sessions: Iterable[str]) -> dict[str, str]:
         """The call that each of the sessions runs; "": none."""

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import time
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -21,9 +22,11 @@ from actors.tasks import Tasks
 from reception.errors import CallIdInUse, Unavailable
 from reception.media.adaptation import Level
 from reception.media.codecs import AudioFormat
-from reception.media.uplink import choose
+from reception.media.uplink import choose as choose_format
 from reception.placement.admission.concurrency import NodeLoad
 from reception.placement.admission.provider_limits import NodeUse
+from reception.placement.workers import Leg, Measured
+from reception.placement.workers import choose as choose_worker
 
 log = structlog.get_logger()
 
@@ -43,6 +46,7 @@ class WorkerPool:
         self._addresses: dict[str, str] = {}  # likewise
         self._credentials: Credentials | None = None
         self._news: dict[str, News] = {}
+        self._measured: dict[str, Measured] = {}
         self._changes: deque[dict[str, Any]] = deque(maxlen=CHANGES_KEPT)
         self._level = AUTO
         self._provider: ProviderConfig | None = None
@@ -100,7 +104,7 @@ class WorkerPool:
     def provider_format(self, worker_id: str, leg: AudioFormat) -> str:
         """What the provider gets for a leg at this worker."""
         news = self._news[worker_id]
-        return choose(leg, tight=news.uplink_tight, light=news.light)
+        return choose_format(leg, tight=news.uplink_tight, light=news.light)
 
     async def set_level(self, level: str, by: str) -> None:
         """What they do for their calls: a level's name, or "auto" (the load decides).
@@ -138,15 +142,35 @@ class WorkerPool:
     async def load(self) -> NodeLoad:
         """What all of them measured in the last second: CPU is the share of one core
         that the busiest took. A worker that is dying counts for nothing."""
+        workers, now_s = list(self._workers.items()), time.monotonic()
         found = await asyncio.gather(
-            *(worker.stats() for worker in self._workers.values()), return_exceptions=True
+            *(worker.stats() for _, worker in workers), return_exceptions=True
         )
-        measured = [each for each in found if isinstance(each, dict)]
+        told = {
+            name: each
+            for (name, worker), each in zip(workers, found, strict=True)
+            if isinstance(each, dict) and self._workers.get(name) is worker
+        }
+        self._measured |= {
+            name: Measured(each["cpu_percent"], each["lag_p95_ms"], now_s)
+            for name, each in told.items()
+        }
+        measured = told.values()
         return NodeLoad(
             sum(each["misses_per_s"] for each in measured),
             max((each["lag_p95_ms"] for each in measured), default=0.0),
             max((each["cpu_percent"] for each in measured), default=0.0),
         )
+
+    def choose(self, legs: Iterable[Leg], without: str = "") -> str | None:
+        """The worker for the next call, by what `load` heard last; None: there is none.
+
+        Args:
+            legs: of all live calls.
+            without: not this one.
+        """
+        workers = [each for each in self._workers if each != without]
+        return choose_worker(workers, self._measured, legs)
 
     async def legs(self) -> dict[str, str]:
         """The lease ids of their calls, and which worker has each. Raises RayError when
@@ -218,6 +242,7 @@ class WorkerPool:
                     self._note(worker_id, change)
         except RayError:
             del self._workers[worker_id]
+            self._measured.pop(worker_id, None)
             log.warning("audio worker lost", worker=worker_id)
             if not self._closing:
                 await self._start(number)

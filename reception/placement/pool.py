@@ -1,9 +1,8 @@
-"""Which session and which worker a call gets: decisions of a node's pools."""
+"""Which session a call gets: decisions of a node's pool."""
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from reception.placement.line import Line, LineRules, Refusal, Ticket
@@ -191,10 +190,3 @@ class SessionPool:
             caller = self._line.next()
             served.append((caller, self._take(caller)))
         return served
-
-
-def least_loaded(live_calls: Mapping[str, int]) -> str | None:
-    """The worker with the fewest live calls, the first by name among equals."""
-    if not live_calls:
-        return None
-    return min(live_calls, key=lambda worker: (live_calls[worker], worker))

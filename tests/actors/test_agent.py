@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from reception.placement.admission.concurrency import NodeLoad
 from reception.placement.balancing.report import NodeReport
 from reception.placement.pool import PoolRules
 from reception.placement.sizer import NodeMemory
+from reception.placement.workers import Leg
 from reception.provider import base as p
 from tests.actors.test_checkpoint import BILL, checkpoint
 from tests.unit.call.example import PROFILE, SPEC
@@ -106,12 +108,18 @@ class Workers:
         self.has_call = True
         self.let_gone: list[tuple[str, str]] = []
         self.open_to_others = True
+        self.living = ["w0"]
+        self.legs: list[Leg] = []  # that a worker was last chosen by
 
     async def give_up(self, worker_id: str, lease_id: str) -> None:
         self.given_up.append((worker_id, lease_id))
 
     def names(self) -> list[str]:
-        return ["w0"]
+        return self.living
+
+    def choose(self, legs: Iterable[Leg], without: str = "") -> str | None:
+        self.legs = list(legs)
+        return next((each for each in self.living if each != without), None)
 
     def socket(self, worker_id: str) -> str:
         return f"/{worker_id}"
@@ -334,6 +342,27 @@ async def test_a_call_id_in_use_costs_the_live_call_nothing(house: House) -> Non
     with pytest.raises(CallIdInUse):
         await house.call("same")
     assert house.occupancy == (1, 0)
+
+
+async def test_the_worker_is_chosen_by_the_legs_of_all_calls(house: House) -> None:
+    first = await house.call("first")
+    lease_id, since_s = house.lease_id, time.monotonic()
+    assert house.workers.legs == []
+    house.workers.living = ["w1"]
+    await house.call("second")
+    assert [(each.worker, each.weight) for each in house.workers.legs] == [("w0", 1.0)]
+    assert house.workers.legs[0].since_s <= since_s
+    assert await house.agent.another_worker(lease_id, "/w0") == "/w1"
+    assert await house.agent.another_worker(lease_id, "/w0") == "/w1"  # moved already
+    legs = house.agent._calls.legs()
+    assert [each.worker for each in legs] == ["w1", "w1"]
+    assert legs[0].since_s > since_s
+    with pytest.raises(Unavailable, match="no other audio worker"):
+        await house.agent.another_worker(lease_id, "/w1")
+    house.workers.living = []
+    with pytest.raises(Unavailable, match="no audio worker"):
+        await house.call("third")
+    assert first.codec == "pcmu"
 
 
 async def test_a_call_whose_door_could_not_reach_its_worker_does_not_begin(house: House) -> None:

@@ -16,8 +16,10 @@ from actors.worker_pool import WorkerPool
 from reception.errors import InvalidRequest
 from reception.media.adaptation import Level, LevelChanged
 from reception.media.codecs import AudioFormat
+from reception.placement.admission.concurrency import NodeLoad
 from reception.placement.admission.provider_limits import CallUse, NodeUse
 from reception.placement.pool import PoolRules
+from reception.placement.workers import Leg
 from tests.waiting import patience
 
 TELEPHONE = AudioFormat("l16", 8_000)
@@ -34,6 +36,7 @@ class FakeWorker:
         self.stopped = self.killed = False
         self.changed = asyncio.Event()
         self.dead = False
+        self.measured: dict[str, float] = {}
 
     async def start(self) -> str:
         return self.path
@@ -53,7 +56,9 @@ class FakeWorker:
         return self.told
 
     async def stats(self) -> dict[str, float]:
-        return {"live": 2}
+        if self.dead:
+            raise RayActorError
+        return {"live": 2} | self.measured
 
     async def legs(self) -> list[str]:
         if self.dead:
@@ -151,6 +156,30 @@ async def test_calls_go_narrow_where_their_worker_says_so(pool, started):
     assert pool.provider_format("n-w1", TELEPHONE) == "pcm24k"
     started[1].tell(News(1, "quality", False, True, False, ()))
     await until(lambda: pool.provider_format("n-w1", AudioFormat("l16", 48_000)) == "pcmu")
+
+
+async def test_the_worker_for_a_call_is_chosen_by_what_they_measured(pool, started):
+    for worker, cpu in zip(started, (60.0, 20.0), strict=True):
+        worker.measured = {"misses_per_s": 1.0, "lag_p95_ms": cpu / 10, "cpu_percent": cpu}
+    assert pool.choose([]) == "n-w0"  # nothing is known yet
+    assert await pool.load() == NodeLoad(2.0, 6.0, 60.0)
+    calls = [Leg("n-w1", 1.0, 0.0)] * 10
+    assert pool.choose(calls) == "n-w1"
+    assert pool.choose(calls, without="n-w1") == "n-w0"
+    started[1].dead = True
+    assert await pool.load() == NodeLoad(1.0, 6.0, 60.0)
+    assert pool.choose(calls) == "n-w1"  # as it was last
+
+
+async def test_what_a_dead_worker_measured_is_not_the_next_ones(pool, started):
+    for worker in started:
+        worker.measured = {"misses_per_s": 0.0, "lag_p95_ms": 1.0, "cpu_percent": 5.0}
+    started[0].measured["cpu_percent"] = 80.0
+    await pool.load()
+    assert pool.choose([]) == "n-w1"
+    started[0].die()
+    await until(lambda: len(started) == 3 and len(pool.names()) == 2)
+    assert pool.choose([]) == "n-w0"
 
 
 async def test_whose_legs_they_are_is_known_only_when_all_answer(pool, started):

@@ -1,10 +1,10 @@
-"""A node's session pool and the choice of worker."""
+"""A node's session pool."""
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from reception.placement.line import Refusal, Ticket
-from reception.placement.pool import PoolRules, PoolSize, SessionPool, least_loaded
+from reception.placement.pool import PoolRules, PoolSize, SessionPool
 
 
 def filled(floor=2, ceiling=4, calls=200):
@@ -250,11 +250,6 @@ def test_those_refused_are_asked_back_one_after_the_other():
 
 
 # ---------------------------------------------------------------- both
-
-
-def test_the_least_loaded_worker_takes_the_call():
-    assert least_loaded({"w1": 3, "w0": 2, "w2": 2}) == "w0"
-    assert least_loaded({}) is None
 
 
 STEPS = ["lease", "wait", "back", "start", "die", "cancel", "shrink"]
