@@ -85,6 +85,8 @@ class WarmPool:
         rehearsal = self._rehearsal()
         if rehearsal is not None:
             await asyncio.gather(*(handle.rehearse(rehearsal) for handle in self._handles.values()))
+            for name, pid in self._pids.items():
+                self._pool.weighs(name, _resident_mb(pid))
         self._tasks.begin(self._keep_size())
 
     def close(self) -> None:
@@ -185,7 +187,7 @@ class WarmPool:
         if since_s is not None:
             self._sizer.ended(time.monotonic() - since_s)
         pid = self._pids.get(session, 0)
-        if dead or not self._pool.give_back(session, resident_mb(pid) if pid else 0.0):
+        if dead or not self._pool.give_back(session, _resident_mb(pid)):
             self._pool.remove(session)
             self._stop_session(session)
         else:
@@ -226,6 +228,7 @@ class WarmPool:
             raise
         self._handles[name], self._pids[name] = handle, pid
         self._pool.add(name)
+        self._pool.weighs(name, _resident_mb(pid))
         self._sizer.started(time.monotonic() - began_s)
         self._weigh(pid)
         self._tasks.begin(self._watch_session(name, handle))
@@ -259,7 +262,17 @@ class WarmPool:
         while not self._closed:
             self._sizer.remembered(node_memory())
             self.resize()
+            await self._recycle()
             await asyncio.sleep(RESIZE_EVERY_S)
+
+    async def _recycle(self) -> None:
+        """Where the node's memory is short, a new session for one that has grown."""
+        recycling = self._pool.to_recycle() if self._sizer.past_memory else None
+        if recycling is None or (recycling.replace and not await self._start_session()):
+            return
+        if self._pool.retire(recycling.session):
+            self._stop_session(recycling.session)
+            log.info("session recycled, memory is short", session=recycling.session)
 
     def resize(self) -> None:
         """Makes the pool what the sizer says now: stops what is too much, and
@@ -329,6 +342,10 @@ class WarmPool:
     def names(self) -> list[str]:
         """Every session that is up."""
         return list(self._handles)
+
+
+def _resident_mb(pid: int) -> float:
+    return resident_mb(pid) if pid else 0.0
 
 
 def _fail(turn: asyncio.Future[str], error: Exception) -> bool:

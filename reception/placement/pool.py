@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 from reception.placement.line import Line, LineRules, Refusal, Ticket
 
+GROWN = 1.2  # times what a session weighed at first
+
 
 @dataclass(frozen=True, slots=True)
 class PoolRules:
@@ -35,6 +37,14 @@ class PoolSize:
     waiting: int
 
 
+@dataclass(frozen=True, slots=True)
+class Recycling:
+    """A ready session to be stopped; `replace`: once another one is ready in its place."""
+
+    session: str
+    replace: bool
+
+
 class SessionPool:
     """Warm sessions of one node: ready, leased, and how many are to be started;
     and the callers who wait for one, in the order they came, live calls first.
@@ -48,6 +58,7 @@ class SessionPool:
         self._ready: deque[str] = deque()  # who had a call last, last
         self._leased: dict[str, str] = {}
         self._calls: dict[str, int] = {}
+        self._weight_mb: dict[str, tuple[float, float]] = {}  # at first, now
         self._starting = 0
         self._target = rules.floor
         self._ceiling = rules.ceiling
@@ -67,7 +78,13 @@ class SessionPool:
         """A started session is ready."""
         self._starting -= 1
         self._calls[session] = 0
+        self._weight_mb[session] = 0.0, 0.0
         self._ready.appendleft(session)
+
+    def weighs(self, session: str, memory_mb: float) -> None:
+        """What a session's process weighs before its first call, as in `give_back`."""
+        if session in self._weight_mb:
+            self._weight_mb[session] = memory_mb, memory_mb
 
     def lease(self, lease_id: str, *, live: bool = False) -> str | None:
         """The session that had a call last: its memory is in the caches still. None
@@ -91,8 +108,9 @@ class SessionPool:
         self._calls[session] += 1
         worn = self._calls[session] >= self._rules.calls_per_session
         if worn or memory_mb > self._rules.session_limit_mb:
-            del self._calls[session]
+            self._forget(session)
             return False
+        self._weight_mb[session] = self._weight_mb[session][0], memory_mb
         self._ready.append(session)
         return True
 
@@ -104,9 +122,13 @@ class SessionPool:
     def remove(self, session: str) -> None:
         """A session is dead."""
         self._leased.pop(session, None)
-        self._calls.pop(session, None)
+        self._forget(session)
         if session in self._ready:
             self._ready.remove(session)
+
+    def _forget(self, session: str) -> None:
+        self._calls.pop(session, None)
+        self._weight_mb.pop(session, None)
 
     def _take(self, lease_id: str) -> str:
         session = self._ready.pop()
@@ -128,12 +150,42 @@ class SessionPool:
         return max(0, min(missing, room))
 
     def shrink(self, count: int) -> list[str]:
-        """Takes up to `count` ready sessions out, those first that have had no call
-        for longest; they are to be stopped."""
-        stopped = [self._ready.popleft() for _ in range(min(count, len(self._ready)))]
+        """Takes up to `count` ready sessions out, first those that have grown, the largest
+        first, then those that have had no call for longest; they are to be stopped."""
+        stopped = [*self._grown(), *(each for each in self._ready if not self._has_grown(each))]
+        del stopped[count:]
         for session in stopped:
-            del self._calls[session]
+            self.remove(session)
         return stopped
+
+    def to_recycle(self) -> Recycling | None:
+        """The largest of the ready sessions that have grown, when memory is short. None
+        have, or too few are ready, or there is no room for the one in its place that the
+        floor asks for: None."""
+        grown = self._grown()
+        if not grown or len(self._ready) < self._rules.floor:
+            return None
+        replace = len(self._ready) <= self._rules.floor
+        if replace and len(self._calls) + self._starting >= self._rules.ceiling:
+            return None
+        return Recycling(grown[0], replace)
+
+    def retire(self, session: str) -> bool:
+        """Takes a ready session out, to be stopped. False: it is in use, or gone, or one
+        too few would be ready."""
+        if session not in self._ready or len(self._ready) <= self._rules.floor:
+            return False
+        self.remove(session)
+        return True
+
+    def _grown(self) -> list[str]:
+        """Of the ready ones, the largest first."""
+        grown = [each for each in self._ready if self._has_grown(each)]
+        return sorted(grown, key=lambda session: -self._weight_mb[session][1])
+
+    def _has_grown(self, session: str) -> bool:
+        first_mb, now_mb = self._weight_mb[session]
+        return 0 < GROWN * first_mb <= now_mb
 
     def counts(self) -> PoolSize:
         ready, leased = len(self._ready), len(self._leased)

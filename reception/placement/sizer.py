@@ -123,6 +123,11 @@ class PoolSizer:
         """The node's memory now."""
         self._memory = memory
 
+    @property
+    def past_memory(self) -> bool:
+        """The node uses more than `memory_percent`."""
+        return self._memory is not None and self._memory.used_mb > self._limit_mb(self._memory)
+
     def supply_per_s(self, leased: int, can_start: bool) -> float:
         """How often a session becomes ready: calls that end, and starts (one at
         a time)."""
@@ -151,9 +156,11 @@ class PoolSizer:
         is used yet, so they come out of the room that is left."""
         if self._memory is None:
             return self._pool.ceiling
-        limit_mb = self._memory.total_mb * self._rules.memory_percent / 100
-        room = floor((limit_mb - self._memory.used_mb) / self._session_mb.value)
-        return max(0, size.ready + size.leased + room)
+        free_mb = self._limit_mb(self._memory) - self._memory.used_mb
+        return max(0, size.ready + size.leased + floor(free_mb / self._session_mb.value))
+
+    def _limit_mb(self, memory: NodeMemory) -> float:
+        return memory.total_mb * self._rules.memory_percent / 100
 
     def _stop(self, size: PoolSize, ready: int, ceiling: int, now_s: float) -> int:
         """Past the node's memory at once, down to the floor; else slowly, and

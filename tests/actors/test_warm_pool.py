@@ -19,7 +19,7 @@ from actors.warm_pool import WarmPool
 from reception.errors import CallIdInUse, LimitReached, ReceptionError, Unavailable
 from reception.placement.pool import PoolRules
 from reception.placement.sizer import NodeMemory, SizerRules
-from tests.waiting import PATIENCE_S, patience
+from tests.waiting import PATIENCE_S, patience, until
 
 
 class FakeSession:
@@ -355,6 +355,74 @@ async def test_memory_past_its_threshold_stops_growth(monkeypatch: pytest.Monkey
     await settled()
     assert len(house.sessions) == 1
     assert "ceiling" in house.pool.stats()["reason"]
+    house.pool.kill()
+    await settled()
+
+
+class Crowded:
+    """A node whose memory has room for no session more, or is past its threshold."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, sessions: int) -> None:
+        self.weights_mb = dict.fromkeys(range(1, sessions + 1), 100.0)
+        self.used_mb = 799.0
+        monkeypatch.setattr(warm_pool, "resident_mb", lambda pid: self.weights_mb[pid])
+        monkeypatch.setattr(warm_pool, "node_memory", lambda: NodeMemory(self.used_mb, 1_000.0))
+        monkeypatch.setattr(warm_pool, "RESIZE_EVERY_S", 0.01)
+
+    async def house(self, floor: int, grown_mb: dict[int, float]) -> House:
+        """As many sessions as the floor, which have had a call and grown."""
+        house = House(PoolRules(floor, 10))
+        house.at_once = False
+        starts = asyncio.create_task(house.pool.start(floor))
+        await settled()
+        for pid, session in enumerate(house.sessions, 1):
+            session.up.set_result(pid)
+        await starts
+        await house.pool.serve()
+        await settled()
+        leased = [await house.pool.lease(str(number)) for number in range(floor)]
+        self.weights_mb |= grown_mb
+        for session_name in leased:
+            house.pool.give_back(session_name)
+        return house
+
+
+async def test_where_memory_is_short_sessions_that_grew_are_recycled_one_at_a_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Two ready, which is the floor: a new one first, then the largest goes."""
+    node = Crowded(monkeypatch, 4)
+    house = await node.house(2, {1: 130.0, 2: 150.0})
+    await asyncio.sleep(0.1)  # it looks several times
+    assert len(house.sessions) == 2
+    node.used_mb = 900.0
+    for number, left in ((3, {1, 3}), (4, {3, 4})):
+        await until(lambda: len(house.sessions), number.__eq__)
+        await asyncio.sleep(0.1)
+        assert house.pool.counts() == {"ready": 2, "leased": 0, "starting": 1}
+        house.sessions[-1].up.set_result(number)
+        names = {f"session:n-{each}" for each in left}
+        await until(lambda: set(house.pool.names()), names.__eq__)
+    await asyncio.sleep(0.1)
+    assert len(house.sessions) == 4  # none of those two has grown
+    assert [session.killed for session in house.sessions] == [True, True, False, False]
+    house.pool.kill()
+    await settled()
+
+
+async def test_a_session_that_grew_stays_where_no_other_can_be_started(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    node = Crowded(monkeypatch, 1)
+    house = await node.house(1, {1: 200.0})
+    node.used_mb = 900.0
+    for tries in (2, 3):
+        await until(lambda: len(house.sessions), tries.__eq__)
+        house.sessions[-1].up.set_exception(RayActorError())
+    await until(lambda: len(house.sessions) == 4)
+    assert house.sessions[2].killed
+    assert house.pool.names() == ["session:n-1"]
+    assert house.pool.counts() == {"ready": 1, "leased": 0, "starting": 1}
     house.pool.kill()
     await settled()
 

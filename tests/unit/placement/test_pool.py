@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reception.placement.line import Refusal, Ticket
-from reception.placement.pool import PoolRules, PoolSize, SessionPool
+from reception.placement.pool import PoolRules, PoolSize, Recycling, SessionPool
 
 
 def filled(floor=2, ceiling=4, calls=200):
@@ -127,6 +127,102 @@ def test_those_that_never_had_a_call_are_stopped_first():
     assert pool.counts() == PoolSize(ready=2, leased=0, starting=0, waiting=0)
     assert pool.wanted() == 2
     assert pool.shrink(5) == ["s1", "s0"]
+
+
+# ---------------------------------------------------------------- recycling
+
+
+def grown(*now_mb, floor=2, ceiling=10):
+    """As many ready sessions, which weighed 100 MB at first."""
+    pool = SessionPool(PoolRules(floor, ceiling))
+    for number in range(len(now_mb)):
+        pool.starting()
+        pool.add(f"s{number}")
+        pool.weighs(f"s{number}", 100.0)
+    leased = [str(pool.lease(f"l{number}")) for number in range(len(now_mb))]
+    for session, mb in zip(sorted(leased), now_mb, strict=True):
+        pool.give_back(session, mb)
+    return pool
+
+
+def test_the_largest_of_those_that_have_grown_is_recycled_first():
+    pool = grown(110.0, 120.0, 150.0, 119.9)
+    assert pool.to_recycle() == Recycling("s2", replace=False)
+    assert pool.retire("s2")
+    assert not pool.retire("s2")
+    assert pool.to_recycle() == Recycling("s1", replace=False)
+    assert pool.retire("s1")
+    assert pool.to_recycle() is None  # nobody else has grown
+    assert pool.counts().ready == 2
+
+
+def test_where_the_floor_needs_it_another_is_ready_before_one_is_recycled():
+    pool = grown(130.0, 140.0)
+    assert pool.to_recycle() == Recycling("s1", replace=True)
+    assert not pool.retire("s1")  # not yet
+    pool.starting()
+    pool.add("new")
+    assert pool.retire("s1")
+    assert pool.counts().ready == 2
+
+
+def test_without_room_for_another_nothing_is_recycled():
+    pool = grown(130.0, 140.0, ceiling=2)
+    assert pool.to_recycle() is None
+    assert pool.counts().ready == 2
+    pool = grown(130.0, 140.0, ceiling=3)
+    pool.starting()
+    assert pool.to_recycle() is None
+
+
+def test_a_session_that_was_leased_meanwhile_is_not_recycled():
+    pool = grown(100.0, 100.0, 100.0, 150.0)
+    assert pool.to_recycle() == Recycling("s3", replace=False)
+    assert pool.lease("a") == "s3"
+    assert pool.to_recycle() is None
+    assert not pool.retire("s3")
+    pool.give_back("s3", 160.0)
+    assert pool.to_recycle() == Recycling("s3", replace=False)
+
+
+def test_what_is_not_known_has_not_grown():
+    pool = filled(floor=1)
+    pool.weighs("s0", 0.0)
+    pool.weighs("unknown", 50.0)
+    pool.lease("a")
+    pool.give_back("s0", 250.0)
+    assert pool.to_recycle() is None
+
+
+def test_a_pool_that_shrinks_stops_those_first_that_have_grown():
+    pool = grown(150.0, 100.0, 170.0, 100.0)
+    pool.starting()
+    pool.add("fresh")
+    assert pool.shrink(3) == ["s2", "s0", "fresh"]
+
+
+@given(
+    st.lists(st.floats(50, 299), min_size=1, max_size=8),
+    st.integers(0, 4),
+    st.lists(st.sampled_from(["recycle", "lease", "back"]), max_size=30),
+)
+def test_recycling_never_takes_the_pool_below_its_floor(now_mb, floor, steps):
+    pool = grown(*now_mb, floor=floor)
+    leased: list[str] = []
+    for number, step in enumerate(steps):
+        if step == "recycle" and (due := pool.to_recycle()) is not None:
+            before = pool.counts()
+            if due.replace:
+                pool.starting()
+                pool.add(f"new{number}")
+            assert pool.retire(due.session)
+            after = pool.counts()
+            assert after.ready >= min(floor, before.ready)
+            assert after.ready + after.leased <= 10
+        elif step == "lease" and (session := pool.lease("x")):
+            leased.append(session)
+        elif step == "back" and leased:
+            pool.give_back(leased.pop(), 140.0)
 
 
 # ---------------------------------------------------------------- waiting

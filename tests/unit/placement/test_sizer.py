@@ -113,6 +113,14 @@ def test_past_the_threshold_nothing_grows_and_spare_sessions_stop_at_once() -> N
     assert (decision.ready, decision.ceiling, decision.stop) == (0, 0, 0)
 
 
+def test_memory_is_past_its_threshold_or_not_or_not_known() -> None:
+    sizer = PoolSizer(ROOMY, SizerRules(memory_percent=80.0))
+    assert not sizer.past_memory
+    for used_mb, past in ((799.0, False), (800.0, False), (801.0, True)):
+        sizer.remembered(NodeMemory(used_mb, 1_000.0))
+        assert sizer.past_memory is past
+
+
 # ---------------------------------------------------------------- shrinking
 
 
