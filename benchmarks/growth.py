@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import psutil
+import uvloop
 
 from actors.memory import resident_mb
 from actors.settings import load_settings
@@ -36,7 +37,7 @@ def run() -> None:
         deployment = start(ServeOptions(dashboard=False), settings)
         try:
             key = deployment.create_key("bench", ["call"])
-            asyncio.run(_measure(deployment.grpc_address, key))
+            uvloop.run(_measure(deployment.grpc_address, key))
         finally:
             deployment.stop()
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import grpc
+import uvloop
 
 from benchmarks.figures import quantile, row
 from cluster.bringup import ServeOptions, start
@@ -37,7 +38,7 @@ def run() -> None:
         deployment = start(options)
         try:
             key = deployment.create_key("bench", ["call"])
-            asyncio.run(_measure(deployment.grpc_address, key))
+            uvloop.run(_measure(deployment.grpc_address, key))
         finally:
             deployment.stop()
 

@@ -22,6 +22,7 @@ import structlog
 from ray._private import worker as ray_worker
 
 from actors.spawn import NAMESPACE, SOON
+from cluster.loop import warn_of_slow_actors
 from reception.errors import Unavailable
 
 STOP_TIMEOUT_S = 10.0
@@ -69,6 +70,7 @@ def start(address: str | None, node_ip: str | None, *, dashboard: bool) -> RayNo
     Raises:
         Unavailable: there is no such cluster, or no node of it here in time.
     """
+    warn_of_slow_actors()
     try:
         return _start(address, node_ip, dashboard)
     except BaseException:

@@ -18,6 +18,8 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import IO
 
+import uvloop
+
 from voice.scripted import Script, Scripted
 from voice.server import Billed, EngineConfig, EngineServer
 
@@ -76,7 +78,7 @@ def main() -> None:
     parser.add_argument("--told", action="store_true", help=f"takes orders: {', '.join(ORDERS)}")
     given = parser.parse_args()
     with given.bills.open("a", encoding="utf-8") as bills:
-        asyncio.run(serve(given.port, Script.parse(given.script), bills, told=given.told))
+        uvloop.run(serve(given.port, Script.parse(given.script), bills, told=given.told))
 
 
 if __name__ == "__main__":

@@ -13,6 +13,8 @@ from collections.abc import Awaitable, Callable
 from decimal import Decimal
 from pathlib import Path
 
+import uvloop
+
 from actors.cost import CostController
 from actors.health import HealthMonitor
 from actors.security import SecurityGuard
@@ -39,7 +41,7 @@ def measure(seconds: float) -> dict[str, Capacity]:
             cost_limit_weekly=MUCH,
             cost_limit_monthly=MUCH,
         )
-        return asyncio.run(_measure(settings, seconds))
+        return uvloop.run(_measure(settings, seconds))
 
 
 async def _measure(settings: Settings, seconds: float) -> dict[str, Capacity]:

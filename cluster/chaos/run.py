@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import math
 import os
@@ -14,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from actors.spawn import AT_ONCE
+from cluster import loop
 from cluster.chaos import history as h
 from cluster.chaos import near
 from cluster.chaos.books import Books
@@ -50,7 +50,7 @@ def run(plan: Plan, tell: Tell, judged: Judged) -> Report:
         raise InvalidRequest(text, field="calls")
     report = Report()
     interrupted = contextlib.suppress(KeyboardInterrupt)
-    with _scene(plan) as (scene, books, logs), asyncio.Runner() as runner, interrupted:
+    with _scene(plan) as (scene, books, logs), loop.runner() as runner, interrupted:
         for each in plan.tries:
             broken = runner.run(Trial(scene, books, logs, plan, each, tell).run(report))
             judged(each, broken, report)

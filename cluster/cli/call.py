@@ -1,12 +1,12 @@
 """`reception call`: one call to any server, from a file or from typed words."""
 
-import asyncio
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from cluster.cli.app import FAULT, SERVER, AsJson, Key, Server, app, console, fail, print_json
+from cluster.loop import run
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -52,7 +52,7 @@ def call(
     setattr(start, "from", from_)
     live = _Live(console(stderr=as_json))
     caller = Caller(server, [*steps, HangUp()], key=key, start=start, on_change=live.show)
-    outcome = asyncio.run(caller.call())
+    outcome = run(caller.call())
     place = out or Path("out") / f"{outcome.call_id or 'call'}.wav"
     if outcome.call_id:
         write_stereo(place, bytes(outcome.caller_audio), bytes(outcome.reception_audio))

@@ -1,12 +1,12 @@
 """`reception calls`: looks at the calls of a server, and ends them."""
 
-import asyncio
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from cluster.cli.app import SERVER, AsJson, Key, Server, app, console, print_json
+from cluster.loop import run
 
 if TYPE_CHECKING:
     from google.protobuf.message import Message
@@ -48,7 +48,7 @@ def list_(
         async with Client(server, key) as client:
             return await client.list_calls(f"CALL_STATE_{wanted}", at_most)
 
-    found = asyncio.run(ask())
+    found = run(ask())
     if as_json:
         print_json([_plain(call) for call in found])
         return
@@ -73,7 +73,7 @@ def show(call_id: CallId, server: Server = SERVER, key: Key = "", as_json: AsJso
         async with Client(server, key) as client:
             return await client.get_call(call_id)
 
-    _show(asyncio.run(ask()), as_json=as_json)
+    _show(run(ask()), as_json=as_json)
 
 
 @calls.command()
@@ -91,7 +91,7 @@ def end(
         async with Client(server, key) as client:
             return await client.end_call(call_id, reason)
 
-    _show(asyncio.run(ask()), as_json=as_json)
+    _show(run(ask()), as_json=as_json)
 
 
 @calls.command()
@@ -120,7 +120,7 @@ def watch(
                         markup=False,
                     )
 
-    asyncio.run(follow())
+    run(follow())
 
 
 def _plain(message: "Message") -> dict[str, Any]:

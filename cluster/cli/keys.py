@@ -1,6 +1,5 @@
 """`reception keys`: API keys, straight in the database (the server need not run)."""
 
-import asyncio
 import re
 import time
 from collections.abc import Callable, Coroutine
@@ -9,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 
 from cluster.cli.app import AsJson, app, console, print_json
+from cluster.loop import run
 from reception.errors import InvalidRequest
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ def _with_guard(database_url: str, work: "Callable[[SecurityGuard], Coroutine[An
     settings = load_settings(**({"database_url": database_url} if database_url else {}))
     guard = SecurityGuard(settings)
     try:
-        return asyncio.run(work(guard))
+        return run(work(guard))
     finally:
         guard.close()
 

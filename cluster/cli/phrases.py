@@ -1,12 +1,12 @@
 """`reception phrases`: recordings of what profiles say word for word."""
 
-import asyncio
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cluster.cli.app import AsJson, app, console, print_json
+from cluster.loop import run
 from reception.errors import InvalidRequest
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def make(
         )
     book = load_profiles(settings.receptionist_path)
     chosen = [book.choose(profile, "")] if profile else list(book.profiles.values())
-    made = [path for each in chosen for path in asyncio.run(_make(settings, each, again))]
+    made = [path for each in chosen for path in run(_make(settings, each, again))]
     if as_json:
         print_json({"made": [str(path) for path in made]})
         return

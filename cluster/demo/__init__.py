@@ -17,6 +17,7 @@ from ray.exceptions import RayError
 from rich.console import Console, RenderableType
 from rich.live import Live
 
+from cluster import loop
 from cluster.bringup import ServeOptions, start
 from cluster.caller import Caller, Outcome
 from cluster.demo.scenes import Scene, scenes
@@ -57,7 +58,7 @@ def run(provider: str, out: Path, *, as_json: bool) -> int:
         cast = scenes(lambda text, voice: mulaw(caller_speech(text, voice)))
         began_s = time.monotonic()
         picture = folder / "live-view.svg"
-        rows = asyncio.run(_perform(deployment, cast, key, console, picture))
+        rows = loop.run(_perform(deployment, cast, key, console, picture))
         elapsed_s = time.monotonic() - began_s
         for row in rows:
             _keep(folder, row, deployment)

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 from cluster.load.measures import Measures
 from cluster.load.schedule import Plan
+from cluster.loop import run
 from reception.errors import ReceptionError, Unavailable
 
 START_S = 60.0  # imports, on a busy machine
@@ -160,11 +161,8 @@ class Fleet:
 
 def _child(pipe: Connection, plan: Plan, share: int, shares: int) -> None:
     """A driver process."""
-    import uvloop  # noqa: PLC0415  # only here: the parent needs no loop
-
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent says what to do
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_drive(pipe, plan, share, shares))
+    run(_drive(pipe, plan, share, shares))
 
 
 async def _drive(pipe: Connection, plan: Plan, share: int, shares: int) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import ray
+import uvloop
 
 from actors.spawn import AT_ONCE, LATER, Remote, spawn
 from tests.waiting import PATIENCE_S, wait_until
@@ -28,6 +29,9 @@ class Sleeper:
 
     async def imported(self, *names: str) -> list[str]:
         return [name for name in names if name in sys.modules]
+
+    async def loop(self) -> str:
+        return type(asyncio.get_running_loop()).__module__
 
     async def warm_up(self) -> int:
         return os.getpriority(os.PRIO_PROCESS, 0)
@@ -67,6 +71,11 @@ def test_who_is_started_ahead_comes_after_all_that_is_live_until_it_serves(
         return
     assert ray.get([ahead.warm_up.remote(), ahead.warm_up.remote()]) == [LATER] * 2
     assert ray.get(ahead.serve.remote()) == AT_ONCE
+
+
+def test_actors_run_in_uvloops_loop(sleepers: tuple[Remote, Remote]) -> None:
+    for each in sleepers:
+        assert ray.get(each.loop.remote(), timeout=PATIENCE_S) == uvloop.Loop.__module__
 
 
 def test_a_main_thread_that_rests_hardly_wakes(sleepers: tuple[Remote, Remote]) -> None:

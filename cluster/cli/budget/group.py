@@ -1,7 +1,6 @@
 """What the commands of `reception budget` share. All but `simulate` read and write the
 database themselves: the server need not run, and if it does it follows at once."""
 
-import asyncio
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TextIO, TypeVar
 import typer
 
 from cluster.cli.app import app
+from cluster.loop import run
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -39,7 +39,7 @@ def with_cost(database_url: str, work: "Callable[[CostController], Coroutine[Any
     settings = load_settings(**({"database_url": database_url} if database_url else {}))
     cost = CostController(settings)
     try:
-        return asyncio.run(work(cost))
+        return run(work(cost))
     finally:
         cost.close()
 
