@@ -75,6 +75,7 @@ def _turn(turn: m.TellTurn) -> rv.TurnEvent:
         latency_ms=max(0, turn.latency_ms),
         gateway_us=max(0, turn.gateway_us),
         interrupted=turn.interrupted,
+        gateway_up_us=max(0, turn.gateway_up_us),
     )
 
 

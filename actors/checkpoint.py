@@ -14,7 +14,7 @@ from reception.call.conversation import recorded, under_way
 from reception.call.record import CallRecord, CallSpec
 from reception.errors import LinkError
 
-FORMAT = 5
+FORMAT = 6
 """Of what is in a checkpoint; a test knows when it has to be another."""
 
 _OURS = (__name__, "actors.bills")

@@ -238,7 +238,7 @@ class MediaCall:
 
     def _on_door_control(self, message: lk.DoorToWorker) -> None:
         if message.HasField("first_audio_sent"):
-            self._speaker.measured(self._turn_up_us + message.first_audio_sent.down_us)
+            self._speaker.measured(self._turn_up_us, message.first_audio_sent.down_us)
         elif message.HasField("leg_gone"):
             if message.leg_gone.may_return:
                 self._door.wait()

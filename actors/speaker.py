@@ -271,9 +271,15 @@ class Speaker:
 
     # ------------------------------------------------------------- what the session hears
 
-    def measured(self, gateway_us: int) -> None:
-        """The gateway's own share of the latency of what was played last."""
-        self._tell(lk.Playout.MEASURED, gateway_us=gateway_us)
+    def measured(self, up_us: int, down_us: int) -> None:
+        """The gateway's own share of the latency of what was played last, each way."""
+        measured = lk.Playout(
+            kind=lk.Playout.MEASURED,
+            gateway_us=up_us + down_us,
+            gateway_up_us=up_us,
+            at_ns=time.monotonic_ns(),
+        )
+        self._session.tell(playout=measured)
 
     def _tell(
         self,
@@ -281,13 +287,12 @@ class Speaker:
         *,
         item_id: str = "",
         heard_ms: int = 0,
-        gateway_us: int = 0,
         at_s: float | None = None,
         heard: str | None = None,
     ) -> None:
         at_ns = time.monotonic_ns() if at_s is None else int(at_s * 1e9)
         playout = lk.Playout(
-            kind=kind, item_id=item_id, heard_ms=heard_ms, gateway_us=gateway_us, at_ns=at_ns,
+            kind=kind, item_id=item_id, heard_ms=heard_ms, at_ns=at_ns,
             heard=heard,
         )  # fmt: skip
         self._session.tell(playout=playout)

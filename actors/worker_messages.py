@@ -46,6 +46,6 @@ def _playout(playout: lk.Playout) -> m.ConversationEvent:
         case lk.Playout.UNSPOKEN:
             return m.Unspoken(playout.item_id)
         case lk.Playout.MEASURED:
-            return m.GatewayMeasured(playout.gateway_us)
+            return m.GatewayMeasured(playout.gateway_us, playout.gateway_up_us)
         case _:
             return m.PlayoutDrained()

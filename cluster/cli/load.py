@@ -13,6 +13,7 @@ import typer
 from cluster.cli.app import FAULT, SERVER, Key, Server, app, console, fail
 
 if TYPE_CHECKING:
+    from cluster.load.arrivals import Pattern
     from cluster.load.fleet import Drivers
     from cluster.load.fleet import Progress as Counts
     from cluster.load.report import Report
@@ -47,9 +48,16 @@ def load(
             "as long as the steps take if not given."
         ),
     ] = "",
-    duration_s: Annotated[
-        float, typer.Option("--duration", "-d", min=0.1, max=86_400, help="Seconds of arrivals.")
-    ] = 60.0,
+    duration: Annotated[
+        float | None,
+        typer.Option(
+            "--duration",
+            "-d",
+            min=0.1,
+            max=86_400,
+            help="Seconds of arrivals: 60 if not given, or all of a csv:FILE.",
+        ),
+    ] = None,
     calls: Annotated[int, typer.Option("--calls", min=1, help="At most so many.")] = 1_000_000,
     unary: Annotated[
         float, typer.Option(min=0, max=10_000, help="ListCalls and GetCall requests a second.")
@@ -84,6 +92,7 @@ def load(
     ] = "",
 ) -> None:
     """Places calls at set times, whatever the server does, and measures each."""
+    from cluster.load.arrivals import USUAL_S
     from cluster.load.measures import metric_names
     from cluster.load.report import compare as compared
     from cluster.load.run import run
@@ -96,8 +105,10 @@ def load(
     casts = _casts(scenario)
     if not arrivals and not unary:
         arrivals = "constant:1"
+    pattern = _pattern(arrivals)
+    duration_s = duration or (pattern and pattern.length_s) or USUAL_S
     plan = Plan(
-        server, casts, _pattern(arrivals), _holding(hold or ("" if scenario else _HOLD)),
+        server, casts, pattern, _holding(hold or ("" if scenario else _HOLD)),
         duration_s=duration_s, most_calls=calls, seed=seed, key=key, to=to, profile=profile,
         patience_s=patience_s, unary_per_s=unary,
     )  # fmt: skip
@@ -155,7 +166,7 @@ def _recorded(path: Path) -> bytes:
     return read_as_mulaw(path)
 
 
-def _pattern(text: str) -> Any:
+def _pattern(text: str) -> "Pattern | None":
     from cluster.load.arrivals import parse_arrivals
 
     def read(name: str) -> list[str]:

@@ -15,6 +15,7 @@ from reception.errors import InvalidRequest
 PATTERNS = (
     "constant:PER_S, ramp:FROM..TO, poisson:PER_S, burst:CALLS, burst:CALLS/EVERY_S or csv:FILE"
 )
+USUAL_S = 60.0  # of a pattern that goes on for ever
 MOST_PER_S = 10_000.0
 MOST_CALLS = 10_000_000.0
 
@@ -39,9 +40,24 @@ class Pattern(Protocol):
         """In order of time, each before `duration_s`."""
         ...
 
+    @property
+    def length_s(self) -> float | None:
+        """Until just after its last call; None: it has none."""
+        ...
+
+
+class _Endless:
+    """Calls as long as is wished."""
+
+    __slots__ = ()
+
+    @property
+    def length_s(self) -> float | None:
+        return None
+
 
 @dataclass(frozen=True, slots=True)
-class Constant:
+class Constant(_Endless):
     """Evenly spaced calls."""
 
     per_s: float
@@ -55,7 +71,7 @@ class Constant:
 
 
 @dataclass(frozen=True, slots=True)
-class Ramp:
+class Ramp(_Endless):
     """A rate that goes evenly from one to another over the run.
 
     Call k comes where the integral of the rate reaches k.
@@ -75,7 +91,7 @@ class Ramp:
 
 
 @dataclass(frozen=True, slots=True)
-class Poisson:
+class Poisson(_Endless):
     """Independent callers: exponential gaps."""
 
     per_s: float
@@ -88,7 +104,7 @@ class Poisson:
 
 
 @dataclass(frozen=True, slots=True)
-class Burst:
+class Burst(_Endless):
     """Many calls in the same instant; again every `every_s`, unless that is 0."""
 
     calls: int
@@ -110,6 +126,10 @@ class Replay:
     def arrivals(self, duration_s: float, rng: Random) -> Iterator[Arrival]:
         del rng
         return (each for each in self.recorded if each.at_s < duration_s)
+
+    @property
+    def length_s(self) -> float | None:
+        return max((each.at_s for each in self.recorded), default=0.0) + 0.1
 
 
 def parse_arrivals(text: str, read: Callable[[str], Iterable[str]]) -> Pattern:

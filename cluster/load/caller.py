@@ -208,9 +208,22 @@ class LoadCaller:
         counts = self._measures.counts
         counts["turns"] += 1
         counts["interruptions"] += turn.interrupted
+        self._count_frames(now_s)
         if turn.gateway_us:
-            self._measures.took("added", turn.gateway_us / 1000)
-            self._desk.point("added_max_ms", turn.gateway_us / 1000, now_s)
+            self._added("added", turn.gateway_us, now_s)
+            self._added("added_down", turn.gateway_us - turn.gateway_up_us, now_s)
+        if turn.gateway_up_us:  # a greeting has none
+            self._added("added_up", turn.gateway_up_us, now_s)
+
+    def _added(self, name: str, took_us: int, now_s: float) -> None:
+        self._measures.took(name, took_us / 1000)
+        self._desk.point(f"{name}_max_ms", took_us / 1000, now_s)
+
+    def _count_frames(self, now_s: float) -> None:
+        received, lost = self._hearing.taken()
+        if received:
+            self._desk.point("received", received, now_s)
+            self._desk.point("lost", lost, now_s)
 
     # ------------------------------------------------------------- the telephone's clock
 
@@ -291,6 +304,7 @@ class LoadCaller:
     def _end(self, status: str, fault: str) -> None:
         now_s = time.monotonic()
         self._hearing.done()
+        self._count_frames(now_s)
         if status == HUNG:
             self._measures.counts["hung"] += 1
         elif self._hung_up_s:

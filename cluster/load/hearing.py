@@ -22,6 +22,7 @@ class Hearing:
         self._intended_s = intended_s
         self._heard = False
         self._sequence = 0
+        self._received = self._lost = 0
         self._item = self._cut_item = ""
         self._due_s = self._last_s = 0.0  # of the item: next frame's moment, last arrival
         self._last_ms = 0
@@ -49,11 +50,14 @@ class Hearing:
         """
         counts = self._counts
         counts["frames_received"] += 1
+        self._received += 1
         if sequence:
             if sequence <= self._sequence:
                 counts["frames_disordered"] += 1
             else:
-                counts["frames_lost"] += sequence - self._sequence - 1 if self._sequence else 0
+                lost = sequence - self._sequence - 1 if self._sequence else 0
+                counts["frames_lost"] += lost
+                self._lost += lost
                 self._sequence = sequence
         if item and item == self._cut_item:
             counts["frames_stale"] += 1
@@ -85,6 +89,11 @@ class Hearing:
         if self._jitter_ms is not None:
             self._measures.took("jitter", self._jitter_ms)
             self._jitter_ms = None
+
+    def taken(self) -> tuple[int, int]:
+        """Frames received and lost since this was asked last."""
+        found, self._received, self._lost = (self._received, self._lost), 0, 0
+        return found
 
     def _begin(self, item: str, now_s: float) -> None:
         self.done()

@@ -14,6 +14,8 @@ DURATIONS = {
     "first_audio": "from a call's intended time to the first audio of the greeting",
     "answer": "from the end of the caller's words to the first audio of the answer",
     "added": "the gateway's own share of a turn, both ways (TurnEvent.gateway_us)",
+    "added_up": "the part of it from the caller to the provider (TurnEvent.gateway_up_us)",
+    "added_down": "the rest of it, and all of a greeting's: from the provider to the caller",
     "barge_in": "from the first sound of an interruption to ClearAudio",
     "ending": "from the caller's hanging up to the end of the stream",
     "jitter": "interarrival jitter of received audio at an answer's end (RFC 3550, 6.4.1)",
@@ -59,8 +61,8 @@ MACHINE = {
     "pss_mb": "PSS of all the server's processes, at its greatest",
     "driver_cpu_pct": "CPU of the driver's processes, % of a core",
 }
-SERIES = ("began", "accepted", "failed", "live", "setup_max_ms", "added_max_ms")
-_MAXIMA = ("setup_max_ms", "added_max_ms")
+_MAXIMA = ("setup_max_ms", "added_max_ms", "added_up_max_ms", "added_down_max_ms")
+SERIES = ("began", "accepted", "failed", "live", "received", "lost", *_MAXIMA)
 
 
 def metric_names() -> list[str]:
@@ -78,7 +80,8 @@ class Measures:
     """Of one process or of many, merged.
 
     series: by the number of the point, values by the names in `SERIES`; live is
-    the number of calls at the point's end, and maxima are those within it.
+    the number of calls at the point's end, received and lost are frames of answers
+    that ended within it, and maxima are those within it.
     """
 
     durations: dict[str, Histogram] = field(

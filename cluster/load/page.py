@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
+from typing import Any
 
 from cluster.load.measures import COUNTS, DURATIONS, MACHINE, SHARES, STATISTICS
 from cluster.load.report import Change, Report, histogram
@@ -12,7 +13,8 @@ from cluster.plots.figures import bars, curves, lines
 from cluster.plots.page import document, table
 
 _CALL = ("setup", "refused", "first_audio", "answer", "barge_in", "ending")
-_MEDIA = ("added", "jitter", "unary", "late", "tick_late")
+_ADDED = ("added_up", "added_down", "added")
+_MEDIA = ("jitter", "unary", "late", "tick_late")
 
 
 def page(report: Report, changes: Sequence[Change] = (), breaches: Sequence[str] = ()) -> str:
@@ -75,28 +77,58 @@ def _plots(report: Report) -> Iterable[str]:
     def over_time(name: str) -> list[tuple[float, float]]:
         return [(each["point"] * step_s, each.get(name) or 0.0) for each in calls]
 
+    def worst(name: str) -> list[tuple[float, float]]:
+        """Of those moments that had any."""
+        return [(x, y) for x, y in over_time(f"{name}_max_ms") if y]
+
     def of_machine(name: str) -> list[tuple[float, float]]:
         return [(each["at_s"], each[name]) for each in machine if name in each]
 
+    yield lines("Live calls", [("live", over_time("live"))], "s", "calls")
     yield lines(
-        "Calls", [(name, over_time(name)) for name in ("live", "began", "failed")] if calls else [],
-        "s", f"calls (begun and failed: in {step_s:g} s)",
+        "Calls begun and failed", [(name, over_time(name)) for name in ("began", "failed")],
+        "s", f"in {step_s:g} s",
     )  # fmt: skip
     yield curves("The call", [(name, histogram(report, name).curve()) for name in _CALL])
     yield curves(
-        "Delay, jitter, requests, the driver",
+        "Added delay, each way and both",
+        [(name, histogram(report, name).curve()) for name in _ADDED],
+    )
+    yield curves(
+        "Jitter, requests, the driver",
         [(name, histogram(report, name).curve()) for name in _MEDIA],
     )
-    worst = [("setup", over_time("setup_max_ms")), ("added", over_time("added_max_ms"))]
+    yield lines("Worst setup of each moment", [("setup", worst("setup"))], "s", "ms")
     yield lines(
-        "Worst of each moment", [each for each in worst if any(y for _, y in each[1])], "s", "ms"
+        "Worst added delay of each moment", [(name, worst(name)) for name in _ADDED[:2]], "s", "ms"
     )
+    yield lines("Frames lost", [("lost", _loss(calls, step_s))], "s", "% of those sent")
     yield lines("CPU of the server", [("all processes", of_machine("cpu_pct"))], "s", "% of a core")
     yield lines("Memory of the server", [("PSS", of_machine("pss_mb"))], "s", "MB")
+    yield lines("CPU per call", [("CPU", _per_call(machine, "cpu_pct"))], "s", "% of a core")
+    yield lines("Memory per call", [("PSS", _per_call(machine, "pss_mb"))], "s", "MB")
     processes = report["processes"]
     yield bars("CPU by process", [(p["kind"], p["cpu_pct"]) for p in processes][:12], "%")
     yield bars("PSS by process", [(p["kind"], p["pss_mb"]) for p in processes][:12], "MB")
     yield bars("How calls ended", list(report["statuses"].items()), "")
+
+
+def _loss(calls: Sequence[Mapping[str, Any]], step_s: float) -> list[tuple[float, float]]:
+    """Of the answers that ended in each moment."""
+    found = []
+    for each in calls:
+        lost, received = each.get("lost") or 0.0, each.get("received") or 0.0
+        if received:
+            found.append((each["point"] * step_s, 100 * lost / (lost + received)))
+    return found
+
+
+def _per_call(machine: Sequence[Mapping[str, float]], name: str) -> list[tuple[float, float]]:
+    """What the server took at each look, for one of the calls that were live then; while
+    few were, next to all of it is the server's own."""
+    most = max((each["live"] for each in machine), default=0.0)
+    kept = (each for each in machine if name in each and each["live"] >= max(1.0, most / 4))
+    return [(each["at_s"], each[name] / each["live"]) for each in kept]
 
 
 def _durations(report: Report) -> str:

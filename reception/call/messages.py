@@ -119,9 +119,11 @@ class AnswerAudio:
 
 @dataclass(frozen=True, slots=True)
 class GatewayMeasured:
-    """The gateway's own share of the current turn's latency is known."""
+    """The gateway's own share of the current turn's latency is known, and the part of
+    that on the way up."""
 
     gateway_us: int
+    up_us: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,6 +229,7 @@ class TellTurn:
     latency_ms: int = 0
     gateway_us: int = 0
     interrupted: bool = False
+    gateway_up_us: int = 0
 
 
 @dataclass(frozen=True, slots=True)

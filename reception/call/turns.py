@@ -14,6 +14,7 @@ class _Turn:
     stopped_s: float | None = None
     latency_ms: int = 0
     gateway_us: int = 0
+    gateway_up_us: int = 0
     answered: bool = False
     done: bool = False
 
@@ -62,10 +63,10 @@ class Turns:
             turn.latency_ms = round((now_s - turn.stopped_s) * 1000)
         return self._tell(TurnStep.FIRST_AUDIO, now_s)
 
-    def gateway(self, gateway_us: int) -> None:
-        """The gateway's own share of this turn's latency."""
+    def gateway(self, gateway_us: int, up_us: int) -> None:
+        """The gateway's own share of this turn's latency, and its part on the way up."""
         if self._turn.gateway_us == 0:
-            self._turn.gateway_us = gateway_us
+            self._turn.gateway_us, self._turn.gateway_up_us = gateway_us, up_us
 
     def done(self, now_s: float, *, interrupted: bool) -> TellTurn | None:
         """The answer is over; None when it had none or was told already."""
@@ -87,4 +88,5 @@ class Turns:
             turn.latency_ms if measured else 0,
             turn.gateway_us if measured else 0,
             interrupted,
+            turn.gateway_up_us if measured else 0,
         )

@@ -87,8 +87,8 @@ def test_another_form_is_another_format() -> None:
     made = checkpoint()
     names = sorted(_shape(made, set()) | set(made.conversation))
     assert (FORMAT, hashlib.sha256(" ".join(names).encode()).hexdigest()[:12]) == (
-        5,
-        "27e83e175a5b",
+        6,
+        "7266f0329d59",
     )
 
 

@@ -261,6 +261,23 @@ def loudest_hz(audio, rate):
     return np.argmax(np.abs(np.fft.rfft(windowed, 1 << 16))) * rate / (1 << 16)
 
 
+async def test_the_delay_of_a_turn_is_told_each_way(connect):
+    """Up: of the frame with which the caller's words ended."""
+    call = await connect()
+    stamp_ns = time.monotonic_ns() - 5_000_000
+    audio = rv.CallerMessage(audio=rv.Audio(payload=FRAME, sequence=1))
+    call.door.send_audio(stamp_ns, audio.SerializeToString())
+    await send(call.connection, "input_audio_buffer.speech_started", item_id="u", audio_start_ms=0)
+    await call.from_worker("provider_event")
+    await send(call.connection, "input_audio_buffer.speech_stopped", item_id="u", audio_end_ms=20)
+    await speak(call.connection, "i1", FRAME * 2)
+    await call.playout(lk.Playout.STARTED)
+    call.door.send(lk.DoorToWorker(first_audio_sent=lk.FirstAudioSent(down_us=321)))
+    measured = await call.playout(lk.Playout.MEASURED)
+    assert 5_000 <= measured.gateway_up_us < PATIENCE_S * 1e6
+    assert measured.gateway_us == measured.gateway_up_us + 321
+
+
 async def test_an_answer_is_paced_measured_and_drained(connect):
     call = await connect()
     await speak(call.connection, "i1", FRAME * 10)
@@ -272,7 +289,8 @@ async def test_an_answer_is_paced_measured_and_drained(connect):
     started = await call.playout(lk.Playout.STARTED)
     assert started.item_id == "i1"
     call.door.send(lk.DoorToWorker(first_audio_sent=lk.FirstAudioSent(down_us=321)))
-    assert (await call.playout(lk.Playout.MEASURED)).gateway_us >= 321
+    measured = await call.playout(lk.Playout.MEASURED)
+    assert (measured.gateway_us, measured.gateway_up_us) == (321, 0)  # nothing came up before
     await send(
         call.connection,
         "response.output_audio.done",

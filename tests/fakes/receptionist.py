@@ -118,6 +118,7 @@ class _Talk:
             kind=rv.TurnEvent.KIND_DONE,
             turn=self._turn,
             gateway_us=self._house._gateway_us,
+            gateway_up_us=self._house._gateway_us // 3 if self._turn > 1 else 0,
             interrupted=interrupted,
         )
         await self._line.send(turn=turn)

@@ -95,6 +95,11 @@ async def test_a_call_from_greeting_to_goodbye_is_measured(door):
     assert metrics["frames_lost"] == metrics["frames_stale"] == metrics["frames_unsent"] == 0
     assert metrics["frames_received"] == 3 * 20
     assert metrics["added_p50_ms"] == 1.5
+    assert (metrics["added_up_p50_ms"], metrics["added_up_max_ms"]) == (0.5, 0.5)
+    assert (metrics["added_down_p50_ms"], metrics["added_down_max_ms"]) == (1.0, 1.5)  # greeting
+    assert [measures.durations[f"added{way}"].count for way in ("", "_up", "_down")] == [6, 3, 6]
+    assert sum(each.get("received", 0) for each in measures.series.values()) == 3 * 20
+    assert sum(each.get("lost", 0) for each in measures.series.values()) == 0
     assert 0 < metrics["setup_p50_ms"] <= metrics["first_audio_p50_ms"]
     # The receptionist answers after a pause of 5 frames, the last of them at 80 ms or later;
     # a clock that was late makes up for it in less.
@@ -579,6 +584,29 @@ async def test_the_command_writes_compares_and_fails(door, tmp_path):
     html = (tmp_path / "out" / "b.html").read_text()
     assert "Against the older run" in html
     assert "setup_p99_ms &lt; 1e+06" in html
+
+
+async def test_the_command_replays_a_file_of_arrivals_to_its_end(door, tmp_path, monkeypatch):
+    """To the end without --duration, whatever is usual; with it, so far."""
+    monkeypatch.setattr("cluster.load.arrivals.USUAL_S", 0.3)
+    arrivals, written = tmp_path / "calls.csv", tmp_path / "a.json"
+    arrivals.write_text("at_s,hold_s\n0,0.1\n1.2,0.2\n0.1,\n")
+    common = ("-s", door.address, "--no-watch", "--json", written, "--hold", "fixed:0.3")
+
+    async def report(*args):
+        done = await _command(*common, *args)
+        assert done.exit_code == 0, done.output
+        return json.loads(written.read_text())
+
+    found = await report("-a", f"csv:{arrivals}")
+    assert (found["metrics"]["calls"], found["metrics"]["served_pct"]) == (3, 100)
+    assert found["plan"]["duration_s"] == pytest.approx(1.3)
+    assert [each["point"] for each in found["series"]["calls"] if each["began"]] == [0, 1]
+    assert (await report("-a", f"csv:{arrivals}", "-d", 1))["metrics"]["calls"] == 2
+    assert (await report("-a", "constant:10"))["metrics"]["calls"] == 3
+    done = await _command(*common, "-a", f"csv:{tmp_path}/none.csv")
+    assert done.exit_code == 1
+    assert "No such file" in done.stderr
 
 
 async def test_the_command_finds_mistakes_before_it_calls(door, tmp_path):

@@ -232,7 +232,7 @@ class ProviderState(_message.Message):
     def __init__(self, up: _Optional[bool] = ..., code: _Optional[int] = ..., reason: _Optional[str] = ..., dial_ms: _Optional[int] = ..., model: _Optional[str] = ...) -> None: ...
 
 class Playout(_message.Message):
-    __slots__ = ("kind", "item_id", "heard_ms", "gateway_us", "at_ns", "heard")
+    __slots__ = ("kind", "item_id", "heard_ms", "gateway_us", "at_ns", "heard", "gateway_up_us")
     class Kind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         KIND_UNSPECIFIED: _ClassVar[Playout.Kind]
@@ -253,13 +253,15 @@ class Playout(_message.Message):
     GATEWAY_US_FIELD_NUMBER: _ClassVar[int]
     AT_NS_FIELD_NUMBER: _ClassVar[int]
     HEARD_FIELD_NUMBER: _ClassVar[int]
+    GATEWAY_UP_US_FIELD_NUMBER: _ClassVar[int]
     kind: Playout.Kind
     item_id: str
     heard_ms: int
     gateway_us: int
     at_ns: int
     heard: str
-    def __init__(self, kind: _Optional[_Union[Playout.Kind, str]] = ..., item_id: _Optional[str] = ..., heard_ms: _Optional[int] = ..., gateway_us: _Optional[int] = ..., at_ns: _Optional[int] = ..., heard: _Optional[str] = ...) -> None: ...
+    gateway_up_us: int
+    def __init__(self, kind: _Optional[_Union[Playout.Kind, str]] = ..., item_id: _Optional[str] = ..., heard_ms: _Optional[int] = ..., gateway_us: _Optional[int] = ..., at_ns: _Optional[int] = ..., heard: _Optional[str] = ..., gateway_up_us: _Optional[int] = ...) -> None: ...
 
 class LegStats(_message.Message):
     __slots__ = ("frames_in", "frames_out", "frames_lost", "frames_dropped", "caller_audio_ms", "reception_audio_ms", "recording", "frames_late", "frames_duplicate", "frames_reordered", "caller_mos_milli", "silence_ms")

@@ -26,7 +26,7 @@ from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#protos/reception/v1/reception.proto\x12\x0creception.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x82\x02\n\rCallerMessage\x12(\n\x05start\x18\x01 \x01(\x0b\x32\x17.reception.v1.CallStartH\x00\x12$\n\x05\x61udio\x18\x02 \x01(\x0b\x32\x13.reception.v1.AudioH\x00\x12\"\n\x04\x64tmf\x18\x03 \x01(\x0b\x32\x12.reception.v1.DtmfH\x00\x12\"\n\x04mark\x18\x04 \x01(\x0b\x32\x12.reception.v1.MarkH\x00\x12(\n\x05\x65vent\x18\x05 \x01(\x0b\x32\x17.reception.v1.CallEventH\x00\x12$\n\x03\x65nd\x18\x06 \x01(\x0b\x32\x15.reception.v1.CallEndH\x00\x42\t\n\x07message\"R\n\tLegFormat\x12\"\n\x05\x63odec\x18\x01 \x01(\x0e\x32\x13.reception.v1.Codec\x12\x0f\n\x07rate_hz\x18\x02 \x01(\r\x12\x10\n\x08ptime_ms\x18\x03 \x01(\r\"\xd3\x02\n\tCallStart\x12\x0f\n\x07\x63\x61ll_id\x18\x01 \x01(\t\x12\x0c\n\x04\x66rom\x18\x02 \x01(\t\x12\n\n\x02to\x18\x03 \x01(\t\x12*\n\tdirection\x18\x04 \x01(\x0e\x32\x17.reception.v1.Direction\x12\'\n\x06\x66ormat\x18\x05 \x01(\x0b\x32\x17.reception.v1.LegFormat\x12\x0f\n\x07profile\x18\x06 \x01(\t\x12\x37\n\x08metadata\x18\x07 \x03(\x0b\x32%.reception.v1.CallStart.MetadataEntry\x12\x14\n\x0cresume_token\x18\x08 \x01(\t\x12\x13\n\x0bsends_marks\x18\t \x01(\x08\x12\x0c\n\x04here\x18\n \x01(\x08\x12\x12\n\nfull_model\x18\x0b \x01(\x08\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"Q\n\x05\x41udio\x12\x0f\n\x07payload\x18\x01 \x01(\x0c\x12\x10\n\x08sequence\x18\x02 \x01(\x04\x12\x14\n\x0ctimestamp_ms\x18\x03 \x01(\x04\x12\x0f\n\x07item_id\x18\x04 \x01(\t\"+\n\x04\x44tmf\x12\x0e\n\x06\x64igits\x18\x01 \x01(\t\x12\x13\n\x0b\x64uration_ms\x18\x02 \x01(\r\"\x14\n\x04Mark\x12\x0c\n\x04name\x18\x01 \x01(\t\"\xbc\x01\n\tCallEvent\x12*\n\x04kind\x18\x01 \x01(\x0e\x32\x1c.reception.v1.CallEvent.Kind\x12\x0e\n\x06\x64\x65tail\x18\x02 \x01(\t\"s\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\r\n\tKIND_HOLD\x10\x01\x12\x0f\n\x0bKIND_UNHOLD\x10\x02\x12\x1b\n\x17KIND_TRANSFER_SUCCEEDED\x10\x03\x12\x18\n\x14KIND_TRANSFER_FAILED\x10\x04\"\x19\n\x07\x43\x61llEnd\x12\x0e\n\x06reason\x18\x01 \x01(\t\"\xd0\x04\n\x10ReceptionMessage\x12.\n\x08\x61\x63\x63\x65pted\x18\x01 \x01(\x0b\x32\x1a.reception.v1.CallAcceptedH\x00\x12$\n\x05\x61udio\x18\x02 \x01(\x0b\x32\x13.reception.v1.AudioH\x00\x12/\n\x0b\x63lear_audio\x18\x03 \x01(\x0b\x32\x18.reception.v1.ClearAudioH\x00\x12\"\n\x04mark\x18\x04 \x01(\x0b\x32\x12.reception.v1.MarkH\x00\x12.\n\ntranscript\x18\x05 \x01(\x0b\x32\x18.reception.v1.TranscriptH\x00\x12\'\n\x04turn\x18\x06 \x01(\x0b\x32\x17.reception.v1.TurnEventH\x00\x12*\n\x08transfer\x18\x07 \x01(\x0b\x32\x16.reception.v1.TransferH\x00\x12+\n\tsend_dtmf\x18\x08 \x01(\x0b\x32\x16.reception.v1.SendDtmfH\x00\x12&\n\x06hangup\x18\t \x01(\x0b\x32\x14.reception.v1.HangupH\x00\x12*\n\x08\x64raining\x18\n \x01(\x0b\x32\x16.reception.v1.DrainingH\x00\x12,\n\x07summary\x18\x0b \x01(\x0b\x32\x19.reception.v1.CallSummaryH\x00\x12&\n\x06queued\x18\x0c \x01(\x0b\x32\x14.reception.v1.QueuedH\x00\x12*\n\x06\x62udget\x18\r \x01(\x0b\x32\x18.reception.v1.BudgetStepH\x00\x42\t\n\x07message\"L\n\x06Queued\x12\x10\n\x08position\x18\x01 \x01(\r\x12\x30\n\rexpected_wait\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\"\x94\x01\n\x0c\x43\x61llAccepted\x12\x0f\n\x07\x63\x61ll_id\x18\x01 \x01(\t\x12\x12\n\nsession_id\x18\x02 \x01(\t\x12\'\n\x06\x66ormat\x18\x03 \x01(\x0b\x32\x17.reception.v1.LegFormat\x12\x14\n\x0cresume_token\x18\x04 \x01(\t\x12\x0f\n\x07node_id\x18\x05 \x01(\t\x12\x0f\n\x07profile\x18\x06 \x01(\t\"/\n\nClearAudio\x12\x0f\n\x07item_id\x18\x01 \x01(\t\x12\x10\n\x08heard_ms\x18\x02 \x01(\r\"b\n\nTranscript\x12&\n\x07speaker\x18\x01 \x01(\x0e\x32\x15.reception.v1.Speaker\x12\x0c\n\x04text\x18\x02 \x01(\t\x12\r\n\x05\x66inal\x18\x03 \x01(\x08\x12\x0f\n\x07item_id\x18\x04 \x01(\t\"\xa2\x02\n\tTurnEvent\x12*\n\x04kind\x18\x01 \x01(\x0e\x32\x1c.reception.v1.TurnEvent.Kind\x12\x0c\n\x04turn\x18\x02 \x01(\r\x12\r\n\x05\x61t_ms\x18\x03 \x01(\x04\x12\x12\n\nlatency_ms\x18\x04 \x01(\r\x12\x12\n\ngateway_us\x18\x05 \x01(\r\x12\x13\n\x0binterrupted\x18\x06 \x01(\x08\"\x8e\x01\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\x17\n\x13KIND_SPEECH_STARTED\x10\x01\x12\x17\n\x13KIND_SPEECH_STOPPED\x10\x02\x12\x19\n\x15KIND_RESPONSE_STARTED\x10\x03\x12\x14\n\x10KIND_FIRST_AUDIO\x10\x04\x12\r\n\tKIND_DONE\x10\x05\"=\n\x08Transfer\x12\x13\n\x0b\x64\x65stination\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\"\xbe\x01\n\nBudgetStep\x12+\n\x04kind\x18\x01 \x01(\x0e\x32\x1d.reception.v1.BudgetStep.Kind\x12\r\n\x05\x61t_ms\x18\x02 \x01(\x04\"t\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\r\n\tKIND_WARN\x10\x01\x12\x10\n\x0cKIND_SHORTEN\x10\x02\x12\x10\n\x0cKIND_CHEAPER\x10\x03\x12\x10\n\x0cKIND_WRAP_UP\x10\x04\x12\x11\n\rKIND_TRANSFER\x10\x05\"\x1a\n\x08SendDtmf\x12\x0e\n\x06\x64igits\x18\x01 \x01(\t\"\x18\n\x06Hangup\x12\x0e\n\x06reason\x18\x01 \x01(\t\"4\n\x08\x44raining\x12(\n\x05grace\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\"/\n\x0b\x43\x61llSummary\x12 \n\x04\x63\x61ll\x18\x01 \x01(\x0b\x32\x12.reception.v1.Call\"\x82\x04\n\x04\x43\x61ll\x12\x0f\n\x07\x63\x61ll_id\x18\x01 \x01(\t\x12\x12\n\nsession_id\x18\x02 \x01(\t\x12&\n\x05state\x18\x03 \x01(\x0e\x32\x17.reception.v1.CallState\x12\x0c\n\x04\x66rom\x18\x04 \x01(\t\x12\n\n\x02to\x18\x05 \x01(\t\x12\x0f\n\x07profile\x18\x06 \x01(\t\x12\x0f\n\x07node_id\x18\x07 \x01(\t\x12.\n\nstarted_at\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nded_at\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0b\x64uration_ms\x18\n \x01(\x04\x12\x12\n\nend_reason\x18\x0b \x01(\t\x12\x16\n\x0etransferred_to\x18\x0c \x01(\t\x12\r\n\x05turns\x18\r \x01(\r\x12\x15\n\rinterruptions\x18\x0e \x01(\r\x12\x13\n\x0b\x63ost_micros\x18\x0f \x01(\x03\x12\r\n\x05model\x18\x10 \x01(\t\x12\x32\n\x08metadata\x18\x11 \x03(\x0b\x32 .reception.v1.Call.MetadataEntry\x12\r\n\x05phase\x18\x12 \x01(\t\x12\x14\n\x0c\x62udget_steps\x18\x13 \x03(\t\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"!\n\x0eGetCallRequest\x12\x0f\n\x07\x63\x61ll_id\x18\x01 \x01(\t\"a\n\x10ListCallsRequest\x12&\n\x05state\x18\x01 \x01(\x0e\x32\x17.reception.v1.CallState\x12\x11\n\tpage_size\x18\x02 \x01(\r\x12\x12\n\npage_token\x18\x03 \x01(\t\"O\n\x11ListCallsResponse\x12!\n\x05\x63\x61lls\x18\x01 \x03(\x0b\x32\x12.reception.v1.Call\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"1\n\x0e\x45ndCallRequest\x12\x0f\n\x07\x63\x61ll_id\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\"=\n\x11WatchCallsRequest\x12\x0f\n\x07\x63\x61ll_id\x18\x01 \x01(\t\x12\x17\n\x0finclude_current\x18\x02 \x01(\x08\"\xe7\x01\n\nCallUpdate\x12+\n\x04kind\x18\x01 \x01(\x0e\x32\x1d.reception.v1.CallUpdate.Kind\x12 \n\x04\x63\x61ll\x18\x02 \x01(\x0b\x32\x12.reception.v1.Call\x12&\n\x02\x61t\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"b\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\x10\n\x0cKIND_CURRENT\x10\x01\x12\x10\n\x0cKIND_STARTED\x10\x02\x12\x10\n\x0cKIND_CHANGED\x10\x03\x12\x0e\n\nKIND_ENDED\x10\x04\"\x0f\n\rLocateRequest\"2\n\x0eLocateResponse\x12\x0f\n\x07node_id\x18\x01 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x02 \x01(\t*]\n\x05\x43odec\x12\x15\n\x11\x43ODEC_UNSPECIFIED\x10\x00\x12\x0e\n\nCODEC_PCMU\x10\x01\x12\x0e\n\nCODEC_PCMA\x10\x02\x12\r\n\tCODEC_L16\x10\x03\x12\x0e\n\nCODEC_OPUS\x10\x04*U\n\tDirection\x12\x19\n\x15\x44IRECTION_UNSPECIFIED\x10\x00\x12\x15\n\x11\x44IRECTION_INBOUND\x10\x01\x12\x16\n\x12\x44IRECTION_OUTBOUND\x10\x02*M\n\x07Speaker\x12\x17\n\x13SPEAKER_UNSPECIFIED\x10\x00\x12\x12\n\x0eSPEAKER_CALLER\x10\x01\x12\x15\n\x11SPEAKER_RECEPTION\x10\x02*\x86\x01\n\tCallState\x12\x1a\n\x16\x43\x41LL_STATE_UNSPECIFIED\x10\x00\x12\x19\n\x15\x43\x41LL_STATE_CONNECTING\x10\x01\x12\x15\n\x11\x43\x41LL_STATE_ACTIVE\x10\x02\x12\x15\n\x11\x43\x41LL_STATE_ENDING\x10\x03\x12\x14\n\x10\x43\x41LL_STATE_ENDED\x10\x04\x32\xb0\x03\n\tReception\x12K\n\x08\x43onverse\x12\x1b.reception.v1.CallerMessage\x1a\x1e.reception.v1.ReceptionMessage(\x01\x30\x01\x12;\n\x07GetCall\x12\x1c.reception.v1.GetCallRequest\x1a\x12.reception.v1.Call\x12L\n\tListCalls\x12\x1e.reception.v1.ListCallsRequest\x1a\x1f.reception.v1.ListCallsResponse\x12;\n\x07\x45ndCall\x12\x1c.reception.v1.EndCallRequest\x1a\x12.reception.v1.Call\x12I\n\nWatchCalls\x12\x1f.reception.v1.WatchCallsRequest\x1a\x18.reception.v1.CallUpdate0\x01\x12\x43\n\x06Locate\x12\x1b.reception.v1.LocateRequest\x1a\x1c.reception.v1.LocateResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#protos/reception/v1/reception.proto\x12\x0creception.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x82\x02\n\rCallerMessage\x12(\n\x05start\x18\x01 \x01(\x0b\x32\x17.reception.v1.CallStartH\x00\x12$\n\x05\x61udio\x18\x02 \x01(\x0b\x32\x13.reception.v1.AudioH\x00\x12\"\n\x04\x64tmf\x18\x03 \x01(\x0b\x32\x12.reception.v1.DtmfH\x00\x12\"\n\x04mark\x18\x04 \x01(\x0b\x32\x12.reception.v1.MarkH\x00\x12(\n\x05\x65vent\x18\x05 \x01(\x0b\x32\x17.reception.v1.CallEventH\x00\x12$\n\x03\x65nd\x18\x06 \x01(\x0b\x32\x15.reception.v1.CallEndH\x00\x42\t\n\x07message\"R\n\tLegFormat\x12\"\n\x05\x63odec\x18\x01 \x01(\x0e\x32\x13.reception.v1.Codec\x12\x0f\n\x07rate_hz\x18\x02 \x01(\r\x12\x10\n\x08ptime_ms\x18\x03 \x01(\r\"\xd3\x02\n\tCallStart\x12\x0f\n\x07\x63\x61ll_id\x18\x01 \x01(\t\x12\x0c\n\x04\x66rom\x18\x02 \x01(\t\x12\n\n\x02to\x18\x03 \x01(\t\x12*\n\tdirection\x18\x04 \x01(\x0e\x32\x17.reception.v1.Direction\x12\'\n\x06\x66ormat\x18\x05 \x01(\x0b\x32\x17.reception.v1.LegFormat\x12\x0f\n\x07profile\x18\x06 \x01(\t\x12\x37\n\x08metadata\x18\x07 \x03(\x0b\x32%.reception.v1.CallStart.MetadataEntry\x12\x14\n\x0cresume_token\x18\x08 \x01(\t\x12\x13\n\x0bsends_marks\x18\t \x01(\x08\x12\x0c\n\x04here\x18\n \x01(\x08\x12\x12\n\nfull_model\x18\x0b \x01(\x08\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"Q\n\x05\x41udio\x12\x0f\n\x07payload\x18\x01 \x01(\x0c\x12\x10\n\x08sequence\x18\x02 \x01(\x04\x12\x14\n\x0ctimestamp_ms\x18\x03 \x01(\x04\x12\x0f\n\x07item_id\x18\x04 \x01(\t\"+\n\x04\x44tmf\x12\x0e\n\x06\x64igits\x18\x01 \x01(\t\x12\x13\n\x0b\x64uration_ms\x18\x02 \x01(\r\"\x14\n\x04Mark\x12\x0c\n\x04name\x18\x01 \x01(\t\"\xbc\x01\n\tCallEvent\x12*\n\x04kind\x18\x01 \x01(\x0e\x32\x1c.reception.v1.CallEvent.Kind\x12\x0e\n\x06\x64\x65tail\x18\x02 \x01(\t\"s\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\r\n\tKIND_HOLD\x10\x01\x12\x0f\n\x0bKIND_UNHOLD\x10\x02\x12\x1b\n\x17KIND_TRANSFER_SUCCEEDED\x10\x03\x12\x18\n\x14KIND_TRANSFER_FAILED\x10\x04\"\x19\n\x07\x43\x61llEnd\x12\x0e\n\x06reason\x18\x01 \x01(\t\"\xd0\x04\n\x10ReceptionMessage\x12.\n\x08\x61\x63\x63\x65pted\x18\x01 \x01(\x0b\x32\x1a.reception.v1.CallAcceptedH\x00\x12$\n\x05\x61udio\x18\x02 \x01(\x0b\x32\x13.reception.v1.AudioH\x00\x12/\n\x0b\x63lear_audio\x18\x03 \x01(\x0b\x32\x18.reception.v1.ClearAudioH\x00\x12\"\n\x04mark\x18\x04 \x01(\x0b\x32\x12.reception.v1.MarkH\x00\x12.\n\ntranscript\x18\x05 \x01(\x0b\x32\x18.reception.v1.TranscriptH\x00\x12\'\n\x04turn\x18\x06 \x01(\x0b\x32\x17.reception.v1.TurnEventH\x00\x12*\n\x08transfer\x18\x07 \x01(\x0b\x32\x16.reception.v1.TransferH\x00\x12+\n\tsend_dtmf\x18\x08 \x01(\x0b\x32\x16.reception.v1.SendDtmfH\x00\x12&\n\x06hangup\x18\t \x01(\x0b\x32\x14.reception.v1.HangupH\x00\x12*\n\x08\x64raining\x18\n \x01(\x0b\x32\x16.reception.v1.DrainingH\x00\x12,\n\x07summary\x18\x0b \x01(\x0b\x32\x19.reception.v1.CallSummaryH\x00\x12&\n\x06queued\x18\x0c \x01(\x0b\x32\x14.reception.v1.QueuedH\x00\x12*\n\x06\x62udget\x18\r \x01(\x0b\x32\x18.reception.v1.BudgetStepH\x00\x42\t\n\x07message\"L\n\x06Queued\x12\x10\n\x08position\x18\x01 \x01(\r\x12\x30\n\rexpected_wait\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\"\x94\x01\n\x0c\x43\x61llAccepted\x12\x0f\n\x07\x63\x61ll_id\x18\x01 \x01(\t\x12\x12\n\nsession_id\x18\x02 \x01(\t\x12\'\n\x06\x66ormat\x18\x03 \x01(\x0b\x32\x17.reception.v1.LegFormat\x12\x14\n\x0cresume_token\x18\x04 \x01(\t\x12\x0f\n\x07node_id\x18\x05 \x01(\t\x12\x0f\n\x07profile\x18\x06 \x01(\t\"/\n\nClearAudio\x12\x0f\n\x07item_id\x18\x01 \x01(\t\x12\x10\n\x08heard_ms\x18\x02 \x01(\r\"b\n\nTranscript\x12&\n\x07speaker\x18\x01 \x01(\x0e\x32\x15.reception.v1.Speaker\x12\x0c\n\x04text\x18\x02 \x01(\t\x12\r\n\x05\x66inal\x18\x03 \x01(\x08\x12\x0f\n\x07item_id\x18\x04 \x01(\t\"\xb9\x02\n\tTurnEvent\x12*\n\x04kind\x18\x01 \x01(\x0e\x32\x1c.reception.v1.TurnEvent.Kind\x12\x0c\n\x04turn\x18\x02 \x01(\r\x12\r\n\x05\x61t_ms\x18\x03 \x01(\x04\x12\x12\n\nlatency_ms\x18\x04 \x01(\r\x12\x12\n\ngateway_us\x18\x05 \x01(\r\x12\x13\n\x0binterrupted\x18\x06 \x01(\x08\x12\x15\n\rgateway_up_us\x18\x07 \x01(\r\"\x8e\x01\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\x17\n\x13KIND_SPEECH_STARTED\x10\x01\x12\x17\n\x13KIND_SPEECH_STOPPED\x10\x02\x12\x19\n\x15KIND_RESPONSE_STARTED\x10\x03\x12\x14\n\x10KIND_FIRST_AUDIO\x10\x04\x12\r\n\tKIND_DONE\x10\x05\"=\n\x08Transfer\x12\x13\n\x0b\x64\x65stination\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\"\xbe\x01\n\nBudgetStep\x12+\n\x04kind\x18\x01 \x01(\x0e\x32\x1d.reception.v1.BudgetStep.Kind\x12\r\n\x05\x61t_ms\x18\x02 \x01(\x04\"t\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\r\n\tKIND_WARN\x10\x01\x12\x10\n\x0cKIND_SHORTEN\x10\x02\x12\x10\n\x0cKIND_CHEAPER\x10\x03\x12\x10\n\x0cKIND_WRAP_UP\x10\x04\x12\x11\n\rKIND_TRANSFER\x10\x05\"\x1a\n\x08SendDtmf\x12\x0e\n\x06\x64igits\x18\x01 \x01(\t\"\x18\n\x06Hangup\x12\x0e\n\x06reason\x18\x01 \x01(\t\"4\n\x08\x44raining\x12(\n\x05grace\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\"/\n\x0b\x43\x61llSummary\x12 \n\x04\x63\x61ll\x18\x01 \x01(\x0b\x32\x12.reception.v1.Call\"\x82\x04\n\x04\x43\x61ll\x12\x0f\n\x07\x63\x61ll_id\x18\x01 \x01(\t\x12\x12\n\nsession_id\x18\x02 \x01(\t\x12&\n\x05state\x18\x03 \x01(\x0e\x32\x17.reception.v1.CallState\x12\x0c\n\x04\x66rom\x18\x04 \x01(\t\x12\n\n\x02to\x18\x05 \x01(\t\x12\x0f\n\x07profile\x18\x06 \x01(\t\x12\x0f\n\x07node_id\x18\x07 \x01(\t\x12.\n\nstarted_at\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nded_at\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0b\x64uration_ms\x18\n \x01(\x04\x12\x12\n\nend_reason\x18\x0b \x01(\t\x12\x16\n\x0etransferred_to\x18\x0c \x01(\t\x12\r\n\x05turns\x18\r \x01(\r\x12\x15\n\rinterruptions\x18\x0e \x01(\r\x12\x13\n\x0b\x63ost_micros\x18\x0f \x01(\x03\x12\r\n\x05model\x18\x10 \x01(\t\x12\x32\n\x08metadata\x18\x11 \x03(\x0b\x32 .reception.v1.Call.MetadataEntry\x12\r\n\x05phase\x18\x12 \x01(\t\x12\x14\n\x0c\x62udget_steps\x18\x13 \x03(\t\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"!\n\x0eGetCallRequest\x12\x0f\n\x07\x63\x61ll_id\x18\x01 \x01(\t\"a\n\x10ListCallsRequest\x12&\n\x05state\x18\x01 \x01(\x0e\x32\x17.reception.v1.CallState\x12\x11\n\tpage_size\x18\x02 \x01(\r\x12\x12\n\npage_token\x18\x03 \x01(\t\"O\n\x11ListCallsResponse\x12!\n\x05\x63\x61lls\x18\x01 \x03(\x0b\x32\x12.reception.v1.Call\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"1\n\x0e\x45ndCallRequest\x12\x0f\n\x07\x63\x61ll_id\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\"=\n\x11WatchCallsRequest\x12\x0f\n\x07\x63\x61ll_id\x18\x01 \x01(\t\x12\x17\n\x0finclude_current\x18\x02 \x01(\x08\"\xe7\x01\n\nCallUpdate\x12+\n\x04kind\x18\x01 \x01(\x0e\x32\x1d.reception.v1.CallUpdate.Kind\x12 \n\x04\x63\x61ll\x18\x02 \x01(\x0b\x32\x12.reception.v1.Call\x12&\n\x02\x61t\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"b\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\x10\n\x0cKIND_CURRENT\x10\x01\x12\x10\n\x0cKIND_STARTED\x10\x02\x12\x10\n\x0cKIND_CHANGED\x10\x03\x12\x0e\n\nKIND_ENDED\x10\x04\"\x0f\n\rLocateRequest\"2\n\x0eLocateResponse\x12\x0f\n\x07node_id\x18\x01 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x02 \x01(\t*]\n\x05\x43odec\x12\x15\n\x11\x43ODEC_UNSPECIFIED\x10\x00\x12\x0e\n\nCODEC_PCMU\x10\x01\x12\x0e\n\nCODEC_PCMA\x10\x02\x12\r\n\tCODEC_L16\x10\x03\x12\x0e\n\nCODEC_OPUS\x10\x04*U\n\tDirection\x12\x19\n\x15\x44IRECTION_UNSPECIFIED\x10\x00\x12\x15\n\x11\x44IRECTION_INBOUND\x10\x01\x12\x16\n\x12\x44IRECTION_OUTBOUND\x10\x02*M\n\x07Speaker\x12\x17\n\x13SPEAKER_UNSPECIFIED\x10\x00\x12\x12\n\x0eSPEAKER_CALLER\x10\x01\x12\x15\n\x11SPEAKER_RECEPTION\x10\x02*\x86\x01\n\tCallState\x12\x1a\n\x16\x43\x41LL_STATE_UNSPECIFIED\x10\x00\x12\x19\n\x15\x43\x41LL_STATE_CONNECTING\x10\x01\x12\x15\n\x11\x43\x41LL_STATE_ACTIVE\x10\x02\x12\x15\n\x11\x43\x41LL_STATE_ENDING\x10\x03\x12\x14\n\x10\x43\x41LL_STATE_ENDED\x10\x04\x32\xb0\x03\n\tReception\x12K\n\x08\x43onverse\x12\x1b.reception.v1.CallerMessage\x1a\x1e.reception.v1.ReceptionMessage(\x01\x30\x01\x12;\n\x07GetCall\x12\x1c.reception.v1.GetCallRequest\x1a\x12.reception.v1.Call\x12L\n\tListCalls\x12\x1e.reception.v1.ListCallsRequest\x1a\x1f.reception.v1.ListCallsResponse\x12;\n\x07\x45ndCall\x12\x1c.reception.v1.EndCallRequest\x1a\x12.reception.v1.Call\x12I\n\nWatchCalls\x12\x1f.reception.v1.WatchCallsRequest\x1a\x18.reception.v1.CallUpdate0\x01\x12\x43\n\x06Locate\x12\x1b.reception.v1.LocateRequest\x1a\x1c.reception.v1.LocateResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,14 +37,14 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CALLSTART_METADATAENTRY']._serialized_options = b'8\001'
   _globals['_CALL_METADATAENTRY']._loaded_options = None
   _globals['_CALL_METADATAENTRY']._serialized_options = b'8\001'
-  _globals['_CODEC']._serialized_start=4001
-  _globals['_CODEC']._serialized_end=4094
-  _globals['_DIRECTION']._serialized_start=4096
-  _globals['_DIRECTION']._serialized_end=4181
-  _globals['_SPEAKER']._serialized_start=4183
-  _globals['_SPEAKER']._serialized_end=4260
-  _globals['_CALLSTATE']._serialized_start=4263
-  _globals['_CALLSTATE']._serialized_end=4397
+  _globals['_CODEC']._serialized_start=4024
+  _globals['_CODEC']._serialized_end=4117
+  _globals['_DIRECTION']._serialized_start=4119
+  _globals['_DIRECTION']._serialized_end=4204
+  _globals['_SPEAKER']._serialized_start=4206
+  _globals['_SPEAKER']._serialized_end=4283
+  _globals['_CALLSTATE']._serialized_start=4286
+  _globals['_CALLSTATE']._serialized_end=4420
   _globals['_CALLERMESSAGE']._serialized_start=119
   _globals['_CALLERMESSAGE']._serialized_end=377
   _globals['_LEGFORMAT']._serialized_start=379
@@ -76,45 +76,45 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_TRANSCRIPT']._serialized_start=2046
   _globals['_TRANSCRIPT']._serialized_end=2144
   _globals['_TURNEVENT']._serialized_start=2147
-  _globals['_TURNEVENT']._serialized_end=2437
-  _globals['_TURNEVENT_KIND']._serialized_start=2295
-  _globals['_TURNEVENT_KIND']._serialized_end=2437
-  _globals['_TRANSFER']._serialized_start=2439
-  _globals['_TRANSFER']._serialized_end=2500
-  _globals['_BUDGETSTEP']._serialized_start=2503
-  _globals['_BUDGETSTEP']._serialized_end=2693
-  _globals['_BUDGETSTEP_KIND']._serialized_start=2577
-  _globals['_BUDGETSTEP_KIND']._serialized_end=2693
-  _globals['_SENDDTMF']._serialized_start=2695
-  _globals['_SENDDTMF']._serialized_end=2721
-  _globals['_HANGUP']._serialized_start=2723
-  _globals['_HANGUP']._serialized_end=2747
-  _globals['_DRAINING']._serialized_start=2749
-  _globals['_DRAINING']._serialized_end=2801
-  _globals['_CALLSUMMARY']._serialized_start=2803
-  _globals['_CALLSUMMARY']._serialized_end=2850
-  _globals['_CALL']._serialized_start=2853
-  _globals['_CALL']._serialized_end=3367
+  _globals['_TURNEVENT']._serialized_end=2460
+  _globals['_TURNEVENT_KIND']._serialized_start=2318
+  _globals['_TURNEVENT_KIND']._serialized_end=2460
+  _globals['_TRANSFER']._serialized_start=2462
+  _globals['_TRANSFER']._serialized_end=2523
+  _globals['_BUDGETSTEP']._serialized_start=2526
+  _globals['_BUDGETSTEP']._serialized_end=2716
+  _globals['_BUDGETSTEP_KIND']._serialized_start=2600
+  _globals['_BUDGETSTEP_KIND']._serialized_end=2716
+  _globals['_SENDDTMF']._serialized_start=2718
+  _globals['_SENDDTMF']._serialized_end=2744
+  _globals['_HANGUP']._serialized_start=2746
+  _globals['_HANGUP']._serialized_end=2770
+  _globals['_DRAINING']._serialized_start=2772
+  _globals['_DRAINING']._serialized_end=2824
+  _globals['_CALLSUMMARY']._serialized_start=2826
+  _globals['_CALLSUMMARY']._serialized_end=2873
+  _globals['_CALL']._serialized_start=2876
+  _globals['_CALL']._serialized_end=3390
   _globals['_CALL_METADATAENTRY']._serialized_start=756
   _globals['_CALL_METADATAENTRY']._serialized_end=803
-  _globals['_GETCALLREQUEST']._serialized_start=3369
-  _globals['_GETCALLREQUEST']._serialized_end=3402
-  _globals['_LISTCALLSREQUEST']._serialized_start=3404
-  _globals['_LISTCALLSREQUEST']._serialized_end=3501
-  _globals['_LISTCALLSRESPONSE']._serialized_start=3503
-  _globals['_LISTCALLSRESPONSE']._serialized_end=3582
-  _globals['_ENDCALLREQUEST']._serialized_start=3584
-  _globals['_ENDCALLREQUEST']._serialized_end=3633
-  _globals['_WATCHCALLSREQUEST']._serialized_start=3635
-  _globals['_WATCHCALLSREQUEST']._serialized_end=3696
-  _globals['_CALLUPDATE']._serialized_start=3699
-  _globals['_CALLUPDATE']._serialized_end=3930
-  _globals['_CALLUPDATE_KIND']._serialized_start=3832
-  _globals['_CALLUPDATE_KIND']._serialized_end=3930
-  _globals['_LOCATEREQUEST']._serialized_start=3932
-  _globals['_LOCATEREQUEST']._serialized_end=3947
-  _globals['_LOCATERESPONSE']._serialized_start=3949
-  _globals['_LOCATERESPONSE']._serialized_end=3999
-  _globals['_RECEPTION']._serialized_start=4400
-  _globals['_RECEPTION']._serialized_end=4832
+  _globals['_GETCALLREQUEST']._serialized_start=3392
+  _globals['_GETCALLREQUEST']._serialized_end=3425
+  _globals['_LISTCALLSREQUEST']._serialized_start=3427
+  _globals['_LISTCALLSREQUEST']._serialized_end=3524
+  _globals['_LISTCALLSRESPONSE']._serialized_start=3526
+  _globals['_LISTCALLSRESPONSE']._serialized_end=3605
+  _globals['_ENDCALLREQUEST']._serialized_start=3607
+  _globals['_ENDCALLREQUEST']._serialized_end=3656
+  _globals['_WATCHCALLSREQUEST']._serialized_start=3658
+  _globals['_WATCHCALLSREQUEST']._serialized_end=3719
+  _globals['_CALLUPDATE']._serialized_start=3722
+  _globals['_CALLUPDATE']._serialized_end=3953
+  _globals['_CALLUPDATE_KIND']._serialized_start=3855
+  _globals['_CALLUPDATE_KIND']._serialized_end=3953
+  _globals['_LOCATEREQUEST']._serialized_start=3955
+  _globals['_LOCATEREQUEST']._serialized_end=3970
+  _globals['_LOCATERESPONSE']._serialized_start=3972
+  _globals['_LOCATERESPONSE']._serialized_end=4022
+  _globals['_RECEPTION']._serialized_start=4423
+  _globals['_RECEPTION']._serialized_end=4855
 # @@protoc_insertion_point(module_scope)

@@ -240,7 +240,7 @@ class Transcript(_message.Message):
     def __init__(self, speaker: _Optional[_Union[Speaker, str]] = ..., text: _Optional[str] = ..., final: _Optional[bool] = ..., item_id: _Optional[str] = ...) -> None: ...
 
 class TurnEvent(_message.Message):
-    __slots__ = ("kind", "turn", "at_ms", "latency_ms", "gateway_us", "interrupted")
+    __slots__ = ("kind", "turn", "at_ms", "latency_ms", "gateway_us", "interrupted", "gateway_up_us")
     class Kind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         KIND_UNSPECIFIED: _ClassVar[TurnEvent.Kind]
@@ -261,13 +261,15 @@ class TurnEvent(_message.Message):
     LATENCY_MS_FIELD_NUMBER: _ClassVar[int]
     GATEWAY_US_FIELD_NUMBER: _ClassVar[int]
     INTERRUPTED_FIELD_NUMBER: _ClassVar[int]
+    GATEWAY_UP_US_FIELD_NUMBER: _ClassVar[int]
     kind: TurnEvent.Kind
     turn: int
     at_ms: int
     latency_ms: int
     gateway_us: int
     interrupted: bool
-    def __init__(self, kind: _Optional[_Union[TurnEvent.Kind, str]] = ..., turn: _Optional[int] = ..., at_ms: _Optional[int] = ..., latency_ms: _Optional[int] = ..., gateway_us: _Optional[int] = ..., interrupted: _Optional[bool] = ...) -> None: ...
+    gateway_up_us: int
+    def __init__(self, kind: _Optional[_Union[TurnEvent.Kind, str]] = ..., turn: _Optional[int] = ..., at_ms: _Optional[int] = ..., latency_ms: _Optional[int] = ..., gateway_us: _Optional[int] = ..., interrupted: _Optional[bool] = ..., gateway_up_us: _Optional[int] = ...) -> None: ...
 
 class Transfer(_message.Message):
     __slots__ = ("destination", "name", "reason")

@@ -106,4 +106,4 @@ def interrupted(call: Course, event: m.PlayoutInterrupted) -> None:
 
 
 def gateway_measured(call: Course, event: m.GatewayMeasured) -> None:
-    call.turns.gateway(event.gateway_us)
+    call.turns.gateway(event.gateway_us, event.up_us)

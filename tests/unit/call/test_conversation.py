@@ -153,10 +153,11 @@ def test_a_turn_is_measured_from_the_end_of_speech_to_the_first_audio():
     [first] = only(out, m.TellTurn)
     assert (first.step, first.turn, first.latency_ms) == (m.TurnStep.FIRST_AUDIO, 1, 250)
     assert str(call.state) == "speaking"
-    call.tell(m.GatewayMeasured(700), m.GatewayMeasured(900))
+    call.tell(m.GatewayMeasured(700, 300), m.GatewayMeasured(900, 1))
     out = call.tell(p.ResponseDone("r1", "completed"), m.PlayoutDrained())
     [done] = only(out, m.TellTurn)
     assert (done.step, done.latency_ms, done.gateway_us) == (m.TurnStep.DONE, 250, 700)
+    assert done.gateway_up_us == 300
     record = call.talk.record()
     assert (record.turns, record.state, record.phase) == (1, "active", "listening")
     assert record.turn_times[-1].latency_ms == 250

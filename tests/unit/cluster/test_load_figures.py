@@ -211,6 +211,9 @@ def _report(factor=1.0):
         measures.point(number // 20, "began", 1)
         measures.point(number // 20, "live", number)
         measures.point(number // 20, "setup_max_ms", number)
+        measures.point(number // 20, "added_up_max_ms", number / 100)
+        measures.point(number // 20, "received", 99)
+        measures.point(number // 20, "lost", 1)
     measures.counts.update(calls=200, accepted=200, unary=3, frames_received=5)
     for _ in range(200):
         measures.ended("a <caller>", "OK", "", expected=True)
@@ -267,10 +270,54 @@ def test_the_page_needs_nothing_else_and_escapes_everything():
     report = _report()
     html = page(report, compare(report, report), ["setup_p99_ms > 25: it is 198"])
     found = check_alone(html)
-    assert found.seen.count("svg") == 9
+    assert re.findall("<svg[^>]*><title>([^<]*)", html) == [
+        "Live calls",
+        "Calls begun and failed",
+        "The call",
+        "Added delay, each way and both",
+        "Jitter, requests, the driver",
+        "Worst setup of each moment",
+        "Worst added delay of each moment",
+        "Frames lost",
+        "CPU of the server",
+        "Memory of the server",
+        "CPU per call",
+        "Memory per call",
+        "CPU by process",
+        "PSS by process",
+        "How calls ended",
+    ]
     assert "<oops>" in found.text
     assert "a <caller>" in found.text
     assert "setup_p99_ms > 25: it is 198" in found.text
+
+
+def _drawn(html, title):
+    """How many points each line of a figure has."""
+    figure = next(each for each in html.split("<svg")[1:] if f"<title>{title}</title>" in each)
+    lines = re.findall(r'<polyline class="l\d" points="([^"]*)"', figure)
+    return [len(each.split()) for each in lines]
+
+
+def test_what_a_call_takes_is_drawn_only_while_many_are_live():
+    measures, account = Measures(), Account()
+    for second, live in enumerate((0, 1, 8, 40, 40, 10, 2, 0)):
+        account.look(float(second), live, {1: Sample("ray::AudioWorker", second / 10, 9 * MB)})
+        measures.point(second, "live", live)
+    html = page(report_of(ABOUT, measures, account, 8.0))
+    assert (_drawn(html, "CPU of the server"), _drawn(html, "CPU per call")) == ([7], [3])
+    assert (_drawn(html, "Memory of the server"), _drawn(html, "Memory per call")) == ([8], [3])
+
+
+def test_loss_is_drawn_of_moments_in_which_answers_ended():
+    measures = Measures()
+    for second, (received, lost) in enumerate(((0, 0), (90, 10), (0, 0), (100, 0))):
+        measures.point(second, "live", 1)
+        measures.point(second, "received", received)
+        measures.point(second, "lost", lost)
+    html = page(report_of(ABOUT, measures, None, 4.0))
+    assert _drawn(html, "Frames lost") == [2]
+    assert ">10<" in html  # percent at the axis
 
 
 def test_a_run_of_nothing_has_a_page_too():

@@ -84,6 +84,15 @@ def test_recorded_arrivals_are_replayed_in_order_of_time():
     assert list(pattern.arrivals(10.0, Random(1))) == [Arrival(1.0, 20.0, "asks"), Arrival(3.5)]
 
 
+def test_recorded_arrivals_have_an_end_and_made_ones_go_on():
+    pattern = parse_arrivals("csv:f", lambda _: ["at_s", "99", "3.5"])
+    assert pattern.length_s is not None
+    assert len(list(pattern.arrivals(pattern.length_s, Random(1)))) == 2
+    for text in ("constant:1", "ramp:1..2", "poisson:1", "burst:1", "burst:1/2"):
+        assert parse_arrivals(text, lambda _: []).length_s is None
+    assert parse_arrivals("csv:f", lambda _: ["at_s"]).length_s == 0.1
+
+
 @pytest.mark.parametrize(
     ("text", "lines", "told"),
     [
