@@ -1,19 +1,27 @@
-"""What one 20 ms frame costs in the pure and thin parts of the media path."""
+"""What one 20 ms frame costs in the pure and thin parts of the media path, and on its whole
+way through an audio worker: time, and memory that is taken anew (`benchmarks.allocations`).
+"""
 
 from __future__ import annotations
 
+import base64
+import json
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
-from actors.audio import Converter
+from actors.audio import Converter, leg_encoder
+from actors.caller_leg import CallerLeg
+from benchmarks.allocations import taken
 from benchmarks.figures import row
 from protos.reception.v1 import reception_pb2 as rv
 from reception import framing
+from reception.media.adaptation import PLANS
 from reception.media.codecs import AudioFormat
-from reception.media.playout import Playout
+from reception.media.leg import LegConfig
+from reception.media.playout import FrameOut, Playout
 from reception.provider import codec_for
-from reception.provider.base import AppendAudio
+from reception.provider.base import AppendAudio, AudioDelta
 
 PCMU = AudioFormat("pcmu", 8_000)
 L16_48K = AudioFormat("l16", 48_000)
@@ -60,8 +68,80 @@ def run() -> None:
         ("buffer: 160 bytes, from a pool", _pooled(FRAME_VIEW)),
         ("buffer: 1,920 bytes, new", lambda: bytes(wide_view)),
         ("buffer: 1,920 bytes, from a pool", _pooled(wide_view)),
+        *_ways(),
     ):
         row(name, _measure(work), "us", base)
+        memory = taken(work)
+        print(
+            f"{'':44} takes {memory.blocks:.1f} blocks, {memory.size:.0f} bytes; "
+            f"keeps {memory.kept:.2f} blocks"
+        )
+
+
+def _ways() -> Iterator[tuple[str, Callable[[], object]]]:
+    """All that a worker does with a frame between two sockets, for two kinds of legs."""
+    for name, config, provider in (
+        ("PCMU, provider PCMU", LegConfig("pcmu", 8_000, 20, False), PCMU),
+        ("L16 48 kHz, provider L16", LegConfig("l16", 48_000, 20, False), PROVIDER),
+    ):
+        yield f"whole way up: {name}", _up(config, provider)
+        yield f"whole way down: {name}", _down(config, provider)
+
+
+def _up(config: LegConfig, provider: AudioFormat) -> Callable[[], object]:
+    """From the front door's link to the message for the provider."""
+    leg = AudioFormat(config.codec, config.rate_hz)
+    caller, converter = CallerLeg(config, PLANS[0]), Converter(leg, provider)
+    reader, codec = framing.FrameReader(), codec_for("openai")
+    payload, sequence = leg.silence * (leg.bytes_per_ms * 20 // leg.sample_bytes), 0
+
+    def work() -> None:
+        nonlocal sequence
+        sequence += 1
+        for _, body in reader.feed(framed()):
+            _, raw = framing.split_audio(body)
+            audio = rv.CallerMessage.FromString(raw).audio
+            heard = caller.receive(audio.payload, audio.sequence, sequence / 50, speaking=False)
+            for each in heard.sent:
+                codec.encode(AppendAudio(converter.convert(each)))
+
+    def framed() -> bytes:
+        """As it comes from the socket: taken in one read."""
+        audio = rv.Audio(payload=payload, sequence=sequence, timestamp_ms=20 * sequence)
+        return framing.encode_audio(1, rv.CallerMessage(audio=audio).SerializeToString())
+
+    return work
+
+
+def _down(config: LegConfig, provider: AudioFormat) -> Callable[[], object]:
+    """From the provider's message to the front door's link."""
+    leg = AudioFormat(config.codec, config.rate_hz)
+    converter, encoder = Converter(provider, leg), leg_encoder(leg)
+    playout = Playout(leg, 20, lead_ms=100, sends_marks=False)
+    codec, now_s = codec_for("openai"), 0.0
+    audio = provider.silence * (provider.bytes_per_ms * 20 // provider.sample_bytes)
+    delta = {"type": "response.output_audio.delta", "event_id": "e", "response_id": "r",
+             "item_id": "i", "output_index": 0, "content_index": 0,
+             "delta": base64.b64encode(audio).decode()}  # fmt: skip
+    message = json.dumps(delta).encode()
+
+    def work() -> None:
+        nonlocal now_s
+        now_s += 0.02
+        event = codec.decode(message)
+        assert isinstance(event, AudioDelta)
+        playout.add(event.item_id, 0, converter.convert(event.audio))
+        for frame in playout.due(now_s):
+            assert isinstance(frame, FrameOut)
+            sent = rv.Audio(
+                payload=encoder.encode(frame.audio),
+                sequence=frame.sequence,
+                timestamp_ms=frame.timestamp_ms,
+                item_id=frame.item_id,
+            )
+            framing.encode_audio(0, rv.ReceptionMessage(audio=sent).SerializeToString())
+
+    return work
 
 
 def _pooled(data: memoryview) -> Callable[[], object]:
