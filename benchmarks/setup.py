@@ -2,7 +2,7 @@
 
 Through a whole deployment (real Ray, real gRPC, SQLite with full fsync), the
 embedded engine in scripted mode as provider. The baseline is a bare grpc.aio
-server whose stream answers at once.
+server whose stream answers at once. Before that, a lease alone (`benchmarks.lease`).
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import Any
 import grpc
 import uvloop
 
+from benchmarks import lease
 from benchmarks.figures import quantile, row
 from cluster.bringup import ServeOptions, start
 from cluster.caller import Caller, HangUp, Listen, Outcome
@@ -38,6 +39,7 @@ def run() -> None:
         deployment = start(options)
         try:
             key = deployment.create_key("bench", ["call"])
+            uvloop.run(lease.measure())
             uvloop.run(_measure(deployment.grpc_address, key))
         finally:
             deployment.stop()

@@ -18,7 +18,7 @@ def test_what_is_taken_is_counted_though_it_is_given_back():
 
 
 def test_what_a_function_that_is_called_takes_counts_too():
-    def copies() -> list[bytes]:
+    def copies() -> list[bytearray]:
         return [bytearray(FRAME) for _ in range(10)]
 
     assert taken(copies).blocks >= 20
