@@ -21,9 +21,11 @@ def run() -> None:
 
 def measure(plan: Plan, path: Path) -> None:
     """Measures, shows, writes."""
-    measured = measure_all(plan, lambda line: print(line, file=sys.stderr, flush=True))
-    report.add_ratios(measured)
-    report.write(measured, path)
+    measured = []
+    for figures in measure_all(plan, lambda line: print(line, file=sys.stderr, flush=True)):
+        measured.append(figures)
+        report.add_ratios(measured)
+        report.write(measured, path)  # a long run that is broken off has been worth something
     report.show(measured)
     print(f"written to {path}")
 

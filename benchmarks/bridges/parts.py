@@ -30,9 +30,10 @@ class Part:
         arguments: for it.
         python: the interpreter; None for this one.
         variables: of its environment, beside ours.
+        ready_s: how long it may take to be ready.
 
     Raises:
-        RuntimeError: it ended, or said nothing for `READY_S`.
+        RuntimeError: it ended, or said nothing for so long.
     """
 
     def __init__(
@@ -42,6 +43,7 @@ class Part:
         *,
         python: str | None = None,
         variables: Mapping[str, str] | None = None,
+        ready_s: float = READY_S,
     ) -> None:
         # -P: nothing of ours can be taken for one of its packages.
         program = ["-P", module] if module.endswith(".py") else ["-m", module]
@@ -58,7 +60,7 @@ class Part:
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
         try:
-            self.ready: Any = self.answer(READY_S)["ready"]
+            self.ready: Any = self.answer(ready_s)["ready"]
         except BaseException:
             self.stop()
             raise

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,9 @@ COMPARED = {
     "down p50": "down_p50_ms",
     "down p99": "down_p99_ms",
 }
+_GROUPS = {"FrontDoor": "door", "AudioWorker": "worker", "CallSession": "session"}
+_RAY = ("raylet", "gcs_server")
+GROUPS = ("door", "worker", "session", "ray", "others")
 OTHERS_PCT = 10.0
 KINDS_SHOWN = 8
 WIDTH = 120  # where there is no terminal
@@ -27,9 +31,10 @@ WIDTH = 120  # where there is no terminal
 
 def add_ratios(measured: list[Figures]) -> None:
     """Gives each object `ratios`: by peer with as many calls, its figures over the
-    peer's."""
-    for one in measured:
-        peers = [p for p in measured if p["calls"] == one["calls"] and p is not one]
+    peer's. Who could not carry them has none."""
+    carried = _carried(measured)
+    for one in carried:
+        peers = [p for p in carried if p["calls"] == one["calls"] and p is not one]
         one["ratios"] = {
             peer["bridge"]: {
                 key: round(one[key] / peer[key], 3)
@@ -38,6 +43,10 @@ def add_ratios(measured: list[Figures]) -> None:
             }
             for peer in peers
         }
+
+
+def _carried(measured: list[Figures]) -> list[Figures]:
+    return [one for one in measured if "could_not" not in one]
 
 
 def write(measured: list[Figures], path: Path) -> None:
@@ -50,14 +59,19 @@ def show(measured: list[Figures]) -> None:
     """Tables for people."""
     console = Console(width=None if sys.stdout.isatty() else WIDTH)
     console.print(_figures(measured))
-    for one in measured:
+    carried = _carried(measured)
+    for title, figures in (("CPU, % of a core a call", _cpu), ("PSS, MB", _pss)):
+        table = _by_group(title, carried, figures)
+        if table.row_count:
+            console.print(table)
+    for one in carried:
         kinds = list(one["cpu_by_kind"].items())
         if len(kinds) > 1:
             shown = ", ".join(f"{kind} {pct:.3f}" for kind, pct in kinds[:KINDS_SHOWN])
             rest = sum(pct for _, pct in kinds[KINDS_SHOWN:])
             label = f"{one['bridge']}, {one['calls']} calls, CPU % per call"
             console.print(f"{label}: {shown}, others {rest:.3f}", highlight=False)
-    ratios = [one for one in measured if one["bridge"] == "gateway" and one["ratios"]]
+    ratios = [one for one in carried if one["bridge"] == "gateway" and one["ratios"]]
     if ratios:
         console.print(_ratios(ratios))
     for one in measured:
@@ -70,6 +84,9 @@ def _figures(measured: list[Figures]) -> Table:
     heads += ["up p50 ms", "up p99", "down p50 ms", "down p99", "callers late p99"]
     table = Table(*heads, title="Side by side")
     for one in measured:
+        if "could_not" in one:
+            table.add_row(one["bridge"], str(one["calls"]), "could not")
+            continue
         delays = [one[key] for key in list(COMPARED.values())[2:]]
         table.add_row(
             one["bridge"],
@@ -83,6 +100,40 @@ def _figures(measured: list[Figures]) -> Table:
     return table
 
 
+def _by_group(
+    title: str, carried: list[Figures], figures: Callable[[Figures], dict[str, float]]
+) -> Table:
+    """Bridges of several kinds of processes, by what those are for."""
+    table = Table("bridge", "calls", "all", *GROUPS, title=f"{title}, by kind of process")
+    for one in carried:
+        by_kind = figures(one)
+        if len(by_kind) > 1:
+            sums = dict.fromkeys(GROUPS, 0.0)
+            for kind, value in by_kind.items():
+                sums[group_of(kind)] += value
+            values = (sum(sums.values()), *sums.values())
+            cells = (f"{value:.4g}" for value in values)
+            table.add_row(one["bridge"], str(one["calls"]), *cells)
+    return table
+
+
+def group_of(kind: str) -> str:
+    """What a kind of process (`tree.kind_of`) is for."""
+    if kind in _RAY or kind.startswith("ray "):
+        return "ray"
+    return _GROUPS.get(kind, "others")
+
+
+def _cpu(one: Figures) -> dict[str, float]:
+    found: dict[str, float] = one["cpu_by_kind"]
+    return found
+
+
+def _pss(one: Figures) -> dict[str, float]:
+    found: dict[str, float] = one["pss_mb_by_kind"]
+    return found
+
+
 def _ratios(gateway: list[Figures]) -> Table:
     table = Table("gateway over", "calls", *COMPARED, title="Ratios (below 1: the gateway is less)")
     for one in gateway:
@@ -93,6 +144,8 @@ def _ratios(gateway: list[Figures]) -> Table:
 
 
 def _warnings(one: Figures) -> list[str]:
+    if "could_not" in one:
+        return [f"could not: {one['could_not']}"]
     warnings = [*one["failed"][:3]]
     if one["served"] < one["calls"]:
         warnings.append(f"{one['calls'] - one['served']} calls were not served")

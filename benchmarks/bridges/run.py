@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import platform
+import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,15 +16,20 @@ import psutil
 
 from benchmarks.bridges import pipecat_environment
 from benchmarks.bridges.delays import served, speaker_of, way
-from benchmarks.bridges.parts import Part
+from benchmarks.bridges.parts import READY_S, Part
 from benchmarks.bridges.tree import Tree
 from benchmarks.figures import quantile
 
 BRIDGES = ("echo", "minimal", "gateway", "pipecat")
 PLACE_S = 180.0
+SESSION_S = 6.0  # that one of the gateway's sessions may take to start
 STEADY_WITHIN_S = 120.0
 LOOK_S = 1.0
 ARRIVE_S = 1.5  # for what was sent last in the window
+
+# A part that ended or said nothing, a bridge that went away while it was measured, an
+# environment that can't be made.
+COULD_NOT = (RuntimeError, OSError, psutil.Error, subprocess.CalledProcessError)
 
 ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}  # of those who only drive
 
@@ -50,40 +56,64 @@ class Plan:
     dashboard: bool = True
 
 
-def measure_all(plan: Plan, say: Say) -> list[Figures]:
-    """All bridges with all numbers of calls, one provider for all."""
-    pipecat = pipecat_environment.python() if "pipecat" in plan.bridges else ""
-    measured = []
-    with ExitStack() as stack:
-        provider = Part(
-            "benchmarks.bridges.provider", ["--answers", plan.answers], variables=ONE_THREAD
-        )
-        stack.callback(provider.stop)
+def measure_all(plan: Plan, say: Say) -> Iterator[Figures]:
+    """All bridges with all numbers of calls, bridge by bridge for each number, one provider
+    for all. What a bridge can't carry is told so, and the run goes on."""
+    provider: Part | None = None
+    try:
         for calls in plan.calls:
             for bridge in plan.bridges:
                 say(f"{bridge}, {calls} calls: starting")
-                provider.ask("records")  # forget
-                measured.append(_measure(plan, bridge, calls, provider, pipecat, say))
-    return measured
+                try:
+                    if provider is None:
+                        provider = _provider(plan)
+                    provider.ask("records")  # forget
+                    figures = _measure(plan, bridge, calls, provider, say)
+                except COULD_NOT as error:
+                    figures = {"could_not": f"{type(error).__name__}: {error}"}
+                    if provider is not None:  # it may be in the middle of a sentence
+                        provider.stop()
+                        provider = None
+                if "could_not" in figures:
+                    say(f"{bridge}, {calls} calls: could not: {figures['could_not']}")
+                yield {"bridge": bridge, "calls": calls} | figures | _circumstances(plan)
+    finally:
+        if provider is not None:
+            provider.stop()
 
 
-def _start(plan: Plan, bridge: str, calls: int, provider: Part, pipecat: str) -> Part:
+def _provider(plan: Plan) -> Part:
+    arguments = ["--answers", plan.answers]
+    return Part("benchmarks.bridges.provider", arguments, variables=ONE_THREAD)
+
+
+def _circumstances(plan: Plan) -> Figures:
+    return {
+        "answers": plan.answers,
+        "seconds": plan.seconds,
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores",
+        "python": platform.python_version(),
+    }
+
+
+def _start(plan: Plan, bridge: str, calls: int, provider: Part) -> Part:
     if bridge == "echo":
         return Part("benchmarks.bridges.echo", [])
     arguments = ["--provider", provider.ready["base_url"]]
     if bridge == "pipecat":
-        return Part(str(Path(__file__).with_name("pipecat_bot.py")), arguments, python=pipecat)
-    if bridge == "gateway":
-        arguments += ["--calls", str(calls)]
-        arguments += [] if plan.dashboard else ["--no-dashboard"]
-    return Part(f"benchmarks.bridges.{bridge}", arguments)
+        bot = str(Path(__file__).with_name("pipecat_bot.py"))
+        return Part(bot, arguments, python=pipecat_environment.python())
+    if bridge != "gateway":
+        return Part(f"benchmarks.bridges.{bridge}", arguments)
+    arguments += ["--calls", str(calls)]
+    arguments += [] if plan.dashboard else ["--no-dashboard"]
+    ready_s = READY_S + SESSION_S * calls  # it starts its sessions one after the other
+    return Part("benchmarks.bridges.gateway", arguments, ready_s=ready_s)
 
 
-def _measure(
-    plan: Plan, bridge: str, calls: int, provider: Part, pipecat: str, say: Say
-) -> Figures:
+def _measure(plan: Plan, bridge: str, calls: int, provider: Part, say: Say) -> Figures:
     with ExitStack() as stack:
-        part = _start(plan, bridge, calls, provider, pipecat)
+        part = _start(plan, bridge, calls, provider)
         stack.callback(part.stop)
         ready = part.ready
         arguments = ["--bridge", bridge, "--address", ready["address"]]
@@ -91,7 +121,9 @@ def _measure(
         arguments += ["--per-second", str(plan.per_second)]
         callers = Part("benchmarks.bridges.callers", arguments, variables=ONE_THREAD)
         stack.callback(callers.stop)
-        placed = callers.answer(PLACE_S)
+        placed = callers.answer(PLACE_S + calls / plan.per_second)
+        if not placed["up"]:
+            return {"could_not": f"no call was taken: {placed['failed'][0]}"}
         tree = Tree(part.pid)
         _until_steady(tree, plan.settle_s)
         say(f"{bridge}, {calls} calls: {placed['up']} up, measuring for {plan.seconds:g} s")
@@ -102,18 +134,8 @@ def _measure(
     if bridge == "echo":
         records = {"heard": told["far"], "sent": told["far"], "damaged": 0}
     window = (cost.pop("begin_ns"), cost.pop("end_ns"))
-    figures: Figures = {"bridge": bridge, "calls": calls}
-    figures |= _per_call(cost, max(1, placed["up"]))
-    figures |= _delays(told, records, window)
-    figures |= {
-        "failed": placed["failed"],
-        "refusals": placed["tries"] - calls,
-        "answers": plan.answers,
-        "seconds": plan.seconds,
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores",
-        "python": platform.python_version(),
-    }
-    return figures
+    figures = _per_call(cost, placed["up"]) | _delays(told, records, window)
+    return figures | {"failed": placed["failed"], "refusals": placed["tries"] - calls}
 
 
 def _until_steady(tree: Tree, settle_s: float) -> None:

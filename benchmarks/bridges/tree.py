@@ -42,6 +42,7 @@ class Tree:
     last look is lost when it ends."""
 
     def __init__(self, pid: int) -> None:
+        self.pid = pid
         self._root = psutil.Process(pid)
         self._began: dict[tuple[int, float], float] = {}
         self._latest: dict[tuple[int, float], tuple[str, float]] = {}

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import re
+import subprocess
 from pathlib import Path
 
+import psutil
 import pytest
 
+from benchmarks.bridges import pipecat_environment, run
 from benchmarks.bridges.__main__ import measure
 from benchmarks.bridges.parts import Part
 from benchmarks.bridges.run import Plan
 from benchmarks.bridges.tones import PCMU, Ear, Voice
+from benchmarks.bridges.tree import Tree
 from tests.voice.client import Client, audio_of
+from tests.waiting import PATIENCE_S
 
 PACE = ["--answer-ms", "700", "--every-ms", "1600"]
 CONFIG = {"format": {"type": PCMU}}
@@ -43,19 +50,44 @@ async def test_the_provider_sends_what_openais_package_describes(answers: str) -
         assert f"input_audio_buffer.{kind}" in types
 
 
+async def test_a_bridge_that_ends_while_it_is_measured_could_not_and_the_next_goes_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def dies(tree: Tree, settle_s: float) -> None:
+        del settle_s
+        psutil.Process(tree.pid).kill()
+        psutil.Process(tree.pid).wait(PATIENCE_S)
+
+    said: list[str] = []
+    monkeypatch.setattr(run, "_until_steady", dies)
+    plan = Plan(("echo",), calls=(1, 2), settle_s=0.0, seconds=1.0)
+    measured = await asyncio.to_thread(lambda: list(run.measure_all(plan, said.append)))
+    assert [(one["calls"], "could_not" in one) for one in measured] == [(1, True), (2, True)]
+    assert sum("could not" in line for line in said) == 2
+
+
 async def test_what_ends_before_it_is_ready_is_told() -> None:
     with pytest.raises(RuntimeError, match=r"benchmarks\.bridges\.provider ended: 2"):
         Part("benchmarks.bridges.provider", ["--answers", "never"])
 
 
 @pytest.mark.timeout(600)
-def test_calls_through_two_bridges_are_measured(tmp_path: Path) -> None:
-    plan = Plan(("echo", "minimal"), calls=(2,), settle_s=4.0, seconds=6.0)
+def test_calls_through_two_bridges_are_measured_and_a_third_could_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def cannot_be_made() -> str:
+        raise subprocess.CalledProcessError(1, ["pip"])
+
+    monkeypatch.setattr(pipecat_environment, "python", cannot_be_made)
+    plan = Plan(("pipecat", "echo", "minimal"), calls=(2,), settle_s=4.0, seconds=6.0)
     for _ in range(3):  # of a machine that stands still in the window there is no measurement
         measure(plan, tmp_path / "out" / "bench.json")
-        echo, minimal = json.loads((tmp_path / "out" / "bench.json").read_text())
+        pipecat, echo, minimal = json.loads((tmp_path / "out" / "bench.json").read_text())
         if echo["served"] == minimal["served"] == 2:
             break
+    assert (pipecat["bridge"], pipecat["calls"]) == ("pipecat", 2)
+    assert "CalledProcessError" in pipecat["could_not"]
+    assert re.search(r"pipecat\W+2\W+could not", capsys.readouterr().out)
     for one in (echo, minimal):
         assert one["calls"] == one["served"] == 2, one
         assert one["up_marks"] > 50
