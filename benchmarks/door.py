@@ -27,12 +27,8 @@ from cluster.door_config import DoorConfig
 from cluster.front_door import SERVICE, FrontDoor
 from protos.link.v1 import link_pb2 as lk
 from protos.reception.v1 import reception_pb2 as rv
-from reception.call.record import CallSpec
 from reception.framing import Kind, split_audio
-from reception.money.account import Hold
-from reception.money.scopes import Owner
-from reception.placement.lease import Placement
-from reception.security.admission import Admission
+from tests.fakes.backends import FakeBackends
 
 CALLS, FRAMES, FRAME_S, ROUNDS = 20, 100, 0.02, 7
 PCMU = rv.LegFormat(codec=rv.CODEC_PCMU)
@@ -40,36 +36,6 @@ START = rv.CallerMessage(start=rv.CallStart(format=PCMU)).SerializeToString()
 FRAME = rv.CallerMessage(
     audio=rv.Audio(payload=bytes(range(160)), sequence=7, timestamp_ms=140)
 ).SerializeToString()
-
-
-class Backends:
-    """Lets everybody in and sends every call to one worker."""
-
-    def __init__(self, worker: str) -> None:
-        self._worker = worker
-
-    async def warm_up(self) -> None:
-        return None
-
-    async def admit(self, credential: str | None, peer: str, scope: str) -> Admission:
-        return Admission(True, "t", "k")
-
-    def receptionist(
-        self, profile: str, to_uri: str, *, full_model: bool = False
-    ) -> tuple[str, str]:
-        return "p", "m"
-
-    async def open_call(self, owner: Owner) -> Hold:
-        return Hold(True, held_micros=1)
-
-    async def close_call(self, session_id: str) -> None:
-        return None
-
-    async def lease(self, spec: CallSpec) -> Placement:
-        return Placement(self._worker, spec.session_id, "w0", "p", "m")
-
-    async def abandon(self, lease_id: str, reason: str) -> None:
-        return None
 
 
 def run() -> None:
@@ -110,7 +76,9 @@ async def _worker(path: str) -> str:
 
 async def _door(worker: str) -> str:
     config = DoorConfig("127.0.0.1", 0, "n", idle_timeout_s=30.0)
-    door = FrontDoor(config, Backends(worker))  # type: ignore[arg-type]  # wider than declared
+    backends = FakeBackends(worker, "")
+    backends.with_session = False
+    door = FrontDoor(config, backends)
     KEPT.append(door)
     return await door.start()
 
@@ -123,7 +91,7 @@ async def _bare_door() -> str:
             await context.write(raw)
 
     server = grpc.aio.server()
-    handler = grpc.stream_stream_rpc_method_handler(converse)
+    handler: Any = grpc.stream_stream_rpc_method_handler(converse)
     server.add_generic_rpc_handlers(
         (grpc.method_handlers_generic_handler(SERVICE, {"Converse": handler}),)
     )
@@ -135,9 +103,9 @@ async def _bare_door() -> str:
 
 async def _talk(door: Process) -> tuple[float, list[float]]:
     async with grpc.aio.insecure_channel(door.address) as channel:
-        streams = []
+        streams: list[Any] = []
         for _ in range(CALLS):
-            stream = channel.stream_stream(f"/{SERVICE}/Converse")()
+            stream: Any = channel.stream_stream(f"/{SERVICE}/Converse")()
             await stream.write(START)
             await stream.read()
             streams.append(stream)

@@ -17,7 +17,7 @@ import uvloop
 from actors.memory import resident_mb
 from actors.settings import load_settings
 from cluster.bringup import ServeOptions, start
-from cluster.caller import Caller, HangUp, Listen
+from cluster.caller import Caller, HangUp, Listen, Step
 from voice.scripted import SCRIPTED_MODEL
 
 CALLS = 1_000
@@ -45,7 +45,7 @@ def run() -> None:
 async def _measure(address: str, key: str) -> None:
     weights: dict[str, list[tuple[int, float]]] = {}
     for number in range(CALLS):
-        steps = [Listen(), HangUp()] if number % LISTENS_EVERY == 0 else [HangUp()]
+        steps: list[Step] = [Listen(), HangUp()] if number % LISTENS_EVERY == 0 else [HangUp()]
         outcome = await Caller(address, steps, key=key).call()
         if not outcome.setup_ms:
             raise RuntimeError(f"call {number} was not taken: {outcome.error}")

@@ -10,6 +10,7 @@ import asyncio
 import multiprocessing as mp
 import tempfile
 import time
+from collections.abc import Callable
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -187,11 +188,12 @@ def _own_code() -> None:
         link.connection_made(_Nowhere())
         link.handle(lambda kind, body: None, lambda: None)
         frame = encode_audio(1, MESSAGE)
-        for name, work in (
+        works: tuple[tuple[str, Callable[[], None]], ...] = (
             ("the link's own code: send a frame", lambda: link.send_audio(1, MESSAGE)),
             ("the link's own code: take a frame", lambda: link.data_received(frame)),
             ("the link's own code: take ten at once", lambda: link.data_received(frame * 10)),
-        ):
+        )
+        for name, work in works:
             values = []
             for _ in range(ROUNDS):
                 began_ns = time.perf_counter_ns()

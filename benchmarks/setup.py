@@ -20,7 +20,7 @@ import uvloop
 from benchmarks import lease
 from benchmarks.figures import quantile, row
 from cluster.bringup import ServeOptions, start
-from cluster.caller import Caller, HangUp, Listen, Outcome
+from cluster.caller import Caller, HangUp, Listen, Outcome, Step
 from protos.reception.v1 import reception_pb2 as rv
 from protos.reception.v1 import reception_pb2_grpc as rpc
 
@@ -75,7 +75,7 @@ def _setups(outcomes: Sequence[Outcome]) -> list[float]:
 
 
 async def _place(address: str, key: str, count: int) -> list[Outcome]:
-    steps = [Listen(), HangUp()] if count > 1 else [HangUp()]
+    steps: list[Step] = [Listen(), HangUp()] if count > 1 else [HangUp()]
     callers = [Caller(address, steps, key=key) for _ in range(count)]
     return list(await asyncio.gather(*(caller.call() for caller in callers)))
 
@@ -89,7 +89,7 @@ async def _baseline() -> list[float]:
             yield accepted
 
     server = grpc.aio.server()
-    handler = grpc.stream_stream_rpc_method_handler(converse)
+    handler: Any = grpc.stream_stream_rpc_method_handler(converse)
     service = "reception.v1.Reception"
     server.add_generic_rpc_handlers(
         (grpc.method_handlers_generic_handler(service, {"Converse": handler}),)
@@ -101,7 +101,8 @@ async def _baseline() -> list[float]:
         async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
             await channel.channel_ready()
             began_s = time.monotonic()
-            stream = rpc.ReceptionStub(channel).Converse()
+            stub = rpc.ReceptionStub(channel)  # type: ignore[no-untyped-call]  # generated
+            stream = stub.Converse()
             await stream.write(rv.CallerMessage(start=rv.CallStart()))
             await stream.read()
             values.append((time.monotonic() - began_s) * 1000)

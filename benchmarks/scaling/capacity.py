@@ -21,6 +21,7 @@ from actors.security import SecurityGuard
 from actors.settings import Settings
 from benchmarks.scaling.singletons import Capacity
 from reception.money.scopes import Owner
+from reception.placement.balancing.report import NodeReport, encode
 from reception.provider.base import Usage
 
 AT_ONCE = 64
@@ -47,7 +48,7 @@ def measure(seconds: float) -> dict[str, Capacity]:
 async def _measure(settings: Settings, seconds: float) -> dict[str, Capacity]:
     guard, cost, health = SecurityGuard(settings), CostController(settings), HealthMonitor(settings)
     _, key = await guard.create_key("bench", "bench", ["call"], None, "bench")
-    load = {"live": 100, "capacity": 150, "cpu": 0.5, "lag_ms": 1.0}
+    reports = [encode(_report(number)) for number in range(1_000)]
 
     async def admit(_: int) -> None:
         assert (await guard.admit(key, "ipv4:10.0.0.1:1", "call")).allowed
@@ -61,7 +62,7 @@ async def _measure(settings: Settings, seconds: float) -> dict[str, Capacity]:
         await cost.close_call(name)
 
     async def report(number: int) -> None:
-        await health.report_node(f"node-{number % 1000}", load)
+        await health.exchange(reports[number % len(reports)])
 
     try:
         return {
@@ -72,6 +73,14 @@ async def _measure(settings: Settings, seconds: float) -> dict[str, Capacity]:
     finally:
         for each in (guard, cost, health):
             each.close()
+
+
+def _report(number: int) -> NodeReport:
+    return NodeReport(
+        f"node-{number}", "", 0.0, capacity=150, live=100, reserved=0, cpu=0.5, memory=0.5,
+        lag_ms=1.0, misses_per_s=0.0, calls_per_s=2.0, errors_per_s=0.0, ready=True,
+        version="1", link_address="10.0.0.1:7", grpc_address="10.0.0.1:50051",
+    )  # fmt: skip
 
 
 async def _rate(ask: Callable[[int], Awaitable[None]], messages: int, seconds: float) -> Capacity:
