@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -30,6 +31,7 @@ log = structlog.get_logger()
 
 SINGLETON = "health"
 FORGET_AFTER_S = 86_400.0
+SWEEP_S = 1.0
 GONE_AFTER_S = 30.0  # a node that was silent for so long is no other's concern
 MAX_REPORT_BYTES = 4_096
 MAX_NODES = 10_000
@@ -61,7 +63,7 @@ class HealthMonitor:
         clock: Callable[[], float] = time.time,
         rules: BreakerRules | None = None,
     ) -> None:
-        self._clock = clock
+        self._clock, self._swept_s = clock, -math.inf
         self._rules = rules or BreakerRules()
         self._liveness = rules_for(REPORT_S)
         self._provider_name = settings.provider
@@ -98,17 +100,24 @@ class HealthMonitor:
             text = f"report has {len(report)} bytes: must have at most {MAX_REPORT_BYTES}"
             raise InvalidRequest(text, field="report")
         node, now_s = decode(report), self._clock()
-        for node_id, told in list(self._nodes.items()):
-            if now_s - told.at_s > GONE_AFTER_S:
-                self._subsets.gone(node_id)
-            if now_s - told.at_s > FORGET_AFTER_S:
-                del self._nodes[node_id]
+        self._forget_the_gone(now_s)
         if node.node_id not in self._nodes and len(self._nodes) >= MAX_NODES:
             raise InvalidRequest(f"there are {MAX_NODES} nodes already", field="node_id")
         self._nodes[node.node_id] = _Told(now_s, node, report)
         self._subsets.came(node.node_id)
         known = (self._nodes[each] for each in self._subsets.known_to(node.node_id))
         return [(max(0.0, now_s - told.at_s), told.report) for told in known]
+
+    def _forget_the_gone(self, now_s: float) -> None:
+        """Not at each report: a thousand nodes send as many a second."""
+        if 0 <= now_s - self._swept_s < SWEEP_S:
+            return
+        self._swept_s = now_s
+        for node_id, told in list(self._nodes.items()):
+            if now_s - told.at_s > GONE_AFTER_S:
+                self._subsets.gone(node_id)
+            if now_s - told.at_s > FORGET_AFTER_S:
+                del self._nodes[node_id]
 
     async def alive(self) -> list[str]:
         """The nodes of the whole cluster that live, and those that may."""
