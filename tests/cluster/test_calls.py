@@ -36,6 +36,7 @@ from voice.server import EngineConfig, EngineServer
 pytestmark = pytest.mark.timeout(400)
 
 ROOT = Path(__file__).resolve().parents[2]
+SESSIONS = 6  # at a time, of the provider's account
 SPEECH = bytes(range(0, 256)) * 60  # two seconds of something loud, mu-law
 
 
@@ -45,7 +46,8 @@ class ScriptedProvider:
     def __init__(self) -> None:
         self.url = ""
         scripted = Scripted(Script())
-        self.server = EngineServer(EngineConfig(), scripted, scripted, scripted)
+        config = EngineConfig(max_sessions=SESSIONS)
+        self.server = EngineServer(config, scripted, scripted, scripted)
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
 
@@ -89,6 +91,7 @@ def node(
         workers=2,
         receptionist_path=receptionist(folder),
         resume_wait_s=40.0,
+        provider_sessions=SESSIONS,
         rate_limit_per_minute=10_000,
         rate_limit_per_hour=100_000,
         database_url=f"sqlite:///{folder}/reception.db",
@@ -251,6 +254,8 @@ def test_every_leg_codec_hears_the_greeting(
                     received += len(message.audio.payload)
             await stream.write(rv.CallerMessage(end=rv.CallEnd()))
             await stream.done_writing()
+            while await stream.read() is not grpc.aio.EOF:  # else it might come back
+                pass
         return received, frames
 
     received, frames = asyncio.run(asyncio.wait_for(listen(), SCENE_S))
@@ -286,7 +291,9 @@ def test_a_call_outlives_its_session(node: Deployment, key: str) -> None:
         )
         call = asyncio.create_task(caller.call())
         for moment in (heard, spoken):
-            await moment.wait()
+            waiting = asyncio.create_task(moment.wait())
+            await asyncio.wait((call, waiting), return_when=asyncio.FIRST_COMPLETED)
+            assert waiting.done(), call.result()
             pid = await asyncio.to_thread(_pid_of_session, node, "killed")
             os.kill(pid, signal.SIGKILL)
             pids.append(pid)
@@ -460,6 +467,46 @@ def test_a_call_outlives_every_audio_worker(node: Deployment, key: str) -> None:
     record = _ended(node, "outlives")
     assert (record.end_reason, record.stats["moves"]) == ("caller_hangup", 1)
     assert ("reception", "Certainly.") in outcome.transcript
+
+
+def test_before_the_provider_refuses_a_session_a_new_call_is_refused(
+    node: Deployment, key: str
+) -> None:
+    """Live calls go on, and none of them hears of it."""
+
+    async def scene() -> tuple[list[Any], Any]:
+        calls, may_end = [], asyncio.Event()
+        try:
+            while len(calls) <= SESSIONS:
+                heard = asyncio.Event()
+                caller = Caller(
+                    node.grpc_address,
+                    [Listen(), Until(may_end.is_set), HangUp()],
+                    key=key,
+                    start=rv.CallStart(format=rv.LegFormat(codec=rv.CODEC_PCMU)),
+                    on_change=lambda outcome, heard=heard: heard.set() if outcome.turns else None,
+                )
+                call = asyncio.create_task(caller.call())
+                waiting = asyncio.create_task(heard.wait())
+                await asyncio.wait((call, waiting), return_when=asyncio.FIRST_COMPLETED)
+                waiting.cancel()
+                if not call.done():
+                    calls.append(call)
+                elif "the provider's sessions" in (refused := call.result()).error:
+                    break
+        finally:
+            may_end.set()
+        return await asyncio.gather(*calls), refused
+
+    before = node.call("health", "status")["provider"]["dials"]
+    outcomes, refused = asyncio.run(asyncio.wait_for(scene(), SCENE_S))
+    assert 3 <= len(outcomes) < SESSIONS
+    assert [outcome.status for outcome in outcomes] == ["OK"] * len(outcomes)
+    assert refused.status == "RESOURCE_EXHAUSTED"
+    after = node.call("health", "status")["provider"]["dials"]
+    assert {name: after[name] for name in ("failed", "refused")} == {
+        name: before[name] for name in ("failed", "refused")
+    }
 
 
 def test_a_call_outlives_its_front_door(node: Deployment, key: str) -> None:
