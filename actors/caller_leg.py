@@ -21,6 +21,7 @@ from reception.media.codecs import AudioFormat
 from reception.media.jitter import JitterBuffer, JitterCounts, Lost
 from reception.media.leg import LegConfig
 from reception.media.playout import FrameOut
+from reception.media.quality import Quality
 from reception.media.silence import SilenceGate
 
 _WINDOW_FRAMES, _WINDOW_S = 3, 0.06
@@ -172,10 +173,9 @@ class CallerLeg:
         return self._jitter.counts
 
     @property
-    def mos(self) -> float:
-        """Estimated mean opinion score of the caller's audio, 1 to 4.5; 0 for
-        codecs that it is not estimated for."""
-        return self._frames.quality().mos if isinstance(self._frames, CallerAudio) else 0.0
+    def quality(self) -> Quality | None:
+        """Of the caller's audio so far; None for codecs that it is not estimated for."""
+        return self._frames.quality() if isinstance(self._frames, CallerAudio) else None
 
 
 class _Packets:

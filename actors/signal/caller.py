@@ -60,7 +60,9 @@ class CallerAudio:
         signal = to_signal(frame, self._format.name)
         self.level = heard = level(signal, self._format.name)
         self._frame_samples = len(signal)
-        self._counter.frame(len(signal), clipped=heard.clipped, silent=heard.silent)
+        self._counter.frame(
+            len(signal), power=heard.power, clipped=heard.clipped, silent=heard.silent
+        )
         if self._detector is not None and self.listens:
             self._keys.extend(self._detector.feed(signal, heard.power))
         return self._concealer.received(frame, heard.power)

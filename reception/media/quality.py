@@ -11,6 +11,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from reception.media.echo import SILENT_DBOV
+
 # ITU-T G.107, table 2: default values
 _SLR_DB, _RLR_DB, _STMR_DB = 8.0, 2.0, 15.0
 _D_SENDER, _D_RECEIVER = 3.0, 3.0
@@ -75,8 +77,9 @@ def mean_opinion(rating: float) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Quality:
-    """What a leg's audio was like. Shares are 0 to 1; R and MOS as the E-model
-    estimates them from loss and delay alone."""
+    """What a leg's audio was like. Shares are 0 to 1; level_dbov is the mean of all that
+    was no silence (RFC 6465; -127 when there was nothing else); R and MOS are as the
+    E-model estimates them from loss and delay alone."""
 
     frames: int
     lost: int
@@ -84,6 +87,7 @@ class Quality:
     burst_ratio: float
     clipped_share: float
     silent_share: float
+    level_dbov: float
     rating: float
     mos: float
 
@@ -98,14 +102,18 @@ class QualityCounter:
     samples: int = 0
     clipped: int = 0
     silent: int = 0
+    energy: float = 0.0  # of what is not silent
 
-    def frame(self, samples: int, *, clipped: int, silent: bool) -> None:
-        """A frame of so many samples came; `clipped` of them at the codec's end."""
+    def frame(self, samples: int, *, power: float, clipped: int, silent: bool) -> None:
+        """A frame of so many samples came, of this mean square (1.0 is overload);
+        `clipped` of them at the codec's end."""
         self.frames += 1
         self.samples += samples
         self.clipped += clipped
         if silent:
             self.silent += samples
+        else:
+            self.energy += power * samples
 
     def loss(self, frames: int) -> None:
         """So many frames in a row did not come in time."""
@@ -129,9 +137,15 @@ class QualityCounter:
             burst_ratio,
             self.clipped / max(1, self.samples),
             self.silent / max(1, self.samples),
+            self._level_dbov(),
             r,
             mean_opinion(r),
         )
+
+    def _level_dbov(self) -> float:
+        if not self.energy:
+            return SILENT_DBOV
+        return max(SILENT_DBOV, 10 * math.log10(self.energy / (self.samples - self.silent)))
 
     def _burst_ratio(self, loss: float) -> float:
         """Mean length of the losses over 1 / (1 - loss), that of random ones."""

@@ -984,6 +984,24 @@ async def test_lost_frames_are_filled_and_late_ones_put_in_order(connect, provid
     assert 1_000 < stats.caller_mos_milli < 4_500
 
 
+async def test_how_loud_how_quiet_and_how_clipped_the_caller_was(connect, provider):
+    """A fifth of the leg is clipped, four fifths are quiet."""
+    call = await connect(codec="l16", rate=16_000)
+    await call.from_worker("provider_state")
+    loud = np.where(np.arange(320) % 4 < 2, 32_767, 8_192).astype("<i2")  # half of it is
+    for number in range(1, 51):
+        payload = loud.tobytes() if number % 5 == 0 else bytes(640)
+        call.say(audio=rv.Audio(payload=payload, sequence=number))
+    async with patience():
+        while len(provider.audio) < 47_000:
+            await asyncio.sleep(0.001)
+    call.session.send(lk.SessionToWorker(finish=lk.Finish()))
+    stats = await call.from_worker("stats")
+    assert (stats.caller_clipped_ppm, stats.caller_silent_milli) == (100_000, 800)
+    assert stats.caller_level_dbov == -3  # of the loud fifth
+    assert stats.caller_mos_milli == 4_409  # nothing was lost
+
+
 async def test_keys_in_the_audio_reach_the_session(connect):
     call = await connect(hearing=Hearing(dtmf_inband=True))
     t = np.arange(8_000 // 10) / 8_000

@@ -264,7 +264,7 @@ class Playout(_message.Message):
     def __init__(self, kind: _Optional[_Union[Playout.Kind, str]] = ..., item_id: _Optional[str] = ..., heard_ms: _Optional[int] = ..., gateway_us: _Optional[int] = ..., at_ns: _Optional[int] = ..., heard: _Optional[str] = ..., gateway_up_us: _Optional[int] = ...) -> None: ...
 
 class LegStats(_message.Message):
-    __slots__ = ("frames_in", "frames_out", "frames_lost", "frames_dropped", "caller_audio_ms", "reception_audio_ms", "recording", "frames_late", "frames_duplicate", "frames_reordered", "caller_mos_milli", "silence_ms")
+    __slots__ = ("frames_in", "frames_out", "frames_lost", "frames_dropped", "caller_audio_ms", "reception_audio_ms", "recording", "frames_late", "frames_duplicate", "frames_reordered", "caller_mos_milli", "silence_ms", "caller_clipped_ppm", "caller_silent_milli", "caller_level_dbov")
     FRAMES_IN_FIELD_NUMBER: _ClassVar[int]
     FRAMES_OUT_FIELD_NUMBER: _ClassVar[int]
     FRAMES_LOST_FIELD_NUMBER: _ClassVar[int]
@@ -277,6 +277,9 @@ class LegStats(_message.Message):
     FRAMES_REORDERED_FIELD_NUMBER: _ClassVar[int]
     CALLER_MOS_MILLI_FIELD_NUMBER: _ClassVar[int]
     SILENCE_MS_FIELD_NUMBER: _ClassVar[int]
+    CALLER_CLIPPED_PPM_FIELD_NUMBER: _ClassVar[int]
+    CALLER_SILENT_MILLI_FIELD_NUMBER: _ClassVar[int]
+    CALLER_LEVEL_DBOV_FIELD_NUMBER: _ClassVar[int]
     frames_in: int
     frames_out: int
     frames_lost: int
@@ -289,4 +292,7 @@ class LegStats(_message.Message):
     frames_reordered: int
     caller_mos_milli: int
     silence_ms: int
-    def __init__(self, frames_in: _Optional[int] = ..., frames_out: _Optional[int] = ..., frames_lost: _Optional[int] = ..., frames_dropped: _Optional[int] = ..., caller_audio_ms: _Optional[int] = ..., reception_audio_ms: _Optional[int] = ..., recording: _Optional[str] = ..., frames_late: _Optional[int] = ..., frames_duplicate: _Optional[int] = ..., frames_reordered: _Optional[int] = ..., caller_mos_milli: _Optional[int] = ..., silence_ms: _Optional[int] = ...) -> None: ...
+    caller_clipped_ppm: int
+    caller_silent_milli: int
+    caller_level_dbov: int
+    def __init__(self, frames_in: _Optional[int] = ..., frames_out: _Optional[int] = ..., frames_lost: _Optional[int] = ..., frames_dropped: _Optional[int] = ..., caller_audio_ms: _Optional[int] = ..., reception_audio_ms: _Optional[int] = ..., recording: _Optional[str] = ..., frames_late: _Optional[int] = ..., frames_duplicate: _Optional[int] = ..., frames_reordered: _Optional[int] = ..., caller_mos_milli: _Optional[int] = ..., silence_ms: _Optional[int] = ..., caller_clipped_ppm: _Optional[int] = ..., caller_silent_milli: _Optional[int] = ..., caller_level_dbov: _Optional[int] = ...) -> None: ...

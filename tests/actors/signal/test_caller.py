@@ -137,3 +137,4 @@ def test_clipping_and_silence_are_shares_of_the_leg():
     quality = caller.quality()
     assert quality.silent_share == pytest.approx(0.75)
     assert 0.15 < quality.clipped_share < 0.25
+    assert -1.5 < quality.level_dbov < 0  # a sine that is clipped at a third of it

@@ -93,13 +93,17 @@ def test_a_leg_without_a_frame_has_no_flaw():
     quality = QualityCounter().estimate()
     assert (quality.frames, quality.loss_percent, quality.burst_ratio) == (0, 0.0, 1.0)
     assert quality.rating == rating()
+    assert quality.level_dbov == -127.0
 
 
 def test_counters_give_shares():
     counter = QualityCounter()
     for number in range(10):
-        counter.frame(160, clipped=8 if number == 0 else 0, silent=number >= 6)
+        silent = number >= 6
+        power = 1e-7 if silent else 2e-3 if number % 2 else 0.0
+        counter.frame(160, power=power, clipped=8 if number == 0 else 0, silent=silent)
     quality = counter.estimate()
+    assert quality.level_dbov == pytest.approx(-30)  # of what is not silent
     assert quality.clipped_share == pytest.approx(8 / 1600)
     assert quality.silent_share == pytest.approx(0.4)
     assert quality.mos == pytest.approx(4.41, abs=0.005)
@@ -115,10 +119,10 @@ def test_random_losses_have_a_burst_ratio_of_one_and_runs_one_of_their_length():
         if run:
             at_random.loss(run)
             run = 0
-        at_random.frame(160, clipped=0, silent=False)
+        at_random.frame(160, power=0.1, clipped=0, silent=False)
         if number % 100 == 0:
             in_runs.loss(5)
-        in_runs.frame(160, clipped=0, silent=False)
+        in_runs.frame(160, power=0.1, clipped=0, silent=False)
     assert at_random.estimate().loss_percent == pytest.approx(10, abs=0.5)
     assert at_random.estimate().burst_ratio == pytest.approx(1, abs=0.05)
     quality = in_runs.estimate(one_way_ms=120)
