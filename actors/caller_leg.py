@@ -1,7 +1,7 @@
 """The caller's side of a leg: what is done to each frame before the provider hears it.
 
-In this order: put in order, gaps filled (`actors.signal.caller`) or, for Opus,
-decoded; looked at for voice and barge-in; suppressed and levelled; silence is kept
+In this order: put in order; gaps filled or, for Opus, decoded, and judged
+(`actors.signal.caller`); looked at for voice and barge-in; suppressed and levelled; silence is kept
 back. What the profile does not ask for is not there and costs nothing; what the worker has no time
 for (`adapt`) is left out.
 """
@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from actors.audio import LegDecoder, PassThrough, leg_decoder, to_linear
+from actors.audio import PassThrough, leg_decoder, to_linear
 from actors.signal.activity import Activity, level_dbov
-from actors.signal.caller import CallerAudio
+from actors.signal.caller import Caller, CallerAudio, CallerPackets
 from actors.signal.dtmf import KeyUp
 from actors.signal.enhance import Enhancer
 from reception.media.adaptation import Plan, Way
@@ -52,10 +52,10 @@ class CallerLeg:
             _WINDOW_FRAMES, max(_WINDOW_S, config.ptime_ms / 1000)
         )
         decoder = leg_decoder(leg)
-        self._frames: CallerAudio | _Packets = (
+        self._frames: Caller = (
             CallerAudio(leg, config.ptime_ms, keys=hearing.dtmf_inband)
             if isinstance(decoder, PassThrough)
-            else _Packets(decoder)
+            else CallerPackets(decoder, self.format, config.ptime_ms, keys=hearing.dtmf_inband)
         )
         self._gate = SilenceGate(*around) if any(around := config.silence_ms) else None
         watches = hearing.watches or self._gate is not None
@@ -78,8 +78,7 @@ class CallerLeg:
             self._gate.blind = not self._watching
         if self._enhancer is not None:
             self._enhancer.suppress(self._suppression if plan.suppression else "off")
-        if isinstance(self._frames, CallerAudio):
-            self._frames.listens = plan.way is not Way.PASS_THROUGH
+        self._frames.listens = plan.way is not Way.PASS_THROUGH
 
     def receive(self, payload: bytes, sequence: int, now_s: float, *, speaking: bool) -> Heard:
         """A frame came.
@@ -134,9 +133,8 @@ class CallerLeg:
             else:
                 duration_ms = self.format.duration_ms(len(audio))
                 heard.sent += self._gate.feed(audio, duration_ms, voice=perhaps)
-        if isinstance(self._frames, CallerAudio):
-            ups = [each for each in self._frames.take_keys() if isinstance(each, KeyUp)]
-            heard.keys = "".join(each.key for each in ups)
+        ups = [each for each in self._frames.take_keys() if isinstance(each, KeyUp)]
+        heard.keys = "".join(each.key for each in ups)
         return heard
 
     def _watch(
@@ -173,22 +171,6 @@ class CallerLeg:
         return self._jitter.counts
 
     @property
-    def quality(self) -> Quality | None:
-        """Of the caller's audio so far; None for codecs that it is not estimated for."""
-        return self._frames.quality() if isinstance(self._frames, CallerAudio) else None
-
-
-class _Packets:
-    """Packets of a coding that conceals its own losses, decoded."""
-
-    def __init__(self, decoder: LegDecoder) -> None:
-        self._decoder = decoder
-        self._lost = 0  # since the last packet
-
-    def hear(self, packet: bytes | Lost) -> bytes:
-        """Its audio; that of a gap comes with the packet after it."""
-        if isinstance(packet, Lost):
-            self._lost += packet.frames
-            return b""
-        lost, self._lost = self._lost, 0
-        return self._decoder.decode(packet, lost)
+    def quality(self) -> Quality:
+        """Of the caller's audio so far."""
+        return self._frames.quality()

@@ -301,11 +301,11 @@ class MediaCall:
         stats.frames_late, stats.frames_duplicate = counts.late, counts.duplicate
         stats.frames_reordered = counts.reordered
         stats.silence_ms = max(0, round(self._withheld_ms))
-        if (quality := self._caller.quality) is not None:
-            stats.caller_mos_milli = round(quality.mos * 1000)
-            stats.caller_clipped_ppm = round(quality.clipped_share * 1e6)
-            stats.caller_silent_milli = round(quality.silent_share * 1000)
-            stats.caller_level_dbov = round(quality.level_dbov)
+        quality = self._caller.quality
+        stats.caller_mos_milli = round(quality.mos * 1000)
+        stats.caller_clipped_ppm = round(quality.clipped_share * 1e6)
+        stats.caller_silent_milli = round(quality.silent_share * 1000)
+        stats.caller_level_dbov = round(quality.level_dbov)
         stats.reception_audio_ms = self._speaker.audio_ms
         stats.frames_out = self._speaker.frames_out
         stats.frames_dropped += self._door.dropped_audio + self._provider.dropped_audio

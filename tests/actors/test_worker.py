@@ -16,6 +16,7 @@ from actors.gossip import Listener
 from actors.link import SESSION_SUFFIX, Link
 from actors.phrase_files import write
 from actors.provider import ProviderSocket, warm_up
+from actors.signal.levels import from_signal
 from actors.worker import AudioWorker
 from protos.link.v1 import link_pb2 as lk
 from protos.reception.v1 import reception_pb2 as rv
@@ -27,6 +28,7 @@ from reception.media.leg import LegConfig
 from reception.placement.admission.provider_limits import CallUse
 from reception.provider.base import DialPlan
 from reception.provider.refusal import Outcome
+from tests.actors.signal.sounds import press, silence
 from tests.fakes.provider import FakeProvider, send, speak
 from tests.fakes.voice import speech
 from tests.waiting import PATIENCE_S, patience
@@ -238,6 +240,39 @@ async def test_an_opus_leg_speaks_and_hears_opus(connect, provider, rate):
     stats = await call.from_worker("stats")
     assert (stats.frames_in, stats.frames_lost, stats.caller_audio_ms) == (49, 1, 1_000)
     assert (stats.frames_out, stats.reception_audio_ms) == (20, 400)
+    assert 3_500 < stats.caller_mos_milli < 4_200  # 2 % were lost
+    assert (stats.caller_clipped_ppm, stats.caller_silent_milli) == (0, 0)
+    assert -17 <= stats.caller_level_dbov <= -14  # a sine whose peak is at -12
+
+
+@pytest.mark.parametrize("rate", [8_000, 16_000, 24_000, 48_000])
+async def test_an_opus_leg_has_keys_in_its_audio_and_is_judged_like_any_other(connect, rate):
+    """Keys of 60 ms, too loud a tone and silence; packet 8, in the first one, is lost."""
+    call = await connect(codec="opus", rate=rate, hearing=Hearing(dtmf_inband=True))
+    pressed = [silence(100, rate)]
+    for key in "159D":
+        pressed += [press(key, 100 if key == "1" else 60, rate_hz=rate), silence(80, rate)]
+    at = np.arange(rate // 5) / rate
+    too_loud = np.where(np.sin(2 * np.pi * 200 * at) > 0, 1.0, -1.0).astype(np.float32)
+    sound = np.concatenate([*pressed, too_loud, silence(200, rate)])
+    client, size = opuslib_next.Encoder(rate, 1, "voip"), rate // 50
+    frames = [from_signal(sound[at : at + size], "l16") for at in range(0, len(sound), size)]
+    for number, frame in enumerate(frames, start=1):
+        packet = client.encode(frame, size)
+        if number != 8:
+            call.say(audio=rv.Audio(payload=packet, sequence=number))
+    heard = ""
+    while len(heard) < 4:
+        told = rv.CallerMessage.FromString(await call.from_worker("from_caller"))
+        heard += told.dtmf.digits
+    assert heard == "159D"
+    call.session.send(lk.SessionToWorker(finish=lk.Finish(drain_ms=0)))
+    stats = await call.from_worker("stats")
+    assert (stats.frames_in, stats.frames_lost) == (len(frames) - 1, 1)
+    assert stats.caller_clipped_ppm > 500  # what is left of it by the decoder
+    assert 350 < stats.caller_silent_milli < 700
+    assert -15 < stats.caller_level_dbov < -2
+    assert 3_000 < stats.caller_mos_milli < 4_200
 
 
 async def test_what_is_no_opus_packet_ends_the_stream(connect):

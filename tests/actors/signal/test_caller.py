@@ -5,14 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import opuslib_next
 import pytest
 
-from actors.signal.caller import MAX_FILL_MS, CallerAudio
+from actors.opus import MAX_CONCEALED, OpusDecoder
+from actors.signal.caller import MAX_FILL_MS, CallerAudio, CallerPackets
 from actors.signal.dtmf import KeyDown, KeyUp
 from actors.signal.levels import from_signal
 from reception.errors import InvalidRequest
 from reception.media.codecs import AudioFormat
-from reception.media.jitter import JitterBuffer
+from reception.media.jitter import JitterBuffer, Lost
 from tests.actors.signal.sounds import dbov, noise, press, silence
 
 PCMU = AudioFormat("pcmu", 8_000)
@@ -127,6 +129,29 @@ def test_keys_are_not_listened_for_where_nobody_wants_them():
     assert len(caller.flush()) == 3
     assert caller.take_keys() == []
     assert caller.jitter.counts.lost == 1
+
+
+def test_opus_packets_are_judged_as_they_sound_and_gaps_counted_at_once() -> None:
+    encoder = opuslib_next.Encoder(24_000, 1, "voip")
+    caller = CallerPackets(OpusDecoder(24_000), AudioFormat("l16", 24_000))
+    sound = np.concatenate(
+        [silence(100, 24_000), press("7", 100, rate_hz=24_000), silence(400, 24_000)]
+    )
+    packets = [
+        encoder.encode(from_signal(sound[at : at + 480], "l16"), 480)
+        for at in range(0, len(sound), 480)
+    ]
+    gap = Lost(MAX_CONCEALED + 3)
+    heard: list[bytes | Lost] = [*packets[:16], gap, *packets[16 + gap.frames :]]
+    audio = [caller.hear(each) for each in heard]
+    assert {len(each) for each in audio} == {0, 960, 960 * (1 + MAX_CONCEALED)}
+    down, up = caller.take_keys()
+    assert (down, isinstance(up, KeyUp)) == (KeyDown("7"), True)
+    quality = caller.quality()
+    assert (quality.frames, quality.lost) == (len(packets) - gap.frames, gap.frames)
+    assert quality.mos == 1.0  # 8 of 30 packets, in one burst
+    assert 0.6 < quality.silent_share < 0.85
+    assert -20 < quality.level_dbov < -5
 
 
 def test_clipping_and_silence_are_shares_of_the_leg():

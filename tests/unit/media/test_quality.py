@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from reception.media.quality import (
     G711_WITH_CONCEALMENT,
     G711_WITHOUT_CONCEALMENT,
+    OPUS,
     Codec,
     QualityCounter,
     effective_impairment,
@@ -51,6 +52,12 @@ def test_loss_without_concealment_is_far_worse(loss_percent, impairment):
     assert effective_impairment(G711_WITHOUT_CONCEALMENT, loss_percent) == pytest.approx(
         impairment, abs=8
     )
+
+
+def test_opus_without_loss_is_as_good_as_the_telephone_gets_and_less_robust_than_g711():
+    assert rating(codec=OPUS) == rating()
+    assert effective_impairment(OPUS, 1) == pytest.approx(8.3, abs=0.1)
+    assert effective_impairment(OPUS, 1) > effective_impairment(G711_WITH_CONCEALMENT, 1)
 
 
 @pytest.mark.parametrize("one_way_ms", [0, 50, 100, 150, 200, 250, 300, 350])
