@@ -8,6 +8,7 @@ for (`adapt`) is left out.
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass, field
 
 from actors.audio import PassThrough, leg_decoder, to_linear
@@ -25,6 +26,7 @@ from reception.media.quality import Quality
 from reception.media.silence import SilenceGate
 
 _WINDOW_FRAMES, _WINDOW_S = 3, 0.06
+_REMEMBERED_MS = 2_500  # of both sides' frames, for who judges barge-in by them later
 
 
 @dataclass(slots=True)
@@ -46,7 +48,11 @@ class CallerLeg:
         leg = AudioFormat(config.codec, config.rate_hz)
         hearing = config.hearing
         self.format = leg.inner
-        self._barge_in = BargeIn(hearing) if hearing.decides else None
+        self._barge_in = BargeIn(hearing)
+        # While that is at rest: frames played, and what `BargeIn.heard` is told of others.
+        self._untold: deque[FrameOut | tuple[bool, float, int, float]] = deque(
+            maxlen=2 * _REMEMBERED_MS // config.ptime_ms
+        )
         self._ptime_ms = config.ptime_ms
         self._jitter: JitterBuffer[bytes] = JitterBuffer(
             _WINDOW_FRAMES, max(_WINDOW_S, config.ptime_ms / 1000)
@@ -72,8 +78,7 @@ class CallerLeg:
         """From the next frame on no more is done than this."""
         self._watching = self._activity is not None and plan.way is not Way.PASS_THROUGH
         self._enhancing = self._enhancer is not None and plan.way is Way.FULL
-        if self._barge_in is not None:
-            self._barge_in.blind = not self._watching
+        self._barge_in.blind = plan.way is Way.PASS_THROUGH
         if self._gate is not None:
             self._gate.blind = not self._watching
         if self._enhancer is not None:
@@ -110,23 +115,20 @@ class CallerLeg:
     def speech_started(self, now_s: float, *, speaking: bool) -> bool:
         """The provider hears speech. False: hold its event back for now."""
         self.provider_hears(True)
-        barge_in = self._barge_in
-        return barge_in is None or barge_in.provider_started(now_s, speaking=speaking)
+        if speaking and not self._barge_in.blind:
+            self._tell_all()
+        return self._barge_in.provider_started(now_s, speaking=speaking)
 
     def speech_stopped(self) -> bool:
-        """The provider hears the speech's end. False: it was held back to its end; both
-        events are to be dropped."""
+        """The provider hears the speech's end. False: both events are to be dropped."""
         self.provider_hears(False)
-        return self._barge_in is None or self._barge_in.provider_stopped()
+        return self._barge_in.provider_stopped()
 
     def _hear(self, frames: list[bytes | Lost], now_s: float, speaking: bool) -> Heard:
         heard = Heard()
         for frame in filter(None, map(self._frames.hear, frames)):
-            perhaps = False
-            if self._watching:
-                audio, perhaps = self._watch(frame, now_s, speaking, heard)
-            else:
-                audio = self._enhance(frame, False)
+            voiced, perhaps = self._watch(frame, now_s, speaking, heard)
+            audio = self._enhance(frame, voiced)
             heard.audio.append(audio)
             if self._gate is None:
                 heard.sent.append(audio)
@@ -137,17 +139,37 @@ class CallerLeg:
         heard.keys = "".join(each.key for each in ups)
         return heard
 
-    def _watch(
-        self, audio: bytes, now_s: float, speaking: bool, heard: Heard
-    ) -> tuple[bytes, bool]:
-        """The frame as it is passed on, and whether there may be voice in it."""
+    def _watch(self, audio: bytes, now_s: float, speaking: bool, heard: Heard) -> tuple[bool, bool]:
+        """Whether there is voice in the frame, and whether there may be, where that is
+        looked for."""
+        if self._barge_in.blind:
+            return False, False
+        if not self._watching:
+            sound, duration_ms = self._frames.level, self.format.duration_ms(len(audio))
+            frame = not sound.silent, sound.dbov, duration_ms, now_s
+            heard.interrupts |= self._tell(frame, speaking)
+            return False, False
         assert self._activity is not None
         found = self._activity.feed(audio)
-        if self._barge_in is not None and self._barge_in.heard(
-            found.voiced, found.level_dbov, found.duration_ms, now_s, speaking=speaking
-        ):
-            heard.interrupts = True
-        return self._enhance(audio, found.voiced), found.perhaps
+        frame = found.voiced, found.level_dbov, found.duration_ms, now_s
+        heard.interrupts |= self._tell(frame, speaking)
+        return found.voiced, found.perhaps
+
+    def _tell(self, frame: tuple[bool, float, int, float], speaking: bool) -> bool:
+        """Whether the caller interrupts with this frame."""
+        if self._barge_in.rests:
+            self._untold.append(frame)
+            return False
+        return self._barge_in.heard(*frame, speaking=speaking)
+
+    def _tell_all(self) -> None:
+        """All that was to be told later: 2 to 3 ms of work, where the caller interrupts."""
+        for each in self._untold:
+            if isinstance(each, FrameOut):
+                self._tell_played(each)
+            else:
+                self._barge_in.heard(*each, speaking=True)
+        self._untold.clear()
 
     def _enhance(self, audio: bytes, voiced: bool) -> bytes:
         if self._enhancer is None or not self._enhancing:
@@ -156,14 +178,23 @@ class CallerLeg:
 
     def played(self, frame: FrameOut) -> None:
         """A frame of the receptionist's was handed to the leg: it may come back."""
-        if self._barge_in is not None and self._watching:
-            level = level_dbov(to_linear(frame.audio, self.format.name))
-            self._barge_in.played(frame.starts_s, self._ptime_ms, level)
+        if self._barge_in.rests:
+            self._untold.append(frame)
+        elif not self._barge_in.blind:
+            self._tell_played(frame)
+
+    def _tell_played(self, frame: FrameOut) -> None:
+        level = level_dbov(to_linear(frame.audio, self.format.name))
+        self._barge_in.played(frame.starts_s, self._ptime_ms, level)
 
     def silenced(self, now_s: float) -> None:
         """Of what the receptionist was saying nothing more is played."""
-        if self._barge_in is not None:
-            self._barge_in.stopped(now_s)
+        untold = list(self._untold)
+        self._untold.clear()
+        self._untold.extend(
+            each for each in untold if not isinstance(each, FrameOut) or each.starts_s < now_s
+        )
+        self._barge_in.stopped(now_s)
 
     @property
     def counts(self) -> JitterCounts:

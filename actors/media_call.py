@@ -347,12 +347,14 @@ class MediaCall:
                 if not self._caller.speech_started(now_s, speaking=speaking):
                     self._held_event = raw
                     return
+                self._held_event = b""
                 self._speaker.cut(now_s)
             case SpeechStopped():
                 self._turn_up_us = self._up_us
                 if not self._caller.speech_stopped():
                     self._held_event = b""  # a cough, from beginning to end
                     return
+                self._pass_held_event_on()
         self._pass_on(raw)
 
     def _pass_on(self, raw: bytes) -> None:

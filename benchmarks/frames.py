@@ -10,8 +10,11 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 
+import numpy as np
+
 from actors.audio import Converter, leg_encoder
 from actors.caller_leg import CallerLeg
+from actors.signal.levels import from_signal
 from benchmarks.allocations import taken
 from benchmarks.figures import row
 from protos.reception.v1 import reception_pb2 as rv
@@ -64,6 +67,8 @@ def run() -> None:
         ("convert: PCMU 8 kHz to L16 24 kHz", lambda: to_linear.convert(FRAME)),
         ("convert: L16 48 kHz to L16 24 kHz", lambda: up.convert(wide)),
         ("playout: add and pace a frame", _playout()),
+        ("caller: a frame, all at defaults", _caller(speaks=False)),
+        ("caller: the same while she speaks, with her frame", _caller(speaks=True)),
         ("buffer: 160 bytes, new", lambda: bytes(FRAME_VIEW)),
         ("buffer: 160 bytes, from a pool", _pooled(FRAME_VIEW)),
         ("buffer: 1,920 bytes, new", lambda: bytes(wide_view)),
@@ -154,6 +159,27 @@ def _pooled(data: memoryview) -> Callable[[], object]:
         view[: len(data)] = data
         view.release()
         free.append(buffer)
+
+    return work
+
+
+def _caller(*, speaks: bool) -> Callable[[], object]:
+    """A G.711 leg's frame before it goes on; with one that the leg is to play."""
+    leg = CallerLeg(LegConfig("pcmu", 8_000, 20, sends_marks=False), PLANS[0])
+    rng = np.random.default_rng(1)
+    frames = [
+        from_signal(rng.normal(0, level, 160).astype(np.float32), "pcmu")
+        for level in rng.uniform(0.001, 0.3, 100)
+    ]
+    now_s, number = 0.0, 0
+
+    def work() -> object:
+        nonlocal now_s, number
+        now_s += 0.02
+        number += 1
+        if speaks:
+            leg.played(FrameOut(frames[number % 97], "i", number, 0, False, now_s + 0.1))
+        return leg.receive(frames[number % 100], number, now_s, speaking=speaks)
 
     return work
 

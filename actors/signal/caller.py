@@ -40,7 +40,7 @@ class Caller(ABC):
     """
 
     def __init__(self, format: AudioFormat, ptime_ms: int, *, keys: bool, codec: Codec) -> None:
-        self.level = Level(0.0, 0.0, 0)  # of the last frame
+        self.level = Level(0.0, 0.0, 0)  # of the audio that was given back last
         self.listens = True  # for keys, where it was told to
         self._format, self._codec = format, codec
         self._frame_samples = format.rate_hz * ptime_ms // 1000
@@ -111,7 +111,9 @@ class CallerAudio(Caller):
         self._counter.loss(frames)
         self._miss(frames)
         most = self._format.rate_hz * MAX_FILL_MS // 1000
-        return self._concealer.lost(min(frames * self._frame_samples, most))
+        audio = self._concealer.lost(min(frames * self._frame_samples, most))
+        self.level = level(to_signal(audio, self._format.name), self._format.name)
+        return audio
 
 
 class CallerPackets(Caller):

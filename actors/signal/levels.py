@@ -7,12 +7,14 @@ overload, and come out of G.711 by a table of 256 entries.
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from actors.audio import Samples, from_linear, to_linear
+from reception.media.echo import SILENT_DBOV
 
 Signal = NDArray[np.float32]
 
@@ -50,6 +52,11 @@ class Level(NamedTuple):
     @property
     def silent(self) -> bool:
         return self.power < SILENT_POWER
+
+    @property
+    def dbov(self) -> float:
+        """Of the power; at least -127, the bottom of RFC 6465's scale."""
+        return max(SILENT_DBOV, 10 * math.log10(self.power)) if self.power else SILENT_DBOV
 
 
 def level(signal: Signal, coding: str) -> Level:

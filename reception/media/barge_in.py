@@ -8,9 +8,14 @@ events. Not every sound interrupts: echo of the receptionist's own voice does no
 Measured per frame of 20 ms: 1 µs while the receptionist is silent; 8 µs while she
 speaks, `played` included, and 11 µs on a line with echo. In that are the searches for
 the echo's lag, 0.44 ms each: every 2 s of playing, 0.1 s while a sound is in doubt.
+Where the provider alone decides nothing is done until its event comes while the
+receptionist speaks (`BargeIn.rests`).
 """
 
 from __future__ import annotations
+
+from collections import deque
+from typing import NamedTuple
 
 from reception.media.echo import EchoGuard
 from reception.media.hearing import Hearing
@@ -19,6 +24,17 @@ LOCAL_SPEECH_MS = 40  # two frames of 20 ms are speech, one may be a click
 _PAUSE_MS = 160  # within words and between them: the same speech goes on
 _RECENT_S = 0.5  # the provider's event comes so much later than the speech
 _JITTER_S = 0.1  # frames come so much earlier or later than they were spoken
+_REMEMBERED = 50  # frames not judged yet; of 10 ms or more they are what is recent
+
+
+class _Frame(NamedTuple):
+    """A frame of the caller's side; when it began and when it came."""
+
+    voiced: bool
+    level_dbov: float
+    duration_ms: int
+    starts_s: float
+    came_s: float
 
 
 class BargeIn:
@@ -29,21 +45,31 @@ class BargeIn:
     be passed on.
 
     Args:
-        hearing: the profile's settings. Where `hearing.decides` is False every
-            event of the provider cuts, and frames need not be told.
+        hearing: the profile's settings. Where `hearing.decides` is False every event of
+            the provider cuts unless it was made by echo alone: until something else is
+            heard, or nothing is played any more.
     """
 
     def __init__(self, hearing: Hearing) -> None:
-        self.echo = EchoGuard()
+        self.echo = EchoGuard(watches=hearing.decides)
         self.blind = False  # frames are not told: the provider's events decide
         self.held = False  # the provider heard speech, which has not proved itself yet
         self._local = hearing.barge_in == "local"
-        self._decides = hearing.decides
         self._any_length = hearing.min_speech_ms == 0
-        self._bound_ms = max(LOCAL_SPEECH_MS if self._local else 1, hearing.min_speech_ms)
+        self._bound_ms = hearing.min_speech_ms
+        if self._local or self._any_length:
+            self._bound_ms = max(LOCAL_SPEECH_MS, self._bound_ms)
+        self._judges_all = hearing.decides
+        self._unjudged: deque[_Frame] = deque(maxlen=_REMEMBERED)
         self._speech_ms = self._pause_ms = 0
         self._echo_s = self._proved_s = float("-inf")
         self._clock_s = float("-inf")
+
+    @property
+    def rests(self) -> bool:
+        """Frames of both sides need not be told before the next event of the provider;
+        then those of the last 2 s."""
+        return not (self._judges_all or self.held)
 
     def played(self, starts_s: float, duration_ms: int, level_dbov: float) -> None:
         """A frame was handed to the leg (`FrameOut.starts_s`), of this level."""
@@ -59,7 +85,7 @@ class BargeIn:
         """A frame of the caller's side, in order.
 
         Args:
-            voiced: there is voice in it.
+            voiced: there is voice in it (where the provider decides: sound).
             level_dbov: its level.
             duration_ms: its length.
             now_s: when it came, on the clock of `Playout.due`.
@@ -70,12 +96,11 @@ class BargeIn:
         """
         starts_s = self._spoken_s(duration_ms, now_s)
         self.echo.heard(starts_s, duration_ms, level_dbov)
-        if voiced and self.echo.explains(starts_s, duration_ms, level_dbov):
-            voiced, self._echo_s = False, now_s
-        self._count(voiced, duration_ms)
-        proved = self._speech_ms >= self._bound_ms
-        if proved:
-            self._proved_s = now_s
+        frame = _Frame(voiced, level_dbov, duration_ms, starts_s, now_s)
+        if self.rests:
+            self._unjudged.append(frame)
+            return False
+        proved = self._proves(frame)
         if not speaking:  # nothing left to be protected from a cough
             held, self.held = self.held, False
             return held
@@ -86,8 +111,7 @@ class BargeIn:
 
     def provider_started(self, now_s: float, *, speaking: bool) -> bool:
         """The provider hears speech. False: hold its event back for now."""
-        unprotected = not speaking or self.blind or not self._decides
-        if unprotected or self._believes_provider(now_s):
+        if not speaking or self.blind or self._believes_provider(now_s):
             self.held = False
             return True
         self.held = True
@@ -95,15 +119,38 @@ class BargeIn:
 
     def provider_stopped(self) -> bool:
         """The provider hears the speech's end. False: it was held back to its end;
-        both events are to be dropped."""
+        both events are to be dropped. Where the provider decides it answers all the same,
+        and nothing is dropped: the answer is what it was not to cut."""
         held, self.held = self.held, False
-        return not held
+        return not (held and self._judges_all)
 
     def _believes_provider(self, now_s: float) -> bool:
+        if not self._judges_all:
+            self._catch_up(now_s)
         if now_s - self._proved_s <= _RECENT_S:
             return True
         nothing_but_echo = self._speech_ms == 0 and now_s - self._echo_s <= _RECENT_S
         return self._any_length and not nothing_but_echo
+
+    def _catch_up(self, now_s: float) -> None:
+        """Judges what came lately, as if it had been looked at all the time."""
+        self.echo.look()
+        self._speech_ms = self._pause_ms = 0
+        for frame in self._unjudged:
+            if now_s - frame.came_s <= _RECENT_S:
+                self._proves(frame)
+        self._unjudged.clear()
+
+    def _proves(self, frame: _Frame) -> bool:
+        """With this frame there was enough speech."""
+        voiced, level_dbov, duration_ms, starts_s, came_s = frame
+        if voiced and self.echo.explains(starts_s, duration_ms, level_dbov):
+            voiced, self._echo_s = False, came_s
+        self._count(voiced, duration_ms)
+        proved = self._speech_ms >= self._bound_ms
+        if proved:
+            self._proved_s = came_s
+        return proved
 
     def _count(self, speech: bool, duration_ms: int) -> None:
         """Speech counts; a pause as long as the speech before it forgets it."""

@@ -15,6 +15,7 @@ from itertools import pairwise
 from operator import mul
 
 SILENT_DBOV = -127.0
+_NOTHING_DBOV = -126.0  # of a frame that came, and had nothing in it
 Pair = tuple[float, float]  # levels in dBov of what was played, and heard
 _STEP_MS = 10
 _STEPS = 256  # 2.56 s are remembered
@@ -81,10 +82,15 @@ class EchoGuard:
     """Tells one leg's echo from its caller.
 
     All times are in seconds of one clock, the one given to `Playout.due`.
+
+    Args:
+        watches: the line is looked at as it is played to; else when somebody asks only
+            (`look`, `explains`).
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, watches: bool = True) -> None:
         self.path: EchoPath | None = None
+        self._watches = watches
         self._returns_nothing = False
         self._played, self._heard = Envelope(), Envelope()
         self._heard_to = 0
@@ -101,8 +107,10 @@ class EchoGuard:
         """A frame was handed to the leg, which plays it from `starts_s` on."""
         self._played.write(_step(starts_s), _count(duration_ms), level_dbov)
         self._unsearched_ms += duration_ms
-        if self._unsearched_ms >= (_CHECK_EVERY_MS if self.known else _SEARCH_EVERY_MS):
-            self._search()
+        if self._watches and self._unsearched_ms >= (
+            _CHECK_EVERY_MS if self.known else _SEARCH_EVERY_MS
+        ):
+            self.look()
 
     def stopped(self, now_s: float) -> None:
         """Playout was cut: what was handed out and not played never sounds."""
@@ -112,7 +120,7 @@ class EchoGuard:
     def heard(self, starts_s: float, duration_ms: int, level_dbov: float) -> None:
         """The caller's side sent a frame; every frame is to be told."""
         first, count = _step(starts_s), _count(duration_ms)
-        self._heard.write(first, count, level_dbov)
+        self._heard.write(first, count, max(level_dbov, _NOTHING_DBOV))
         self._heard_to = first + count
 
     def explains(self, starts_s: float, duration_ms: int, level_dbov: float) -> bool:
@@ -124,7 +132,7 @@ class EchoGuard:
         if self._foresees(first, count, level_dbov):
             return True
         if first - self._searched_at >= _SEARCH_EVERY_STEPS:
-            self._search()
+            self.look()
             if self._foresees(first, count, level_dbov):
                 return True
         return not self.known and level_dbov <= loudest - _UNKNOWN_LOSS_DB
@@ -136,10 +144,14 @@ class EchoGuard:
         around = self._played.read(begins, count + 3)
         return level_dbov <= max(around) - self.path.loss_db + _MARGIN_DB
 
-    def _search(self) -> None:
+    def look(self) -> None:
         """Compares the last 1.5 s of both envelopes at every lag."""
         self._searched_at, self._unsearched_ms = self._heard_to, 0
-        lags = self._lags()
+        played, heard = self._envelopes()
+        if self.path is None and _is_quiet(played, heard):
+            self._returns_nothing = True
+            return
+        lags = _lags(played, heard)
         fewest = min(len(pairs) for pairs in lags.values())
         if fewest < _SOME_PAIRS:
             return
@@ -154,36 +166,47 @@ class EchoGuard:
         self._doubts += 1
         if self.path is not None and (not self.path.certain or self._doubts >= _DOUBTS):
             self.path = None
-        least_db = min(_loss(pairs)[0] for pairs in lags.values())
-        enough = fewest >= _ENOUGH_PAIRS or least_db >= _QUIET_LOSS_DB
-        self._returns_nothing = self.path is None and enough
+        self._returns_nothing = self.path is None and fewest >= _ENOUGH_PAIRS
 
-    def _lags(self) -> dict[int, list[Pair]]:
-        """Levels played and heard, by lag in steps: every other lag, and those
-        beside the likeliest."""
+    def _envelopes(self) -> tuple[list[float], list[float]]:
+        """The last 1.5 s of what was played, the longest lag before it included, in steps,
+        and of what was heard, in strides."""
         begin = self._heard_to - _WINDOW_STEPS
         heard = self._heard.read(begin, _WINDOW_STEPS, _STRIDE)
         steps = self._played.read(begin - _LAG_STEPS, _WINDOW_STEPS + _LAG_STEPS + 1)
         # A frame heard begins anywhere in a frame played: the mean of two steps.
-        played = [(one + other) / 2 for one, other in pairwise(steps)]
-        lags = {
-            lag: _pairs(played[_LAG_STEPS - lag :: _STRIDE], heard)
-            for lag in range(0, _LAG_STEPS + 1, _STRIDE)
-        }
-        likeliest = max(lags, key=lambda lag: _correlation(lags[lag]))
-        for lag in (likeliest - 1, likeliest + 1):
-            if 0 <= lag <= _LAG_STEPS:
-                lags[lag] = _pairs(played[_LAG_STEPS - lag :: _STRIDE], heard)
-        return lags
+        return [(one + other) / 2 for one, other in pairwise(steps)], heard
 
 
-def _pairs(played: list[float], heard: list[float]) -> list[Pair]:
-    """What was played and heard at the same moments, where something was played."""
+def _lags(played: list[float], heard: list[float]) -> dict[int, list[Pair]]:
+    """Levels played and heard, by lag in steps: every other lag, and those beside the
+    likeliest."""
+    lags = {lag: _pairs(played, heard, lag) for lag in range(0, _LAG_STEPS + 1, _STRIDE)}
+    likeliest = max(lags, key=lambda lag: _correlation(lags[lag]))
+    for lag in (likeliest - 1, likeliest + 1):
+        if 0 <= lag <= _LAG_STEPS:
+            lags[lag] = _pairs(played, heard, lag)
+    return lags
+
+
+def _pairs(
+    played: list[float], heard: list[float], lag: int, above_dbov: float = _NOTHING_DBOV
+) -> list[Pair]:
+    """What was played and what was heard so much later, where something was."""
     return [
         (out, back)
-        for out, back in zip(played, heard, strict=False)
-        if out > _AUDIBLE_DBOV and back > SILENT_DBOV
+        for out, back in zip(played[_LAG_STEPS - lag :: _STRIDE], heard, strict=False)
+        if out > _AUDIBLE_DBOV and back > above_dbov
     ]
+
+
+def _is_quiet(played: list[float], heard: list[float]) -> bool:
+    """Whatever the lag, next to nothing comes back; frames without any sound count."""
+    for lag in range(0, _LAG_STEPS + 1, _STRIDE):
+        pairs = _pairs(played, heard, lag, SILENT_DBOV)
+        if len(pairs) < _SOME_PAIRS or _loss(pairs)[0] < _QUIET_LOSS_DB:
+            return False
+    return True
 
 
 def _step(at_s: float) -> int:

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reception.media.barge_in import LOCAL_SPEECH_MS, BargeIn
+from reception.media.echo import SILENT_DBOV
 from reception.media.hearing import Hearing
 from tests.unit.media import line
 
@@ -46,6 +47,95 @@ def test_by_default_the_providers_event_cuts_and_nothing_else():
     assert caller.says(2000) is None
     assert caller.provider_starts()
     assert caller.barge_in.provider_stopped()
+
+
+def test_by_default_echo_alone_does_not_cut_and_the_caller_over_it_does():
+    caller = Caller(Hearing())
+    caller.barge_in.played(20.0, 1_000, -15.0)
+    assert caller.says(300, level=-35.0) is None
+    assert not caller.provider_starts()
+    assert caller.barge_in.held
+    assert caller.says(200, level=-35.0) is None  # as long as it is explained
+    assert caller.says(200, level=-12.0) == 40
+    assert not caller.barge_in.held
+
+
+def test_by_default_an_echo_with_the_caller_in_it_is_believed_at_once():
+    caller = Caller(Hearing())
+    caller.barge_in.played(20.0, 1_000, -15.0)
+    caller.says(200, level=-35.0)
+    caller.says(40, level=-12.0)
+    caller.says(100, level=-35.0)
+    assert caller.provider_starts()
+
+
+def test_by_default_an_echo_of_long_ago_is_no_excuse():
+    caller = Caller(Hearing())
+    caller.barge_in.played(20.0, 200, -15.0)
+    caller.says(200, level=-35.0)
+    caller.is_silent(520)
+    assert caller.provider_starts()
+
+
+def test_by_default_the_provider_answers_an_echo_and_its_events_are_passed_on():
+    caller = Caller(Hearing())
+    caller.barge_in.played(20.0, 1_000, -15.0)
+    caller.says(300, level=-35.0)
+    assert not caller.provider_starts()
+    assert caller.barge_in.provider_stopped()
+    assert not caller.barge_in.held
+
+
+def test_by_default_an_echo_is_let_go_when_the_answer_is_over():
+    caller = Caller(Hearing())
+    caller.barge_in.played(20.0, 400, -15.0)
+    caller.says(300, level=-35.0)
+    assert not caller.provider_starts()
+    caller.speaking = False
+    assert caller.is_silent(40) == 20
+
+
+@pytest.mark.parametrize("noise_dbov", [-62, SILENT_DBOV])
+@pytest.mark.parametrize("level", [-25.0, -34.0, -45.0])
+def test_by_default_a_caller_of_any_loudness_cuts_on_a_line_without_echo(noise_dbov, level):
+    """The provider hears speech after 300 ms of it."""
+    for seed in range(20):
+        rng = random.Random(seed)
+        barge_in = BargeIn(Hearing())
+        played = line.talk(rng, 150, -20)
+        quiet = line.mix([SILENT_DBOV] * 150, noise_dbov=noise_dbov, rng=rng)
+        heard = [each if number < 100 else level + rng.gauss(0, 3)
+                 for number, each in enumerate(quiet)]  # fmt: skip
+        if noise_dbov == SILENT_DBOV:
+            heard[:100] = [SILENT_DBOV] * 100
+        for number in range(115):
+            barge_in.played(100.0 + number * 0.02, 20, played[number])
+            now_s = 100.02 + number * 0.02
+            assert not barge_in.heard(heard[number] > -50, heard[number], 20, now_s, speaking=True)
+        assert barge_in.provider_started(102.3, speaking=True)
+
+
+@pytest.mark.simulation
+def test_by_default_events_that_echo_makes_cut_once_in_hundreds():
+    """The provider takes any 300 ms of echo for speech, on lines of 12 to 35 dB."""
+    events = cuts = 0
+    for seed in range(60):
+        rng = random.Random(seed)
+        barge_in, loud = BargeIn(Hearing()), 0
+        played = line.talk(rng, 400, -20)
+        returned = line.echo(played, rng.uniform(0, 300), rng.uniform(12, 35))
+        heard = line.mix(returned, noise_dbov=-62, rng=rng)
+        for number in range(400):
+            barge_in.played(100.0 + number * 0.02, 20, played[number])
+            now_s = 100.02 + number * 0.02 + rng.uniform(0, 0.04)
+            cuts += barge_in.heard(heard[number] > -50, heard[number], 20, now_s, speaking=True)
+            loud = loud + 1 if heard[number] > -50 else max(0, loud - 2)
+            if loud >= 15:
+                events, loud = events + 1, 0
+                barge_in.provider_stopped()
+                cuts += barge_in.provider_started(now_s, speaking=True)
+    assert events > 200
+    assert cuts <= events / 100
 
 
 @pytest.mark.parametrize("frame_ms", [10, 20, 30, 60])

@@ -129,6 +129,32 @@ def test_a_quiet_line_is_known_soon_and_a_quiet_caller_heard_at_once():
     assert not guard.explains(now_s, 20, -38.0)
 
 
+def test_a_line_whose_frames_have_no_sound_at_all_is_known_to_be_quiet():
+    """As from a leg that suppresses noise; a frame that never came tells nothing."""
+    rng = random.Random(6)
+    played = line.talk(rng, 100, -20)
+    guard, _ = guard_after(played, [SILENT_DBOV] * 100)
+    assert guard.known
+    assert guard.path is None
+    untold, _ = guard_after(played, [])
+    untold.look()
+    assert not untold.known
+
+
+def test_a_guard_that_does_not_watch_knows_the_line_once_it_is_asked():
+    rng = random.Random(4)
+    played = line.talk(rng, 300, -20)
+    heard = line.mix(line.echo(played, 90, 20), noise_dbov=-60, rng=rng)
+    guard = EchoGuard(watches=False)
+    for number in range(300):
+        guard.played(BEGAN_S + number * 0.02, 20, played[number])
+        guard.heard(BEGAN_S + number * 0.02, 20, heard[number])
+    assert not guard.known
+    guard.look()
+    assert guard.path is not None
+    assert guard.path.loss_db == pytest.approx(20, abs=3)
+
+
 @pytest.mark.simulation
 def test_two_who_talk_at_once_are_no_echo_of_each_other():
     taken = 0
