@@ -385,6 +385,45 @@ async def test_speech_cuts_the_answer_where_it_was_heard(connect, provider):
     assert audio.item_id == "i2"
 
 
+async def test_an_answer_that_is_complete_and_still_playing_is_cut_where_it_was_heard(
+    connect, provider
+):
+    """The provider has made all 20 s of it, and thinks that it was said."""
+    call = await connect()
+    await provider.received.get()
+    made = {"id": "r1", "status": "in_progress"}
+    await send(call.connection, "response.created", response=made)
+    began_s = time.monotonic()
+    await speak(call.connection, "i1", LONG)
+    where = {"response_id": "r1", "item_id": "i1", "output_index": 0, "content_index": 0}
+    await send(call.connection, "response.output_audio.done", **where)
+    await send(call.connection, "response.done", response=made | {"status": "completed"})
+    while b"response.done" not in await call.from_worker("provider_event"):
+        pass
+    for number in range(1, 21):
+        _, audio = await call.to_caller("audio")
+        assert audio.sequence == number
+    least_ms = 20 * 20 - 20 - 120  # when the last one was sent: less than the lead ahead
+    await send(call.connection, "input_audio_buffer.speech_started", item_id="u1", audio_start_ms=5)
+    _, clear = await call.to_caller("clear_audio")
+    cut = await call.playout(lk.Playout.INTERRUPTED)
+    truncate = await provider.received.get()
+    assert truncate == {
+        "type": "conversation.item.truncate",
+        "item_id": "i1",
+        "content_index": 0,
+        "audio_end_ms": clear.heard_ms,
+    }
+    assert (clear.item_id, cut.item_id, cut.heard_ms) == ("i1", "i1", clear.heard_ms)
+    assert least_ms <= clear.heard_ms <= (time.monotonic() - began_s) * 1000
+    assert b"speech_started" in await call.from_worker("provider_event")
+    call.session.send(lk.SessionToWorker(provider_event=b'{"type":"after"}'))
+    assert (await provider.received.get())["type"] == "after"  # it is cut once
+    call.session.send(lk.SessionToWorker(finish=lk.Finish()))
+    stats = await call.from_worker("stats")
+    assert stats.frames_out * 20 <= clear.heard_ms + 140  # nothing after the cut
+
+
 async def test_speech_while_nothing_plays_cuts_nothing(connect, provider):
     call = await connect()
     await provider.received.get()
