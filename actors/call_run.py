@@ -38,6 +38,7 @@ from reception.call.record import CallRecord
 from reception.call.states import State
 from reception.errors import ReceptionError, Unavailable
 from reception.framing import Kind
+from reception.media.leg_totals import LegTotals
 from reception.money.savings.levels import LEVELS
 from reception.provider import codec_for
 from reception.provider.base import ProviderCommand
@@ -79,6 +80,7 @@ class CallRun:
         )
         self._came = self._handled = self._told_events = 0  # messages with events
         self._stats: asyncio.Future[lk.LegStats] = asyncio.get_running_loop().create_future()
+        self._legs = LegTotals()
         self._fenced = False
 
     def request_end(self, reason: str, polite: bool) -> None:
@@ -154,6 +156,7 @@ class CallRun:
             await self._ring()
             return
         self._restore(checkpoint.loads(state))
+        self._legs.worker_lost()
         self._worker.forget()
         self._put(m.MediaLost())
 
@@ -191,6 +194,7 @@ class CallRun:
                 self._worker.began_s,
                 clock_s=time.monotonic(),
                 unix_s=time.time(),
+                legs=self._legs.parts,
             )
         )
 
@@ -217,6 +221,7 @@ class CallRun:
         """All as it was then; what was under way elsewhere is begun again."""
         again = self._conversation.resume(state.conversation, state.later_s)
         self._money.cost_micros = state.cost_micros
+        self._legs = LegTotals(*state.legs)
         worker = self._worker
         worker.moves, worker.listening = state.moves, state.listening
         worker.began_s = state.began_s + state.later_s
@@ -306,8 +311,12 @@ class CallRun:
         which = message.WhichOneof("message")
         if which in ("attached", "resume"):
             return
+        if which == "so_far":
+            self._legs.told(_figures(message.so_far))
+            return
         self._came += 1
         if which == "stats":
+            self._legs.told(_figures(message.stats))
             if not self._stats.done():
                 self._stats.set_result(message.stats)
         else:
@@ -317,6 +326,7 @@ class CallRun:
     def _on_link_end(self) -> None:
         """The worker is gone, or this call let go of it."""
         if self._conversation.finish is None:
+            self._legs.worker_lost()
             self._put(m.MediaLost())
         elif not self._stats.done():
             self._stats.set_result(lk.LegStats())
@@ -380,11 +390,8 @@ class CallRun:
         await self._settle(finish.reason)
         record = replace(
             self._record(finish.reason),
-            stats={
-                field.name: getattr(stats, field.name)
-                for field in stats.DESCRIPTOR.fields
-                if field.name != "recording"
-            }
+            stats=_figures(lk.LegStats())
+            | self._legs.all
             | {"moves": self._worker.moves}
             | self._conversation.usage_counts()
             | await self._money.saved(*self._conversation.answered()),
@@ -439,3 +446,11 @@ class CallRun:
         if end_reason:
             record = replace(record, state="ended", end_reason=end_reason, ended_at_s=time.time())
         return record
+
+
+def _figures(stats: lk.LegStats) -> dict[str, int]:
+    return {
+        field.name: getattr(stats, field.name)
+        for field in stats.DESCRIPTOR.fields
+        if field.name != "recording"
+    }

@@ -13,6 +13,7 @@ from reception.call import messages as m
 from reception.call.conversation import recorded, under_way
 from reception.call.record import CallRecord, CallSpec
 from reception.errors import LinkError
+from reception.media.leg_totals import LegTotals
 
 FORMAT = 6
 """Of what is in a checkpoint; a test knows when it has to be another."""
@@ -29,6 +30,7 @@ class Checkpoint:
     """conversation: `Conversation.checkpoint`.
     moves: from one audio worker to another. began_s: the call, on `clock_s`'s clock.
     clock_s, unix_s: the monotonic and the UNIX time when this was so.
+    legs: what its leg came to (`LegTotals.parts`).
     """
 
     conversation: dict[str, Any]
@@ -38,6 +40,7 @@ class Checkpoint:
     began_s: float
     clock_s: float
     unix_s: float
+    legs: tuple[dict[str, int], dict[str, int]]
 
     @property
     def later_s(self) -> float:
@@ -72,7 +75,9 @@ def left_by(spec: CallSpec, data: bytes) -> tuple[CallRecord | None, list[m.Work
     except LinkError as error:
         log.warning("state of a lost call", call_id=spec.call_id, error=error.message)
         return None, []
-    record = replace(recorded(spec, state.conversation), cost_micros=state.cost_micros)
+    stats = LegTotals(*state.legs).all
+    record = recorded(spec, state.conversation)
+    record = replace(record, cost_micros=state.cost_micros, stats=stats)
     return record, under_way(state.conversation)
 
 

@@ -43,6 +43,7 @@ from reception.provider.base import (
 INVALID_ARGUMENT = 3
 SAVE_TIMEOUT_S = 2.0
 HAND_OVER_S = 5.0  # to wait for a pause
+STATS_EVERY_S = 10.0  # of the leg so much is lost at most when this process dies
 
 
 class MediaCall:
@@ -99,7 +100,7 @@ class MediaCall:
             )
         self._held_event = b""  # the provider's, that the caller began to speak
         self._guard = LegGuard(config.codec, config.rate_hz)
-        self._stats = lk.LegStats()
+        self._stats, self._stats_due_s = lk.LegStats(), time.monotonic() + STATS_EVERY_S
         self._provider = ProviderLeg(
             self._leg_format,
             effort.plan,
@@ -292,29 +293,40 @@ class MediaCall:
         await self._speaker.play_out(drain_ms / 1000)
         await self._provider.finish(abrupt=not drain_ms)
         await self._provider.hang_up()
-        await self._count()
-        self._session.tell(stats=self._stats)
+        await self._save_recording()
+        self._session.tell(stats=self._count())
 
-    async def _count(self) -> None:
-        stats, counts = self._stats, self._caller.counts
+    def look(self, now_s: float) -> None:
+        """Tells the session now and then what the leg came to: should this process die,
+        the rest is lost."""
+        if now_s >= self._stats_due_s and not self._ended:
+            self._stats_due_s = now_s + STATS_EVERY_S
+            self._session.mention(so_far=self._count())
+
+    def _count(self) -> lk.LegStats:
+        stats, counts, quality = self._stats, self._caller.counts, self._caller.quality
         stats.frames_in, stats.frames_lost = counts.received, counts.lost
         stats.frames_late, stats.frames_duplicate = counts.late, counts.duplicate
         stats.frames_reordered = counts.reordered
         stats.silence_ms = max(0, round(self._withheld_ms))
-        quality = self._caller.quality
         stats.caller_mos_milli = round(quality.mos * 1000)
         stats.caller_clipped_ppm = round(quality.clipped_share * 1e6)
         stats.caller_silent_milli = round(quality.silent_share * 1000)
         stats.caller_level_dbov = round(quality.level_dbov)
         stats.reception_audio_ms = self._speaker.audio_ms
         stats.frames_out = self._speaker.frames_out
-        stats.frames_dropped += self._door.dropped_audio + self._provider.dropped_audio
+        stats.frames_dropped = self._door.dropped_audio + self._provider.dropped_audio
         if self._recording is not None:
-            self._recording.end(time.monotonic())
             stats.frames_dropped += self._recording.dropped
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(SAVE_TIMEOUT_S):
-                    stats.recording = await asyncio.shield(self._recording.saved)
+        return stats
+
+    async def _save_recording(self) -> None:
+        if self._recording is None:
+            return
+        self._recording.end(time.monotonic())
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(SAVE_TIMEOUT_S):
+                self._stats.recording = await asyncio.shield(self._recording.saved)
 
     # ------------------------------------------------------------- the provider
 

@@ -88,6 +88,10 @@ class SessionSide:
             self._on_lost("the call's session does not answer")
         self._session.send(message)
 
+    def mention(self, **news: Any) -> None:
+        """What is no event: it can be missed, and soon there is a later one."""
+        self._session.send(lk.WorkerToSession(**news))
+
     def _on_frame(self, kind: Kind, body: bytes) -> None:
         if kind is not Kind.CONTROL:
             return

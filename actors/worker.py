@@ -281,9 +281,11 @@ class AudioWorker:
                     self._on_call_end(call)
 
     async def _look(self) -> None:
-        """Once a second: is there room to do more, or is it to be less?"""
+        """Once a second: what calls came to; is there room to do more, or is it to be less?"""
         while True:
             await asyncio.sleep(LOOK_S)
+            for call in self._calls.values():
+                call.look(time.monotonic())
             if self._effort.observe(
                 worst([call.uplink for call in self._calls.values()]), time.monotonic()
             ):

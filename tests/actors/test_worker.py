@@ -1195,6 +1195,24 @@ async def test_how_loud_how_quiet_and_how_clipped_the_caller_was(connect, provid
     assert stats.caller_mos_milli == 4_409  # nothing was lost
 
 
+async def test_what_a_leg_came_to_is_told_as_it_goes_on(connect, provider, monkeypatch):
+    monkeypatch.setattr("actors.media_call.STATS_EVERY_S", 0.1)
+    monkeypatch.setattr("actors.worker.LOOK_S", 0.05)
+    call = await connect()
+    await call.from_worker("provider_state")
+    for number in (1, 2, 3, 7, 8):
+        call.say(audio=rv.Audio(payload=FRAME, sequence=number))
+    while (so_far := await call.from_worker("so_far")).frames_in < 5:
+        pass
+    assert (so_far.frames_in, so_far.frames_lost) == (5, 3)
+    call.say(audio=rv.Audio(payload=FRAME, sequence=9))
+    while (so_far := await call.from_worker("so_far")).frames_in < 6:
+        pass
+    assert (so_far.frames_lost, so_far.caller_audio_ms) == (3, 180)
+    call.session.send(lk.SessionToWorker(finish=lk.Finish()))
+    assert (await call.from_worker("stats")).frames_in == 6
+
+
 async def test_keys_in_the_audio_reach_the_session(connect):
     call = await connect(hearing=Hearing(dtmf_inband=True))
     t = np.arange(8_000 // 10) / 8_000

@@ -168,7 +168,7 @@ class Finish(_message.Message):
     def __init__(self, drain_ms: _Optional[int] = ...) -> None: ...
 
 class WorkerToSession(_message.Message):
-    __slots__ = ("attached", "provider_event", "provider_state", "from_caller", "playout", "leg_gone", "leg_refused", "stats", "resume", "answer_audio")
+    __slots__ = ("attached", "provider_event", "provider_state", "from_caller", "playout", "leg_gone", "leg_refused", "stats", "resume", "answer_audio", "so_far")
     ATTACHED_FIELD_NUMBER: _ClassVar[int]
     PROVIDER_EVENT_FIELD_NUMBER: _ClassVar[int]
     PROVIDER_STATE_FIELD_NUMBER: _ClassVar[int]
@@ -179,6 +179,7 @@ class WorkerToSession(_message.Message):
     STATS_FIELD_NUMBER: _ClassVar[int]
     RESUME_FIELD_NUMBER: _ClassVar[int]
     ANSWER_AUDIO_FIELD_NUMBER: _ClassVar[int]
+    SO_FAR_FIELD_NUMBER: _ClassVar[int]
     attached: Attached
     provider_event: bytes
     provider_state: ProviderState
@@ -189,7 +190,8 @@ class WorkerToSession(_message.Message):
     stats: LegStats
     resume: Resume
     answer_audio: AnswerAudio
-    def __init__(self, attached: _Optional[_Union[Attached, _Mapping]] = ..., provider_event: _Optional[bytes] = ..., provider_state: _Optional[_Union[ProviderState, _Mapping]] = ..., from_caller: _Optional[bytes] = ..., playout: _Optional[_Union[Playout, _Mapping]] = ..., leg_gone: _Optional[_Union[LegGone, _Mapping]] = ..., leg_refused: _Optional[_Union[LegRefused, _Mapping]] = ..., stats: _Optional[_Union[LegStats, _Mapping]] = ..., resume: _Optional[_Union[Resume, _Mapping]] = ..., answer_audio: _Optional[_Union[AnswerAudio, _Mapping]] = ...) -> None: ...
+    so_far: LegStats
+    def __init__(self, attached: _Optional[_Union[Attached, _Mapping]] = ..., provider_event: _Optional[bytes] = ..., provider_state: _Optional[_Union[ProviderState, _Mapping]] = ..., from_caller: _Optional[bytes] = ..., playout: _Optional[_Union[Playout, _Mapping]] = ..., leg_gone: _Optional[_Union[LegGone, _Mapping]] = ..., leg_refused: _Optional[_Union[LegRefused, _Mapping]] = ..., stats: _Optional[_Union[LegStats, _Mapping]] = ..., resume: _Optional[_Union[Resume, _Mapping]] = ..., answer_audio: _Optional[_Union[AnswerAudio, _Mapping]] = ..., so_far: _Optional[_Union[LegStats, _Mapping]] = ...) -> None: ...
 
 class AnswerAudio(_message.Message):
     __slots__ = ("response_id", "audio_ms", "lost")
