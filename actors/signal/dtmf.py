@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import cmath
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -161,7 +160,7 @@ class DtmfDetector:
     """The keys of one leg, from its samples in frames of any length.
 
     A quiet 20 ms frame costs 0.6 µs, one loud enough to be looked at about
-    15 µs, one with a key in it about 50 µs (`detect`: many legs at once).
+    15 µs, one with a key in it about 50 µs.
 
     Args:
         rate_hz: 8,000 or a multiple.
@@ -292,31 +291,3 @@ class DtmfDetector:
         hops = self._key_seen - self._key_began + 1
         events.append(KeyUp(self._key, hops * _HOP_MS + _EDGES_MS))
         self._key = ""
-
-
-def detect(
-    detectors: Sequence[DtmfDetector], signals: Signal, powers: NDArray[np.float32]
-) -> list[list[KeyEvent]]:
-    """`feed` for many legs of one rate whose frames are ready together.
-
-    Args:
-        signals: shape (calls, samples); powers: their mean squares, shape (calls,).
-
-    Returns:
-        The events of each leg, in the detectors' order.
-    """
-    found: list[list[KeyEvent]] = [[] for _ in detectors]
-    alike: dict[int, list[int]] = {}
-    for at, (detector, loud) in enumerate(zip(detectors, powers >= GATE_POWER, strict=True)):
-        if len(detector._short) or signals.shape[1] < detector._bank.hop:
-            found[at] = detector.feed(signals[at])
-        elif loud or detector.busy:
-            alike.setdefault(len(detector._rest), []).append(at)
-        else:
-            detector._pass_over(signals[at])
-    for calls in alike.values():
-        taken = np.stack([detectors[at]._take(signals[at]) for at in calls])
-        sums, pure = detectors[calls[0]]._bank.analyse(taken)
-        for row, at in enumerate(calls):
-            found[at] = detectors[at]._judge(sums[row], pure[row])
-    return found

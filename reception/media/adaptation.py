@@ -63,14 +63,6 @@ class Resampler(StrEnum):
     LOW = "low"
 
 
-class Where(StrEnum):
-    """Where heavy work runs. What `light` leaves over (some us a frame) is less
-    than a thread's hand-over, so the lower levels do it in the loop."""
-
-    LOOP = "loop"
-    THREADS = "threads"
-
-
 @dataclass(frozen=True, slots=True)
 class Plan:
     """What a worker does for each call.
@@ -86,7 +78,6 @@ class Plan:
     way: Way
     suppression: bool
     resampler: Resampler
-    heavy_work: Where
     recording: tuple[str, ...]
 
     def recording_for(self, asked: str) -> str:
@@ -96,10 +87,10 @@ class Plan:
 
 _ANY_CODEC = ("opus", "flac", "wav")
 PLANS = (
-    Plan(Level.QUALITY, 20, Way.FULL, True, Resampler.HIGH, Where.THREADS, _ANY_CODEC),
-    Plan(Level.BALANCED, 40, Way.FULL, True, Resampler.MEDIUM, Where.THREADS, ("flac", "wav")),
-    Plan(Level.ECONOMY, 60, Way.LIGHT, False, Resampler.LOW, Where.LOOP, ("wav",)),
-    Plan(Level.SURVIVAL, 100, Way.PASS_THROUGH, False, Resampler.LOW, Where.LOOP, ("wav",)),
+    Plan(Level.QUALITY, 20, Way.FULL, True, Resampler.HIGH, _ANY_CODEC),
+    Plan(Level.BALANCED, 40, Way.FULL, True, Resampler.MEDIUM, ("flac", "wav")),
+    Plan(Level.ECONOMY, 60, Way.LIGHT, False, Resampler.LOW, ("wav",)),
+    Plan(Level.SURVIVAL, 100, Way.PASS_THROUGH, False, Resampler.LOW, ("wav",)),
 )
 
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from actors.signal.dtmf import DtmfDetector, KeyDown, KeyEvent, KeyUp, detect
+from actors.signal.dtmf import DtmfDetector, KeyDown, KeyEvent, KeyUp
 from actors.signal.levels import Signal, from_signal, to_signal
 from tests.actors.signal.sounds import (
     ALL_KEYS,
@@ -199,36 +199,3 @@ def test_a_long_loss_ends_a_key():
     detector.feed(press("8", 60))
     detector.lost(800)
     assert [type(e) for e in detector.feed(press("8", 60))] == [KeyUp, KeyDown]
-
-
-@pytest.mark.parametrize("frame", [160, 80, 37, 20])
-def test_many_legs_at_once_hear_what_each_would_alone(frame):
-    streams = np.stack(
-        [
-            np.concatenate(
-                [silence(20 + 7 * leg), press(ALL_KEYS[leg], 60), silence(300 - 7 * leg)]
-            )[:2_960]
-            for leg in range(16)
-        ]
-    )
-    streams[15] = 0  # one that stays quiet
-    together = [DtmfDetector() for _ in streams]
-    together[3].feed(silence(3))  # and one whose windows lie elsewhere
-    heard: list[list[KeyEvent]] = [[] for _ in streams]
-    for at in range(0, streams.shape[1], frame):
-        signals = np.ascontiguousarray(streams[:, at : at + frame])
-        powers = np.mean(signals**2, axis=1)
-        for leg, events in enumerate(detect(together, signals, powers)):
-            heard[leg] += events
-    assert heard[15] == []
-    for leg in range(15):
-        alone = DtmfDetector()
-        if leg == 3:
-            alone.feed(silence(3))
-        by_itself = [
-            event
-            for at in range(0, streams.shape[1], frame)
-            for event in alone.feed(streams[leg, at : at + frame])
-        ]
-        assert heard[leg] == by_itself
-        assert [type(e) for e in by_itself] == [KeyDown, KeyUp]

@@ -21,7 +21,6 @@ from reception.media.adaptation import (
     Resampler,
     Targets,
     Way,
-    Where,
 )
 
 CALM = Load(lag_p95_ms=1.0, cpu_percent=20.0, added_delay_ms=3.0, memory_percent=40.0)
@@ -167,7 +166,6 @@ def test_what_each_level_does() -> None:
     assert [plan.suppression for plan in seen] == [True, True, False, False]
     assert [plan.recording[0] for plan in seen] == ["opus", "flac", "wav", "wav"]
     assert (seen[0].resampler, seen[3].resampler) == (Resampler.HIGH, Resampler.LOW)
-    assert (seen[0].heavy_work, seen[3].heavy_work) == (Where.THREADS, Where.LOOP)
 
 
 @pytest.mark.parametrize(
