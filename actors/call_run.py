@@ -195,6 +195,7 @@ class CallRun:
                 clock_s=time.monotonic(),
                 unix_s=time.time(),
                 legs=self._legs.parts,
+                audio_format=self._worker.audio_format,
             )
         )
 
@@ -224,6 +225,7 @@ class CallRun:
         self._legs = LegTotals(*state.legs)
         worker = self._worker
         worker.moves, worker.listening = state.moves, state.listening
+        worker.audio_format = state.audio_format
         worker.began_s = state.began_s + state.later_s
         for work in again:
             self._begin(work)
@@ -255,7 +257,7 @@ class CallRun:
         for command in commands:
             match command:
                 case m.ToProvider(event):
-                    step.messages.add(provider_event=self._codec.encode(event).encode())
+                    step.messages.add(provider_event=self._worker.encode(event).encode())
                 case m.StopPlayout():
                     step.messages.add(stop_playout=lk.StopPlayout())
                 case m.PlayPhrase(item_id, text):
@@ -315,6 +317,8 @@ class CallRun:
             self._legs.told(_figures(message.so_far))
             return
         self._came += 1
+        if which == "provider_state" and message.provider_state.audio_format:
+            self._worker.audio_format = message.provider_state.audio_format
         if which == "stats":
             self._legs.told(_figures(message.stats))
             if not self._stats.done():

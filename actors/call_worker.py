@@ -7,7 +7,7 @@ import json
 import math
 import time
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from ray.exceptions import RayError
@@ -21,7 +21,7 @@ from reception.media.leg import LegConfig, Speaks
 from reception.media.silence import sent_around
 from reception.money.savings.levels import LEVELS
 from reception.provider import codec_for
-from reception.provider.base import DialPlan, ProviderCommand
+from reception.provider.base import Configure, DialPlan, ProviderCommand
 
 LINK_TIMEOUT_S = 5.0
 MOVE_TIMEOUT_S = 20.0  # where every worker of the node died, a new one takes seconds
@@ -40,6 +40,7 @@ class CallWorker:
         moves: from one audio worker to another.
         listening: whether the leg hears the caller.
         began_s: the call, by the monotonic clock.
+        audio_format: what the provider is given, by the next session of it at the latest.
     """
 
     def __init__(
@@ -53,6 +54,7 @@ class CallWorker:
         self.began_s = time.monotonic()
         self._assignment, self._spec, self._agent = assignment, assignment.spec, agent
         self._on_frame, self._on_end = on_frame, on_end
+        self.audio_format = assignment.audio_format
         self._codec = codec_for(assignment.provider.provider)
         self._socket = assignment.worker_socket
         self._link: Link | None = None
@@ -156,10 +158,16 @@ class CallWorker:
             provider.provider,
             provider.base_url,
             model,
-            self._assignment.audio_format,
-            opening=tuple(self._codec.encode(command) for command in opening),
+            self.audio_format,
+            opening=tuple(map(self.encode, opening)),
         )
         return json.dumps(asdict(plan)).encode()
+
+    def encode(self, command: ProviderCommand) -> str:
+        """In the provider's words."""
+        if isinstance(command, Configure):
+            command = replace(command, audio_format=self.audio_format)
+        return self._codec.encode(command)
 
     def _speaks(self) -> Speaks:
         profile, provider = self._assignment.profile, self._assignment.provider

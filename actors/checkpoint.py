@@ -31,6 +31,7 @@ class Checkpoint:
     moves: from one audio worker to another. began_s: the call, on `clock_s`'s clock.
     clock_s, unix_s: the monotonic and the UNIX time when this was so.
     legs: what its leg came to (`LegTotals.parts`).
+    audio_format: what its provider is given.
     """
 
     conversation: dict[str, Any]
@@ -41,6 +42,7 @@ class Checkpoint:
     clock_s: float
     unix_s: float
     legs: tuple[dict[str, int], dict[str, int]]
+    audio_format: str
 
     @property
     def later_s(self) -> float:

@@ -14,7 +14,14 @@ from dataclasses import dataclass
 
 from actors.memory import node_memory
 from reception.media.adaptation import Adaptation, Level, LevelChanged, Load, Plan, Targets
-from reception.media.uplink import LinkSample, UplinkChanged, UplinkChooser, UplinkRules
+from reception.media.codecs import AudioFormat
+from reception.media.uplink import (
+    LinkSample,
+    UplinkChanged,
+    UplinkChooser,
+    UplinkRules,
+    choose,
+)
 
 CHANGES_KEPT = 100
 AUTO = "auto"  # the load chooses the level
@@ -59,6 +66,11 @@ class Effort:
     @property
     def plan(self) -> Plan:
         return self._adaptation.plan
+
+    def provider_format(self, leg: AudioFormat) -> str:
+        """What the provider gets for a leg that dials now."""
+        light = self._adaptation.level >= Level.ECONOMY
+        return choose(leg, tight=self._uplink.tight, light=light)
 
     # ------------------------------------------------------------- measures
 

@@ -26,6 +26,7 @@ from reception.call.validation import LegGuard
 from reception.errors import ReceptionError
 from reception.framing import Kind, split_audio
 from reception.media.adaptation import Plan
+from reception.media.codecs import AudioFormat
 from reception.media.leg import LegConfig
 from reception.media.uplink import LinkSample
 from reception.provider.base import (
@@ -89,7 +90,7 @@ class MediaCall:
             self.fail,
         )
         config = LegConfig.of(json.loads(attach.leg_config))
-        self._effort = effort
+        self._effort, self._leg = effort, AudioFormat(config.codec, config.rate_hz)
         self._caller = CallerLeg(config, effort.plan)
         self._leg_format = self._caller.format
         self._recording: Recording | None = None
@@ -333,6 +334,8 @@ class MediaCall:
     def _on_provider_state(self, state: lk.ProviderState) -> None:
         self._caller.provider_hears(False)
         self._speaker.provider_lost()
+        if not state.up:
+            state.audio_format = self._effort.provider_format(self._leg)
         self._session.tell(provider_state=state)
 
     def _on_provider(self, event: ProviderEvent, raw: bytes) -> None:

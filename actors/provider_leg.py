@@ -71,6 +71,7 @@ class ProviderLeg:
         self._on_event, self._on_state, self._on_answer = on_event, on_state, on_answer
         self._on_dial, self._dial = on_dial, Dial()
         self._dialled = b""  # the plan
+        self._format: AudioFormat | None = None  # the provider's
         self._making, self._made_bytes = "", 0  # the answer under way
         self._cancelled = asyncio.Event()
         self._socket: ProviderSocket | None = None
@@ -88,11 +89,12 @@ class ProviderLeg:
         died just after it asked, the next one asks once more."""
         if plan_json == self._dialled and self._task is not None and not self._task.done():
             return
-        self._dialled = plan_json
         plan = _plan(plan_json)
         provider_format = PROVIDER_FORMATS[plan.audio_format]
         self._codec = codec_for(plan.provider)
         resampler = self._plan.resampler
+        self._keep_as(provider_format)
+        self._dialled = plan_json
         self._up = Converter(self._leg_format, provider_format, resampler)
         self._down = Converter(provider_format, self._leg_format, resampler)
         self._chunk.clear()
@@ -100,6 +102,17 @@ class ProviderLeg:
         self._stop()
         self._end_answer(lost=True)
         self._task = asyncio.create_task(self._serve(plan))
+
+    def _keep_as(self, format: AudioFormat) -> None:
+        """What the caller said to nobody yet, for a session of another format."""
+        before, self._format = self._format, format
+        if before is None or before == format:
+            return
+        converter = Converter(before, format, self._plan.resampler)
+        self._retold.convert(converter.convert)
+        unheard = [converter.convert(chunk) for chunk in self._unheard]
+        self._unheard.clear()
+        self._unheard.extend(unheard)
 
     def renew(self, plan_json: bytes) -> None:
         """Opens a session beside the one that there is, and goes on with it, unless

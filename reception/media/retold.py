@@ -4,6 +4,7 @@ to the session that takes the place of one that broke."""
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 
 BEFORE_MS = 1_000.0  # of what was no word yet: where one begins is told late
 LONGEST_MS = 15_000.0
@@ -53,6 +54,10 @@ class Retold:
         self._speaking = False
         self._ends.clear()
         return kept
+
+    def convert(self, how: Callable[[bytes], bytes]) -> None:
+        """The next session has another format: all that is kept goes through `how`."""
+        self._sent = deque((how(audio), duration_ms) for audio, duration_ms in self._sent)
 
     def _drop_until(self, end: int) -> None:
         while self._dropped < end and self._sent:

@@ -38,6 +38,7 @@ def checkpoint(**fields: Any) -> Checkpoint:
     made = Checkpoint(
         conversation().checkpoint(), 7, 1, True, 100.0,
         clock_s=time.monotonic(), unix_s=time.time(), legs=({"frames_in": 3}, {"frames_in": 4}),
+        audio_format="pcma",
     )  # fmt: skip
     return replace(made, **fields)
 
@@ -46,6 +47,7 @@ def test_it_is_whole_again() -> None:
     made = checkpoint()
     again = loads(dumps(made))
     assert (again.cost_micros, again.moves) == (7, 1)
+    assert again.audio_format == "pcma"
     assert again.legs == ({"frames_in": 3}, {"frames_in": 4})
     other = conversation()
     assert other.resume(again.conversation, again.later_s) == [BILL]
@@ -89,7 +91,7 @@ def test_another_form_is_another_format() -> None:
     names = sorted(_shape(made, set()) | set(made.conversation))
     assert (FORMAT, hashlib.sha256(" ".join(names).encode()).hexdigest()[:12]) == (
         6,
-        "1fc663075df5",
+        "26aaa2aa584d",
     )
 
 

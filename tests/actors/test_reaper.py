@@ -78,7 +78,7 @@ def state() -> bytes:
     made = p.ResponseDone("r1", "completed", usage=REPORT.usage)
     assert talk.handle(m.FromProvider(made), 101.0) == [REPORT]
     legs: tuple[dict[str, int], dict[str, int]] = ({}, {"frames_in": 9})
-    state = Checkpoint(talk.checkpoint(), 500, 0, True, 100.0, 101.0, 1_001.0, legs)
+    state = Checkpoint(talk.checkpoint(), 500, 0, True, 100.0, 101.0, 1_001.0, legs, "pcmu")
     return checkpoint.dumps(state)
 
 

@@ -95,6 +95,7 @@ class House:
             would_have_cost=lambda *_: Comparison(5, 12, {Measure.ROUTING: 7, Measure.TEXT: 0}),
         )
         self.is_ours, self.unbilled_s = True, inf
+        self.spec, self.format = SPEC, "pcmu"
         self.claim: Claim | None = None
         self.states: list[bytes] = []
         self.agent = FakeActor(
@@ -125,10 +126,10 @@ class House:
 
     def assignment(self) -> Assignment:
         provider = ProviderConfig("embedded", self.provider.url, "m")
-        spec = replace(SPEC, node_id="n", claim=self.claim)
+        spec = replace(self.spec, node_id="n", claim=self.claim)
         profile = replace(PROFILE, cheaper_model="mini")
         return Assignment(
-            spec, profile, "m", self.sockets[0], provider, "pcmu", self.progress_path,
+            spec, profile, "m", self.sockets[0], provider, self.format, self.progress_path,
             unbilled_s=self.unbilled_s,
         )  # fmt: skip
 
@@ -395,6 +396,33 @@ async def test_a_call_goes_on_with_another_worker(house: House) -> None:
     record = await call
     assert (record.end_reason, record.stats["moves"]) == ("caller_hangup", 1)
     assert record.transcript[-1].text == "As I said."
+
+
+async def test_the_next_session_of_the_provider_has_the_format_of_the_present_plan(
+    house: House,
+) -> None:
+    """A call that began at quality dials again at economy, and again at quality."""
+    house.spec, house.format = replace(SPEC, codec="l16", rate_hz=8_000), "pcm24k"
+
+    async def told_format() -> str:
+        given = (await house.told("session.update"))["session"]["audio"]
+        kinds = {given[way]["format"]["type"] for way in ("input", "output")}
+        return str(kinds.pop()) if len(kinds) == 1 else f"several: {kinds}"
+
+    call, door, connection = await house.answered()
+    assert await told_format() == "audio/pcm"
+    await house.workers[0].set_level("economy", "k")
+    await connection.close(1011, "broken")
+    async with patience():
+        connection = await house.provider.connections.get()
+    assert await told_format() == "audio/pcmu"
+    await house.workers[0].set_level("quality", "k")
+    await connection.close(1011, "broken")
+    async with patience():
+        await house.provider.connections.get()
+    assert await told_format() == "audio/pcm"
+    hang_up(door)
+    assert (await call).end_reason == "caller_hangup"
 
 
 def says(door: Link, *numbers: int) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import opuslib_next
 import pytest
 
-from actors.audio import from_linear
+from actors.audio import from_linear, to_linear
 from actors.gossip import Listener
 from actors.link import SESSION_SUFFIX, Link
 from actors.phrase_files import write
@@ -837,6 +837,50 @@ async def test_words_that_a_lost_provider_took_along_are_told_the_next(connect, 
         while len(provider.audio) < 3 * 160:
             await asyncio.sleep(0.001)
     assert provider.audio == words
+
+
+async def test_the_next_session_is_given_what_the_worker_does_by_then(connect, provider, worker):
+    """At economy an 8 kHz leg goes as G.711, also what it said to nobody before."""
+    call = await connect(codec="l16", rate=8_000)
+    state = await call.from_worker("provider_state")
+    assert (state.up, state.audio_format) == (True, "")
+    where = {"item_id": "u1", "audio_start_ms": 0}
+    await send(call.connection, "input_audio_buffer.speech_started", **where)
+    await call.from_worker("provider_event")
+    for number, frame in enumerate(tone_frames(440, 8_000, 25), start=1):
+        call.say(audio=rv.Audio(payload=frame, sequence=number))
+    async with patience():
+        while len(provider.audio) < 25 * 960 - 480:
+            await asyncio.sleep(0.001)
+    await worker.set_level("economy", "k")
+    await call.connection.close(1011, "broken")
+    state = await call.from_worker("provider_state")
+    assert (state.up, state.audio_format) == (False, "pcmu")
+    for number, frame in enumerate(tone_frames(440, 8_000, 6), start=26):
+        call.say(audio=rv.Audio(payload=frame, sequence=number))  # to nobody
+    call.say(event=rv.CallEvent(kind=rv.CallEvent.KIND_HOLD))
+    await call.from_worker("from_caller")
+    provider.audio.clear()
+    again = attach(provider.url, codec="l16", rate=8_000)
+    plan = json.loads(again.attach.dial_plan) | {"audio_format": state.audio_format}
+    again.attach.dial_plan = json.dumps(plan).encode()
+    call.session.send(again)
+    assert (await call.from_worker("provider_state")).up
+    async with patience():
+        while len(provider.audio) < 31 * 160 - 160:
+            await asyncio.sleep(0.001)
+    assert len(provider.audio) <= 31 * 160
+    heard = to_linear(bytes(provider.audio), "pcmu")
+    assert abs(loudest_hz(heard.tobytes(), 8_000) - 440) < 4
+    assert abs(np.abs(heard.astype(int)).max() - 8_000) < 800
+
+    await speak(await next_connection(provider), "i1", FRAME * 2)
+    _, audio = await call.to_caller("audio")
+    assert len(audio.payload) == 320  # G.711 of the provider's, for a linear leg
+    await worker.set_level("quality", "k")
+    await provider.stop()
+    state = await call.from_worker("provider_state")
+    assert (state.up, state.audio_format) == (False, "pcm24k")
 
 
 def renewal(url, events):

@@ -220,18 +220,20 @@ class LegRefused(_message.Message):
     def __init__(self, field: _Optional[str] = ..., message: _Optional[str] = ...) -> None: ...
 
 class ProviderState(_message.Message):
-    __slots__ = ("up", "code", "reason", "dial_ms", "model")
+    __slots__ = ("up", "code", "reason", "dial_ms", "model", "audio_format")
     UP_FIELD_NUMBER: _ClassVar[int]
     CODE_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
     DIAL_MS_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
+    AUDIO_FORMAT_FIELD_NUMBER: _ClassVar[int]
     up: bool
     code: int
     reason: str
     dial_ms: int
     model: str
-    def __init__(self, up: _Optional[bool] = ..., code: _Optional[int] = ..., reason: _Optional[str] = ..., dial_ms: _Optional[int] = ..., model: _Optional[str] = ...) -> None: ...
+    audio_format: str
+    def __init__(self, up: _Optional[bool] = ..., code: _Optional[int] = ..., reason: _Optional[str] = ..., dial_ms: _Optional[int] = ..., model: _Optional[str] = ..., audio_format: _Optional[str] = ...) -> None: ...
 
 class Playout(_message.Message):
     __slots__ = ("kind", "item_id", "heard_ms", "gateway_us", "at_ns", "heard", "gateway_up_us")

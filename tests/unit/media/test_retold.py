@@ -97,3 +97,13 @@ def test_it_is_bounded_and_in_order(steps: list[str]) -> None:
     assert kept == list(range(number - len(kept), number))
     most_ms = LONGEST_MS if speaking or unread else BEFORE_MS
     assert len(kept) * PIECE_MS <= most_ms + PIECE_MS
+
+
+def test_what_is_kept_can_be_told_in_another_format() -> None:
+    retold = Retold()
+    retold.started()
+    said = _pieces(retold, 0, 3)
+    retold.stopped("a")
+    retold.convert(bytes.upper)
+    retold.convert(lambda audio: audio * 2)
+    assert retold.take() == [each * 2 for each in said]
