@@ -7,6 +7,7 @@ import math
 import random
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 from ray.exceptions import RayError
 
@@ -14,8 +15,10 @@ from actors.assignment import Assignment
 from actors.bills import Delivery, bill, closing
 from actors.log import log
 from actors.spawn import Remote, in_time
+from actors.tasks import Tasks
 from reception.call import messages as m
 from reception.errors import ReceptionError
+from reception.money.allowance import Means
 from reception.money.leases import Claim
 from reception.money.policy import Step
 from reception.money.savings.comparison import Answered
@@ -46,8 +49,8 @@ class CallMoney:
         self.cost_micros = 0
         self._assignment, self._spec = assignment, assignment.spec
         self._cost, self._agent, self._put = cost, agent, put
-        self._told = m.MoneyRunsOut(())
-        self._owing: asyncio.TimerHandle | asyncio.Task[None] | None = None
+        self._owing: asyncio.TimerHandle | None = None
+        self._asking = Tasks()
         self._claiming: asyncio.Task[None] | None = None
         self._rng = random.Random()  # noqa: S311  # nosec B311 - jitter, no secret
 
@@ -89,9 +92,11 @@ class CallMoney:
                 self._nothing_owed()
                 return
             await asyncio.sleep(0.5 * (attempt + 1))
-        if self._owing is None and self._assignment.unbilled_s < math.inf:
-            until_s = began_s + self._assignment.unbilled_s
-            self._owing = asyncio.ensure_future(self._owe(delivery, until_s))
+        if self._assignment.unbilled_s < math.inf:
+            if self._owing is None:
+                until_s = began_s + self._assignment.unbilled_s
+                self._owing = asyncio.get_running_loop().call_at(until_s, self._stop_owing)
+            self._asking.begin(self._ask_again(delivery))
         await self._send_later(delivery)
 
     async def _billed(self, delivery: Delivery) -> bool:
@@ -102,29 +107,23 @@ class CallMoney:
         except (RayError, TimeoutError):
             return False
         self.cost_micros = charge.call_total_micros
-        money = m.MoneyRunsOut(charge.due, charge.output_tokens)
-        if money != self._told:
-            self._told = money
-            self._put(money)
+        billed = delivery.args[1]
+        self._put(m.MoneyRunsOut(charge.due, self.binding(charge.means), billed))
         return True
 
-    async def _owe(self, delivery: Delivery, until_s: float) -> None:
-        """Asks again until it is billed, so that no call ends for a ledger that is back. The
-        node delivers it besides, and it counts once.
+    def binding(self, means: Means | None) -> Means | None:
+        """What the call may spend; it goes on all the same where it may while nothing can
+        be billed."""
+        return means and replace(means, binding=self._assignment.unbilled_s < math.inf)
 
-        Args:
-            until_s: then the call ends, by the loop's clock: no more is held for it.
-        """
-        try:
-            async with asyncio.timeout_at(until_s):
-                while True:
-                    await asyncio.sleep(self._rng.uniform(*AGAIN_S))
-                    if await self._billed(delivery):
-                        break
-        except TimeoutError:
-            self._stop_owing()
-        else:
-            self._owing = None
+    async def _ask_again(self, delivery: Delivery) -> None:
+        """Until it is billed, so that no call ends for a ledger that is back, and the call
+        knows what it may spend. The node delivers it besides, and it counts once."""
+        while True:
+            await asyncio.sleep(self._rng.uniform(*AGAIN_S))
+            if await self._billed(delivery):
+                break
+        self._nothing_owed()
 
     async def allows(self, model: str) -> bool:
         """Has the call's money held at the rate of this model; whether that could be done."""
@@ -138,6 +137,7 @@ class CallMoney:
     def stop(self) -> None:
         """The call is over: nobody is to end it."""
         self._nothing_owed()
+        self._asking.cancel()
         if self._claiming is not None:
             self._claiming.cancel()
 

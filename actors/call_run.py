@@ -59,6 +59,7 @@ class CallRun:
         self._assignment, self._spec = assignment, spec
         self._agent = agent
         self._codec = codec_for(assignment.provider.provider)
+        self._money = CallMoney(assignment, cost, agent, self._put)
         self._conversation = Conversation(
             spec,
             assignment.profile,
@@ -69,9 +70,9 @@ class CallRun:
             decisions=LEVELS[assignment.level],
             recorded={text: each.duration_ms for text, each in assignment.phrases.items()},
             asked_model=assignment.asked_model,
+            means=self._money.binding(spec.means),
         )
         self._worker = CallWorker(assignment, agent, self._on_frame, self._on_link_end)
-        self._money = CallMoney(assignment, cost, agent, self._put)
         self._tasks = Tasks()  # waited for before the end, cancelled after it
         self._news = CallNews(assignment, agent, self._record, self._checkpoint, self._tasks.begin)
         # Events with the number of the worker's message that brought them; 0: of our own.

@@ -15,7 +15,7 @@ from reception.call.record import CallRecord, CallSpec
 from reception.errors import LinkError
 from reception.media.leg_totals import LegTotals
 
-FORMAT = 6
+FORMAT = 7
 """Of what is in a checkpoint; a test knows when it has to be another."""
 
 _OURS = (__name__, "actors.bills")

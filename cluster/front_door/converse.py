@@ -268,7 +268,7 @@ class Stream:
             self._later(self._backends.close_call(session_id))
             refusal = Unavailable if room.cause is Cause.PROVIDER_AWAY else LimitReached
             raise refusal(room.reason, retry_after_s=room.retry_after_s)
-        return replace(spec, claim=hold.claim)
+        return replace(spec, claim=hold.claim, means=hold.means)
 
     async def _hold(self, spec: CallSpec, owner: Owner) -> tuple[CallSpec, Hold]:
         """Holds the call's money. Where there is none for the full model that it asks for,

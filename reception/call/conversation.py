@@ -25,6 +25,7 @@ from reception.call.talk import (
     fallback,
     money,
     provider,
+    room,
     speaking,
     tool_calls,
     voice,
@@ -32,6 +33,7 @@ from reception.call.talk import (
 from reception.call.talk.course import Course, Given
 from reception.call.thrift import Thrift
 from reception.call.turns import Turns
+from reception.money.allowance import Means
 from reception.money.savings.comparison import Answered
 from reception.money.savings.levels import LEVELS, Decisions, Level
 from reception.provider import base as p
@@ -52,6 +54,7 @@ class Conversation:
         decisions: how the call saves.
         recorded: texts that there are recordings of, and their length in ms.
         asked_model: that would speak first if nothing was saved; "" for the same.
+        means: what its first answers may cost; None where no limit is over the call.
     """
 
     def __init__(
@@ -66,16 +69,18 @@ class Conversation:
         decisions: Decisions = LEVELS[Level.OFF],
         recorded: Mapping[str, int] = MappingProxyType({}),
         asked_model: str = "",
+        means: Means | None = None,
     ) -> None:
         may_ask = asked_model not in ("", model)
         configured = configuration(profile, audio_format, voice, decisions, may_ask=may_ask)
-        self._given = Given(spec, profile, configured, rng, recorded)
+        self._given = Given(spec, profile, configured, rng, recorded, means)
         thrift = Thrift(model, decisions.answer_s, asked_model, text=decisions.text_answers)
         self._call = Course(self._given, thrift)
 
     def opening(self) -> tuple[p.ProviderCommand, ...]:
         """What the provider is told first when it is dialled."""
-        return (self._given.configuration,)
+        room.measure(self._call)
+        return (self._call.thrift.configured(self._given.configuration),)
 
     def start(self, now_s: float) -> list[m.ConversationCommand]:
         """The call begins: the provider is being dialled."""
@@ -98,6 +103,7 @@ class Conversation:
             handler(call, inner)
             if not ended:
                 _settle(call)
+                room.keep(call)
         return call.take()
 
     def next_deadline_s(self) -> float | None:
@@ -114,6 +120,7 @@ class Conversation:
             call.story.append(f"timer {name}")
             _TIMERS[name](call)
             _settle(call)
+            room.keep(call)
         return call.take()
 
     def write_off(self) -> list[m.ConversationCommand]:
@@ -276,6 +283,7 @@ _TIMERS: dict[str, Callable[[Course], None]] = {
     "silence": ending.silence,
     "missed": speaking.ask_again,
     "voice": voice.again,
+    "bills": speaking.bills_late,
     "max": ending.time_is_up,
     "fallback": fallback.timeout,
     "ending": ending.words_are_over,

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from reception.call.tools import Effect
+from reception.money.allowance import Means
 from reception.money.own_count import Difference
 from reception.money.policy import Step
 from reception.provider.base import ProviderCommand, ProviderEvent, Usage
@@ -159,10 +160,12 @@ class EndRequested:
 @dataclass(frozen=True, slots=True)
 class MoneyRunsOut:
     """The steps of the tenant's policy that are due, in order; some may be known.
-    output_tokens: how long the next answer may be; 0 for any length."""
+    billed: of which answer that came; "" where nobody could say. means: what the next
+    ones may cost; None: no limit is over the call."""
 
     due: tuple[Step, ...]
-    output_tokens: int = 0
+    means: Means | None = None
+    billed: str = ""
 
 
 ConversationEvent = (

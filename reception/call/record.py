@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from reception.money.allowance import Means
 from reception.money.leases import Claim
 from reception.money.scopes import Owner
 
@@ -49,7 +50,7 @@ class CallSpec:
     """What is known of a call when it is placed on a node. Times are UNIX s.
 
     claim: it began without the ledger, and whoever bills it tells it so.
-    full_model: the telephony system asked for it.
+    full_model: the telephony system asked for it. means: what its first answers may cost.
     """
 
     call_id: str
@@ -70,14 +71,16 @@ class CallSpec:
     accepted_at_s: float
     claim: Claim | None = None
     full_model: bool = False
+    means: Means | None = None
 
 
 def spec_of(fields: dict[str, Any]) -> CallSpec:
-    """A spec again from what `asdict` made of it."""
+    """A spec again from what `asdict` made of it; what its first answers may cost is not
+    asked any more."""
     claim = fields.get("claim")
     if claim is not None:
         claim = Claim(**claim | {"owner": Owner(**claim["owner"])})
-    return CallSpec(**fields | {"claim": claim})
+    return CallSpec(**fields | {"claim": claim, "means": None})
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,15 +5,16 @@ from __future__ import annotations
 from dataclasses import replace
 
 from reception.call.profile import FULL_MODEL_TOOL
+from reception.money.allowance import NONE
 from reception.money.bounds import MOST_TOKENS, tokens_to_say
 from reception.money.policy import Step
 from reception.money.savings.comparison import Answered
 from reception.money.savings.levels import MINI
-from reception.provider.base import AddText, Bound, Configure, ProviderCommand, Usage
+from reception.provider.base import AddText, Configure, ProviderCommand, Usage
 
 SHORT_ANSWER_S = 15
 
-_BRIEF = AddText(
+BRIEF = AddText(
     "system", "From now on answer in one short sentence, unless the caller asks for more."
 )
 _ORDER = tuple(Step)
@@ -39,6 +40,7 @@ class Thrift:
         text: answers come as text.
         taken: the steps so far, in order.
         model: of the provider's session that there is, or was last.
+        bound: that the session knows, of an answer's tokens; None for any number.
         answered: each answer, and what would have made it.
     """
 
@@ -53,6 +55,7 @@ class Thrift:
         self._full = asked_model or model
         self._asked = {model: self._full}
         self.text, self._longest_s = text, answer_s
+        self.bound = self._then = self.max_output_tokens  # of this session, and the next
 
     def note(self, usage: Usage, spoken_ms: int = 0) -> None:
         """An answer of this model was billed.
@@ -87,17 +90,15 @@ class Thrift:
         bound = min(each or MOST_TOKENS for each in (*by_length, self._affordable))
         return bound if bound < MOST_TOKENS else None
 
-    def told(self, before: int | None, new: list[Step]) -> list[ProviderCommand]:
-        """What a session is told that is under way: at its end, so that what the
-        provider's cache knows of it stays the same.
+    def bound_changes(self) -> bool:
+        """Whether the session that there is knows another bound; it is told `bound` then."""
+        before, self.bound = self.bound, self.max_output_tokens
+        return self.bound != before
 
-        Args:
-            before: the answers' bound until now.
-            new: the steps that were taken.
-        """
-        bound = self.max_output_tokens
-        brief = [_BRIEF] if Step.SHORTEN in new else []
-        return [*([Bound(bound)] if bound != before else []), *brief]
+    @property
+    def dry(self) -> bool:
+        """What is held pays for no answer."""
+        return self._affordable == NONE
 
     def afford(self, output_tokens: int) -> None:
         """What is held pays for an answer of so many tokens; 0 for any number."""
@@ -108,7 +109,7 @@ class Thrift:
     ) -> tuple[ProviderCommand, ...]:
         """What another session is told."""
         told = self.configured(configuration, self._next)
-        return (told, *replay, *((_BRIEF,) if Step.SHORTEN in self.taken else ()))
+        return (told, *replay, *((BRIEF,) if Step.SHORTEN in self.taken else ()))
 
     def configured(self, configuration: Configure, model: str = "") -> Configure:
         """The configuration of a session with this model, as answers are now.
@@ -119,7 +120,7 @@ class Thrift:
         tools = configuration.tools
         if (model or self.model) == self._full:
             tools = tuple(each for each in tools if each.name != FULL_MODEL_TOOL)
-        bound = self.max_output_tokens
+        self._then = bound = self.max_output_tokens
         return replace(configuration, tools=tools, max_output_tokens=bound, text=self.text)
 
     # ------------------------------------------------------------- the model
@@ -165,7 +166,7 @@ class Thrift:
         Args:
             model: of it; "" for the one that was dialled last.
         """
-        self.model = model or self._dialled
+        self.model, self.bound = model or self._dialled, self._then
 
     def give_up_change(self) -> bool:
         """A session is gone, or could not be had. True: it was the first one of the

@@ -16,6 +16,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
+from reception.money.allowance import Means
 from reception.money.leases import Claim
 from reception.money.policy import Step
 
@@ -69,7 +70,7 @@ class Needs:
 @dataclass(frozen=True, slots=True)
 class Hold:
     """The answer to a call that wants to begin. `claim`: it begins without the ledger,
-    which is to be told of it."""
+    which is to be told of it. `means`: as in Charge."""
 
     admitted: bool
     message: str = ""
@@ -77,19 +78,20 @@ class Hold:
     held_micros: int = 0
     step: Step = Step.GO_ON
     claim: Claim | None = None
+    means: Means | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Charge:
     """The answer to usage. `wrap_up`: no more money can be held, so the call is
     to come to its end politely. `due`: what its policy says is to be done, in order.
-    `output_tokens`: how long the next answer may be; 0 for any length."""
+    `means`: what the next answers may cost; None where no limit is over the call."""
 
     cost_micros: int
     call_total_micros: int
     wrap_up: bool
     due: tuple[Step, ...] = ()
-    output_tokens: int = 0
+    means: Means | None = None
 
     @property
     def step(self) -> Step:

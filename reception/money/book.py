@@ -29,7 +29,7 @@ from reception.errors import InvalidRequest, NotFound
 from reception.money import account as money
 from reception.money.account import Account, CallCost, Charge, Entry, Hold, Needs
 from reception.money.alerts import Reading
-from reception.money.bounds import MOST_TOKENS, output_tokens
+from reception.money.allowance import Means
 from reception.money.case import RESPONSE, Bill, Case, Changes, Posting, Terms
 from reception.money.leases import is_lease
 from reception.money.limits import LimitTable
@@ -37,6 +37,7 @@ from reception.money.policy import Policy, Step
 from reception.money.scopes import EACH, OVERDRAFT, Owner, Scope
 from reception.money.sums import UNLIMITED, Sums
 from reception.money.windows import OfCall, slot_of, window_at
+from reception.provider.base import Usage
 
 RETRY_WHEN_HELD_S = 5.0
 """When to ask again if the money is only held: it may be given back."""
@@ -101,7 +102,7 @@ class Book:
         if known is not None:
             if known.account.closed:
                 return Hold(False, "this call is over")
-            return Hold(True, held_micros=known.account.held_micros)
+            return self._admitted(known, now_s)
         needs = self.terms.needs(owner.model, now_s)
         case = Case(owner, now_s, now_s)
         want = needs.slice_micros + needs.tail_micros
@@ -111,7 +112,7 @@ class Book:
         self._cases[owner.session_id] = case
         account, entries = money.open_hold(case.account, needs)
         self._record(case, account, entries, now_s)
-        return Hold(True, held_micros=account.held_micros)
+        return self._admitted(case, now_s)
 
     def use(self, session_id: str, bill: Bill, now_s: float) -> Charge:
         """Posts a bill and extends the hold. It is never refused: what was used
@@ -127,8 +128,8 @@ class Book:
         if ends and not case.account.wrapping:
             self._record(case, replace(case.account, wrapping=True), (), now_s)
         cost = bill.cost_micros if known is None else known.cost_micros
-        bound = 0 if left == UNLIMITED else self._bound(case, bill, now_s)
-        return Charge(cost, case.account.total_micros, ends, due, bound)
+        means = None if left == UNLIMITED else self._means(case, now_s)
+        return Charge(cost, case.account.total_micros, ends, due, means)
 
     def change_model(self, session_id: str, model: str, now_s: float) -> bool:
         """Holds what a live call needs that is to go on with a dearer model, before it does.
@@ -281,15 +282,22 @@ class Book:
         self._record(case, account, spent + extended, now_s)
 
     def _needs(self, case: Case, bill: Bill, now_s: float) -> Needs:
-        """For the dearer of the call's model and the one that was just used, and
-        for twice the dearest answer. A price that was taken out of the table
-        while the call goes on is no reason to refuse its bills."""
+        """For the dearer of the call's model and the one that was just used, for
+        twice the dearest answer, and so that half of it pays for a short one. A
+        price that was taken out of the table while the call goes on is no reason to
+        refuse its bills."""
         found = [Needs(2 * max(case.dearest_micros, bill.cost_micros))]
         for each in {case.owner.model, bill.model}:
             try:
                 found.append(self.terms.needs(each, now_s))
             except InvalidRequest:
                 continue
+        last = bill if bill.kind == RESPONSE else case.last_response
+        if last is not None and (means := self._means(case, now_s)) is not None:
+            reads = last.tokens
+            if last.model != case.owner.model:  # that one is told all of it as text
+                reads = Usage(reads.input_text, output_text=reads.output_text)
+            found.append(Needs(2 * means.least(reads)))
         return Needs(
             max(each.slice_micros for each in found), max(each.tail_micros for each in found)
         )
@@ -300,22 +308,27 @@ class Book:
         can_hold = not case.account.wrapping
         return self._policy(case.owner).for_call(left_permille, can_hold=can_hold)
 
-    def _bound(self, case: Case, bill: Bill, now_s: float) -> int:
-        """How long the next answer may be after that of `bill`, where a limit is over it."""
+    def _admitted(self, case: Case, now_s: float) -> Hold:
+        unlimited = self.sums.tightest(case, now_s)[0] == UNLIMITED
+        means = None if unlimited else self._means(case, now_s)
+        return Hold(True, held_micros=case.account.held_micros, means=means)
+
+    def _means(self, case: Case, now_s: float) -> Means | None:
+        """What the next answers may cost, where a limit is over the call. They are those of
+        the model that made the last one, or of one that is held for and not used yet."""
         account = case.account
-        if bill.kind != RESPONSE or account.closed or account.wrapping or case.owner.exempt:
-            return 0
-        model, last = bill.model, bill.tokens
-        if all(each.model != case.owner.model for each in case.bills.values()):
-            # Held for and not used yet: the next answer may be its, and it has nothing cached.
-            model, last = case.owner.model, replace(last, cached_text=0, cached_audio=0)
+        if account.closed or case.owner.exempt:
+            return None
+        last, model = case.last_response, case.owner.model
+        if last is not None and any(each.model == model for each in case.bills.values()):
+            model = last.model
         try:
             price = self.terms.prices.price(model, now_s)
         except InvalidRequest:
-            return 0
+            return None
         spendable = account.held_micros - account.tail_micros
-        tokens = output_tokens(spendable, last, price)
-        return tokens if tokens < MOST_TOKENS else 0
+        means = Means(spendable, price.text, price.audio, case.entries)
+        return means if means.each else None
 
     def _post(self, case: Case, bill: Bill, now_s: float) -> None:
         """Notes a bill; its cost counts in every scope and every window of now."""

@@ -61,15 +61,23 @@ class Case:
     bills: dict[tuple[str, str], Bill] = field(default_factory=dict)
     scopes: tuple[Scope, ...] = field(init=False)
     dearest_micros: int = field(init=False)
+    last_response: Bill | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
         self.scopes = self.owner.scopes()
-        self.dearest_micros = max((bill.cost_micros for bill in self.bills.values()), default=0)
+        self.dearest_micros = 0
+        for bill in self.bills.values():
+            self._note(bill)
 
     def add(self, bill: Bill) -> None:
         """Notes a bill that is not known yet."""
         self.bills[bill.key] = bill
+        self._note(bill)
+
+    def _note(self, bill: Bill) -> None:
         self.dearest_micros = max(self.dearest_micros, bill.cost_micros)
+        if bill.kind == RESPONSE:
+            self.last_response = bill
 
     def minutes(self, now_s: float) -> int:
         """How many minutes it has begun to last."""

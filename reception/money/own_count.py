@@ -92,6 +92,10 @@ class OwnCount:
         self._begun[response_id] = self._caller_tokens, not self._unsure
         self._caller_tokens, self._unsure = 0, max(0, self._unsure - 1)
 
+    def next_input(self) -> Usage:
+        """What an answer should read that began now."""
+        return self._input.next()
+
     def audio(self, response_id: str, audio_ms: int) -> None:
         """So much audio of an answer came in all."""
         self._audio_ms[response_id] = audio_ms

@@ -156,7 +156,13 @@ class OwnInput:
 
     def expected(self, response_id: str) -> Usage:
         """What an answer should have read."""
-        answer = self._find(response_id)
+        return self._reads(self._find(response_id))
+
+    def next(self) -> Usage:
+        """What an answer should read that began now."""
+        return self._reads(_Answer(self._session, self._now, self._last))
+
+    def _reads(self, answer: _Answer) -> Usage:
         cached = 0 if self._cache_fails or answer.known is None else answer.cached
         read = Tokens(max(0, answer.read.text), max(0, answer.read.audio))
         text = min(cached, max(0, answer.known.text) if answer.known else 0, read.text)

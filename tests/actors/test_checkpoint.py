@@ -17,7 +17,7 @@ from reception import errors
 from reception.call import messages as m
 from reception.call.conversation import Conversation
 from reception.provider.base import ResponseDone, Usage
-from tests.unit.call.example import PROFILE, SPEC
+from tests.unit.call.example import PROFILE, SPEC, buys
 
 OURS = bytes([FORMAT])
 BILL = m.ReportUsage("r1", Usage(input_text=3), "m")
@@ -26,7 +26,7 @@ BILL = m.ReportUsage("r1", Usage(input_text=3), "m")
 def conversation() -> Conversation:
     import random
 
-    made = Conversation(SPEC, PROFILE, "m", "pcmu", rng=random.Random(1))
+    made = Conversation(SPEC, PROFILE, "m", "pcmu", rng=random.Random(1), means=buys(512))
     made.start(100.0)
     made.handle(m.ProviderUp(), 101.0)
     done = ResponseDone("r1", "completed", usage=Usage(input_text=3))
@@ -90,8 +90,8 @@ def test_another_form_is_another_format() -> None:
     made = checkpoint()
     names = sorted(_shape(made, set()) | set(made.conversation))
     assert (FORMAT, hashlib.sha256(" ".join(names).encode()).hexdigest()[:12]) == (
-        6,
-        "26aaa2aa584d",
+        7,
+        "eee9b6d44353",
     )
 
 

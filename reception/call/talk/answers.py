@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from reception.call import messages as m
 from reception.call.states import State
-from reception.call.talk import ending, fallback, money, speaking, tool_calls, voice
+from reception.call.talk import ending, fallback, money, room, speaking, tool_calls, voice
 from reception.call.talk.course import Course, Playing
 from reception.call.tools import EndCall
 from reception.provider import base as p
@@ -14,9 +14,13 @@ from reception.provider import base as p
 
 def started(call: Course, event: p.ResponseStarted) -> None:
     call.floor.response = event.response_id
+    dry = room.began(call, event.response_id)
     call.bills.count.began(event.response_id)
     call.floor.owed = False
     call.later("answer", call.profile.limits.answer_s)
+    if dry:
+        speaking.put_off(call)
+        return
     call.tell(call.turns.response_started(call.now_s))
     if call.profile.hearing.decides and call.state is State.CALLER_SPEAKING:
         speaking.hush(call)  # asked for before the caller went on

@@ -74,7 +74,8 @@ def act_on_digits(call: Course) -> None:
 def hold(call: Course, event: m.CallerHold) -> None:
     if event.on and call.state in TALKING:
         speaking.hush(call)
-        call.floor.owed, call.digits = False, ""
+        call.floor.owed = call.bills.waits = False
+        call.digits = ""
         call.call_off("silence", "answer", "digits")
         call.go(State.ON_HOLD)
         call.tell(m.Listen(False))

@@ -17,6 +17,7 @@ from reception.call.tool_uses import ToolUses
 from reception.call.tools import EndCall, Transfer
 from reception.call.transcript import Transcript
 from reception.call.turns import Turns
+from reception.money.allowance import Allowance, Means
 from reception.money.own_count import OwnCount
 from reception.provider import base as p
 
@@ -25,7 +26,8 @@ from reception.provider import base as p
 class Given:
     """What each conversation of a call is given, so that no checkpoint has it.
 
-    recorded: texts that there are recordings of, and their length in ms.
+    recorded: texts that there are recordings of, and their length in ms. means: what the
+    first answers may cost.
     """
 
     spec: CallSpec
@@ -33,6 +35,7 @@ class Given:
     configuration: p.Configure
     rng: random.Random
     recorded: Mapping[str, int]
+    means: Means | None = None
 
 
 @dataclass(slots=True)
@@ -83,6 +86,9 @@ class Bills:
     """What was billed, by which ids, and what our own count needs to know."""
 
     count: OwnCount
+    room: Allowance | None  # None: no limit is over the call
+    asked: int = 0  # tokens of words that are to be said exactly, until they begin
+    waits: bool = False  # an answer, for what others cost
     billed: set[str] = field(default_factory=set)
     speech: tuple[str, int] | None = None  # the caller's item, and where it began (ms)
     unwritten: dict[str, int] = field(default_factory=dict)  # ms of items not billed yet
@@ -105,7 +111,8 @@ class Course:
         self.thrift = thrift
         self.connection = Connection()
         self.floor = Floor()
-        self.bills = Bills(OwnCount(head_tokens(given.configuration)))
+        head = head_tokens(given.configuration)
+        self.bills = Bills(OwnCount(head), Allowance(given.means) if given.means else None)
         self.greeted = False
         self.prompted = False  # the silent caller
         self.digits = ""  # pressed, and not acted upon

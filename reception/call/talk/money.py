@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from reception.call import messages as m
 from reception.call.states import TALKING, State
-from reception.call.talk import effects, ending, speaking
+from reception.call.talk import effects, ending, room, speaking
 from reception.call.talk.course import Course
+from reception.call.thrift import BRIEF
 from reception.media.speech import speech_ms
 from reception.money.policy import Step
 from reception.money.savings.billing import caller_tokens
@@ -22,6 +23,7 @@ def bill_answer(call: Course, event: p.ResponseDone) -> None:
     if usage is None:
         if count.has(event.response_id):
             _bill_by_own_count(call, event.response_id)
+        room.ended(call, event.response_id, None)
         count.forget(event.response_id)
         return
     if not _once(call, event.response_id):
@@ -31,6 +33,7 @@ def bill_answer(call: Course, event: p.ResponseDone) -> None:
     for difference in count.answered(event.response_id, usage, caller=known):
         call.tell(m.UsageDiffers(difference))
     call.thrift.note(usage, _spoken_ms(call, usage, chars))
+    room.ended(call, event.response_id, usage)
     call.tell(m.ReportUsage(event.response_id, usage, call.thrift.model))
 
 
@@ -130,6 +133,7 @@ def _bill_by_own_count(call: Course, response_id: str) -> None:
         chars = call.bills.count.chars(response_id)
         usage = call.bills.count.estimate(response_id)
         call.thrift.note(usage, _spoken_ms(call, usage, chars))
+        room.ended(call, response_id, usage)
         call.tell(m.ReportUsage(response_id, usage, call.thrift.model, estimated=True))
 
 
@@ -143,14 +147,15 @@ def _once(call: Course, key: str) -> bool:
 
 
 def runs_out(call: Course, event: m.MoneyRunsOut) -> None:
+    if event.billed or event.means is not None:
+        room.told(call, event.means, event.billed)
     if call.state is State.ENDING:
         return
-    before = call.thrift.max_output_tokens
-    call.thrift.afford(event.output_tokens)
+    room.measure(call)
     new = call.thrift.take(event.due)
-    if call.connection.up:
-        for command in call.thrift.told(before, new):
-            call.tell_provider(command)
+    if Step.SHORTEN in new and call.connection.up:
+        room.tell(call)
+        call.tell_provider(BRIEF)
     for step in new:
         call.tell(m.TellBudget(step, call.at_ms))
         if step is Step.CHEAPER:
@@ -158,8 +163,8 @@ def runs_out(call: Course, event: m.MoneyRunsOut) -> None:
             if call.thrift.changes_model and call.connection.up:
                 call.later("renew", 0.0)
         elif step.ends:
-            call.wrapping, call.taken_over = True, step is not Step.TRANSFER
-            call.tell(m.Listen(False))
+            room.wrap_up(call, taken_over=step is not Step.TRANSFER)
+    speaking.billed(call)
 
 
 def wraps_up(call: Course) -> bool:

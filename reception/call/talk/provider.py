@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from reception.call import messages as m
 from reception.call.states import TALKING, State
-from reception.call.talk import fallback, money, speaking, tool_calls
+from reception.call.talk import fallback, money, room, speaking, tool_calls
 from reception.call.talk.course import Course
 from reception.provider import base as p
 from reception.provider.refusal import REFUSED
@@ -60,6 +60,7 @@ def down(call: Course, event: m.ProviderDown) -> None:
 def _lost(call: Course, code: int) -> None:
     floor, connection = call.floor, call.connection
     connection.up, floor.stopping = False, ""
+    room.lost(call)
     # An answer that was being made, or awaited, is owed by the next session; but where its
     # question was not understood yet that one has to hear the question first.
     floor.owed = floor.owed or floor.response is not None
@@ -108,6 +109,7 @@ def _dial_again(call: Course) -> None:
 
 def _reopening(call: Course) -> tuple[p.ProviderCommand, ...]:
     """What a session is told first that goes on where another was."""
+    room.measure(call)
     opening = call.thrift.opening(call.given.configuration, call.transcript.replay())
     call.bills.count.opens(opening)
     return opening

@@ -6,6 +6,7 @@ from reception.call import messages as m
 from reception.call.phrases import PREFIX
 from reception.call.prompt import say_exactly
 from reception.call.states import State
+from reception.call.talk import room
 from reception.call.talk.course import Course, Playing
 from reception.call.thrift import words_tokens
 from reception.provider import base as p
@@ -27,10 +28,16 @@ def respond(call: Course, exactly: str = "") -> None:
         return
     if call.connection.given_up:
         return
+    if not exactly and room.runs_dry(call):
+        put_off(call)
+        return
     await_answer(call)
     if exactly:
+        call.bills.asked = words_tokens(exactly)
         call.tell_provider(say_exactly(exactly))
-    call.tell_provider(p.Respond(words_tokens(exactly) if exactly else None))
+    else:
+        room.tell(call)
+    call.tell_provider(p.Respond(call.bills.asked or None))
 
 
 def _play(call: Course, text: str) -> None:
@@ -45,6 +52,29 @@ def _play(call: Course, text: str) -> None:
     call.floor.playing = Playing(item_id, call.now_s, heard=False, phrase=text)
     call.floor.spoke = True
     call.call_off("answer", "silence")
+
+
+def put_off(call: Course) -> None:
+    """An answer for which nothing is left now is asked for again once there is."""
+    hush(call)
+    if call.bills.waits:
+        await_answer(call)
+
+
+def billed(call: Course) -> None:
+    """Is there enough now for the answer that waits? Who speaks has it all the same."""
+    if not call.bills.waits or call.thrift.dry:
+        return
+    call.bills.waits = False
+    call.call_off("bills")
+    if call.state is not State.CALLER_SPEAKING:
+        respond(call)
+
+
+def bills_late(call: Course) -> None:
+    """They are not there in time."""
+    if call.bills.waits:
+        respond(call)
 
 
 def await_answer(call: Course) -> None:

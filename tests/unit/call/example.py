@@ -9,6 +9,8 @@ from reception.call.conversation import Conversation
 from reception.call.hours import OpeningHours, Span, SpecialDay
 from reception.call.profile import Entry, Limits, Phrases, Profile
 from reception.call.record import CallSpec
+from reception.money.allowance import Means
+from reception.money.prices import TokenPrice
 
 OPEN = (Span(time(9), time(17, 30)),)
 HOURS = OpeningHours(
@@ -73,3 +75,8 @@ def conversation(
 ) -> Conversation:
     rng = rng or random.Random(1)
     return Conversation(SPEC, profile, "m", "pcmu", rng=rng, asked_model=full)
+
+
+def buys(tokens: int, number: int = 0) -> Means:
+    """Means for an answer of so many tokens, where only what is made costs something."""
+    return Means(tokens, TokenPrice(), TokenPrice(output=1_000_000), number)

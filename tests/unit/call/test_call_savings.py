@@ -19,7 +19,7 @@ from reception.money.savings.comparison import Answered
 from reception.money.savings.levels import LEVELS, Level
 from reception.provider import base as p
 from reception.provider.realtime import RealtimeCodec
-from tests.unit.call.example import PHRASES, PROFILE, SPEC
+from tests.unit.call.example import PHRASES, PROFILE, SPEC, buys
 from tests.unit.call.test_conversation import commands, only
 
 SHORT_ANSWER_TOKENS = tokens_to_say(SHORT_ANSWER_S, text=False)
@@ -66,7 +66,7 @@ def test_what_is_said_on_the_way_leaves_instructions_and_tools_as_they_are() -> 
     out = call.handle(m.ProviderUp(), 101.0)
     out += call.handle(m.FromProvider(p.ResponseStarted("r0")), 101.1)
     out += call.handle(m.FromProvider(p.ResponseDone("r0", "completed")), 101.2)
-    out += call.handle(m.MoneyRunsOut((Step.SHORTEN,), 512), 101.3)
+    out += call.handle(m.MoneyRunsOut((Step.SHORTEN,), buys(512)), 101.3)
     out += call.handle_timer(120.0)
     said = [codec.encode(command) for command in commands(out)]
     assert sum(PHRASES.greeting in each for each in said) == 1
@@ -121,16 +121,16 @@ def test_an_answer_as_text_has_fewer_tokens_for_the_same_time() -> None:
     assert configured(Level.ECONOMY).max_output_tokens == 200
     call = talk(Level.ECONOMY)
     call.handle(m.ProviderUp(), 101.0)
-    assert commands(call.handle(m.MoneyRunsOut((), 512), 102.0)) == []
+    assert commands(call.handle(m.MoneyRunsOut((), buys(512)), 102.0)) == []
 
 
 def test_the_levels_bound_is_the_highest_and_money_makes_it_lower() -> None:
     call = talk(Level.BALANCED)
     call.handle(m.ProviderUp(), 101.0)
-    assert commands(call.handle(m.MoneyRunsOut((), 1_024), 102.0)) == []
-    assert commands(call.handle(m.MoneyRunsOut((), 512), 102.0)) == [p.Bound(512)]
-    assert commands(call.handle(m.MoneyRunsOut((), 0), 102.0)) == [p.Bound(698)]
-    [bound, _] = commands(call.handle(m.MoneyRunsOut((Step.SHORTEN,), 0), 102.0))
+    assert commands(call.handle(m.MoneyRunsOut((), buys(1_024)), 102.0)) == []
+    assert commands(call.handle(m.MoneyRunsOut((), buys(512)), 102.0)) == [p.Bound(512)]
+    assert commands(call.handle(m.MoneyRunsOut((), None, "r"), 102.0)) == [p.Bound(698)]
+    [bound, _] = commands(call.handle(m.MoneyRunsOut((Step.SHORTEN,), None, "r"), 102.0))
     assert bound == p.Bound(SHORT_ANSWER_TOKENS)
     [redial] = only(call.handle(m.ProviderDown(1006, ""), 103.0), m.Redial)
     assert redial.opening[0] == replace(

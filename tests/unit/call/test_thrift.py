@@ -16,7 +16,7 @@ from reception.call.thrift import SHORT_ANSWER_S, Thrift, words_tokens
 from reception.money.bounds import tokens_to_say
 from reception.money.policy import Step
 from reception.provider import base as p
-from tests.unit.call.example import PHRASES, PROFILE
+from tests.unit.call.example import PHRASES, PROFILE, buys
 from tests.unit.call.test_conversation import Call, asked_for, commands, kinds, only
 
 CHEAP = replace(PROFILE, cheaper_model="mini")
@@ -117,17 +117,17 @@ def test_fixed_words_have_room_enough_however_short_answers_are() -> None:
 
 def test_an_answer_is_no_longer_than_what_is_held_pays_for() -> None:
     call = greeted()
-    assert commands(call.tell(m.MoneyRunsOut((), 512))) == [p.Bound(512)]
-    assert call.tell(m.MoneyRunsOut((), 512)) == []
-    assert commands(call.tell(m.MoneyRunsOut((), 1_024))) == [p.Bound(1_024)]
-    [bound, _] = commands(call.tell(m.MoneyRunsOut((Step.SHORTEN,), 1_024)))
+    assert commands(call.tell(m.MoneyRunsOut((), buys(512)))) == [p.Bound(512)]
+    assert call.tell(m.MoneyRunsOut((), buys(512))) == []
+    assert commands(call.tell(m.MoneyRunsOut((), buys(1_024)))) == [p.Bound(1_024)]
+    [bound, _] = commands(call.tell(m.MoneyRunsOut((Step.SHORTEN,), buys(1_024))))
     assert bound == p.Bound(SHORT_ANSWER_TOKENS)
-    assert commands(call.tell(m.MoneyRunsOut((Step.SHORTEN,), 256))) == [p.Bound(256)]
+    assert commands(call.tell(m.MoneyRunsOut((Step.SHORTEN,), buys(256)))) == [p.Bound(256)]
     [redial] = only(call.tell(m.ProviderDown(1006, "")), m.Redial)
     assert redial.opening[0].max_output_tokens == 256
     call = greeted()
-    call.tell(m.MoneyRunsOut((), 512))
-    assert commands(call.tell(m.MoneyRunsOut(()))) == [p.Bound(None)]
+    call.tell(m.MoneyRunsOut((), buys(512)))
+    assert commands(call.tell(m.MoneyRunsOut((), None, "r"))) == [p.Bound(None)]
 
 
 # ------------------------------------------------------------------ another model

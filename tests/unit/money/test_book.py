@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,11 +11,12 @@ import pytest
 from reception.errors import InvalidRequest, NotFound
 from reception.money.account import Charge, Hold
 from reception.money.alerts import Reading
+from reception.money.allowance import Means
 from reception.money.book import RETRY_WHEN_HELD_S, Book
 from reception.money.case import ADJUSTMENT, RESPONSE, TRANSCRIPTION, Bill, Case, Terms
 from reception.money.limits import LimitTable, make_limit
 from reception.money.policy import Policy, Step, parse_policy
-from reception.money.prices import PriceTable, parse_prices
+from reception.money.prices import PriceTable, TokenPrice, parse_prices
 from reception.money.scopes import GLOBAL, OVERDRAFT, Owner, Scope
 from reception.money.windows import NEVER_S, Window, slot_of
 from reception.provider.base import Usage
@@ -507,37 +507,57 @@ SPEAKING = {
 }  # fmt: skip
 
 
-def test_an_answer_is_bounded_by_what_is_held_for_it() -> None:
+def test_what_the_next_answers_may_cost_is_what_is_held_without_the_tail() -> None:
     book = make(("global", "hour", 1_000_000), prices=table(speaking=[SPEAKING]))
-    book.open(call(model="speaking"), NOON_S)  # 40,000 and 20,000: a token is 20
-    assert book.use("s1", bill(1, 1_000, "speaking"), NOON_S).output_tokens == 1_024
-    assert book.use("s1", bill(2, 18_000, "speaking"), NOON_S).output_tokens == 1_024
-    assert book.use("s1", bill(3, 1, "speaking", TRANSCRIPTION), NOON_S).output_tokens == 0
-    assert book.use("s1", bill(4, 1, "gone"), NOON_S).output_tokens == 0
-    assert book.use("s1", bill(5, 1, CHEAP), NOON_S).output_tokens == 0
+    hold = book.open(call(model="speaking"), NOON_S)  # 40,000 and 20,000: a token is 20
+    audio = TokenPrice(output=20_000_000)
+    assert hold.means == Means(40_000, TokenPrice(), audio, 1)
+    assert book.open(call(model="speaking"), NOON_S) == hold
+    assert book.use("s1", bill(1, 1_000, "speaking"), NOON_S).means == Means(
+        39_000, TokenPrice(), audio, 2
+    )
+    words = bill(2, 18_000, "words", TRANSCRIPTION)
+    assert book.use("s1", words, NOON_S).means == Means(21_000, TokenPrice(), audio, 3)
+    assert book.use("s1", bill(3, 2_000, "speaking"), NOON_S).means == Means(
+        40_000, TokenPrice(), audio, 5
+    )
+    assert book.use("s1", bill(4, 1, "gone"), NOON_S).means is None
+    assert book.use("s1", bill(5, 1, CHEAP), NOON_S).means is None  # it makes for nothing
     book.close("s1", NOON_S)
-    assert book.use("s1", bill(6, 1, "speaking"), NOON_S).output_tokens == 0
+    assert book.use("s1", bill(6, 1, "speaking"), NOON_S).means is None
 
 
-def test_an_answer_before_a_dearer_model_is_bounded_as_the_next_one_is() -> None:
+def test_before_a_dearer_model_answers_its_prices_count() -> None:
     dear = SPEAKING | {"audio": {"input": 10, "cached": 1, "output": 40}}
     book = make(("global", "hour", 1_000_000), prices=table(speaking=[SPEAKING], shouting=[dear]))
     book.open(call(model="speaking"), NOON_S)
-    heard = Usage(input_audio=2_000, cached_audio=2_000, output_audio=1)
-    first, second, third = (
-        replace(bill(number, 10, model), tokens=heard)
-        for number, model in ((1, "speaking"), (2, "speaking"), (3, "shouting"))
-    )
-    assert book.use("s1", first, NOON_S).output_tokens == 1_024
+
+    def output(number: int, model: str) -> int:
+        means = book.use("s1", bill(number, 10, model), NOON_S).means
+        return means.audio.output if means else 0
+
+    assert output(1, "speaking") == 20_000_000
     assert book.change_model("s1", "shouting", NOON_S)
-    assert book.use("s1", second, NOON_S).output_tokens == 256  # none of it cached
-    assert book.use("s1", third, NOON_S).output_tokens == 512
-    book.terms = book.terms.at(table(shouting=[dear | {"audio": {"output": 20}}]))
-    fourth = replace(first, used_id="r4")
-    assert book.use("s1", fourth, NOON_S).output_tokens == 0  # a model without a price
+    assert output(2, "speaking") == 40_000_000
+    assert output(3, "shouting") == 40_000_000
+    assert output(4, "speaking") == 20_000_000
+    book.terms = book.terms.at(table(shouting=[dear]))
+    assert output(5, "speaking") == 0  # a model without a price
+
+
+def test_half_of_the_slice_pays_for_a_short_answer() -> None:
+    """Whatever the seconds of a slice come to; else the call comes to its end."""
+    costly = SPEAKING | {"hold_usd_per_minute": "0.01"}  # 5,000 and 2,500
+    for limit, wraps in ((1_000_000, False), (12_000, True)):
+        book = make(("global", "hour", limit), prices=table(speaking=[costly]))
+        book.open(call(model="speaking"), NOON_S)
+        charge = book.use("s1", bill(1, 100, "speaking"), NOON_S)
+        assert charge.wrap_up is wraps
+        assert charge.means
+        assert (charge.means.spendable_micros >= 256 * 20) is not wraps
 
 
 def test_where_nothing_is_limited_no_answer_is_bounded() -> None:
     book = make(prices=table(speaking=[SPEAKING]))
-    book.open(call(model="speaking"), NOON_S)
-    assert book.use("s1", bill(1, 1_000, "speaking"), NOON_S).output_tokens == 0
+    assert book.open(call(model="speaking"), NOON_S).means is None
+    assert book.use("s1", bill(1, 1_000, "speaking"), NOON_S).means is None
