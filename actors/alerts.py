@@ -12,7 +12,7 @@ import structlog
 from actors.storage.books import Books
 from actors.storage.writer import Writer
 from reception.errors import Fenced, ReceptionError
-from reception.money.alerts import Alert
+from reception.money.alerts import Alert, Measure
 
 log = structlog.get_logger()
 
@@ -30,12 +30,22 @@ class Deliver(Protocol):
     """Where alerts go. They are in the database by then, each once; what is
     delivered may be lost with the process."""
 
-    def __call__(self, alerts: Sequence[Alert]) -> None: ...
+    def __call__(self, alerts: Sequence[Alert], /) -> None: ...
 
 
 def to_log(alerts: Sequence[Alert]) -> None:
     """A warning for each alert that rose, a line for each that fell."""
     for alert in alerts:
+        if alert.measure is Measure.USAGE:
+            log.warning(
+                "a provider's count differs from ours",
+                scope=alert.scope,
+                what=alert.window.name,
+                percent=alert.percent,
+                ours=alert.limit_micros,
+                theirs=alert.micros,
+            )
+            continue
         kind = alert.scope.partition(":")[0]
         write = log.warning if alert.raised else log.info
         write(
@@ -81,7 +91,10 @@ class AlertWatch:
             Fenced: another process took this singleton's place.
             Unavailable: the database can't do it now; nothing was told.
         """
-        alerts = await self._writer.run(partial(self._books.look, now_s=self._clock()))
+        return self.tell(await self._writer.run(partial(self._books.look, now_s=self._clock())))
+
+    def tell(self, alerts: tuple[Alert, ...]) -> tuple[Alert, ...]:
+        """Delivers what is written down."""
         self._deliver(alerts)
         return alerts
 

@@ -20,6 +20,7 @@ from reception.call import messages as m
 from reception.errors import ReceptionError
 from reception.money.allowance import Means
 from reception.money.leases import Claim
+from reception.money.own_count import Difference
 from reception.money.policy import Step
 from reception.money.savings.comparison import Answered
 
@@ -51,6 +52,7 @@ class CallMoney:
         self._cost, self._agent, self._put = cost, agent, put
         self._owing: asyncio.TimerHandle | None = None
         self._asking = Tasks()
+        self._differing: set[str] = set()
         self._claiming: asyncio.Task[None] | None = None
         self._rng = random.Random()  # noqa: S311  # nosec B311 - jitter, no secret
 
@@ -124,6 +126,19 @@ class CallMoney:
             if await self._billed(delivery):
                 break
         self._nothing_owed()
+
+    async def differs(self, difference: Difference) -> None:
+        """The provider counts otherwise than we do: whoever looks after the money is to know,
+        once for the call."""
+        if difference.what in self._differing:
+            return
+        self._differing.add(difference.what)
+        counts = difference.what, difference.ours, difference.theirs
+        try:
+            async with in_time():
+                await self._cost.count_differs(self._spec.session_id, *counts)
+        except (RayError, ReceptionError, TimeoutError) as error:
+            log.warning("no alert", call_id=self._spec.call_id, error=repr(error))
 
     async def allows(self, model: str) -> bool:
         """Has the call's money held at the rate of this model; whether that could be done."""

@@ -278,6 +278,7 @@ class CallRun:
                         call_id=self._spec.call_id,
                         **asdict(difference),
                     )
+                    self._tasks.begin(self._money.differs(difference))
                 case m.FinishCall(drain_ms=drain_ms):
                     step.messages.add(finish=lk.Finish(drain_ms=drain_ms))
                 case _:

@@ -24,12 +24,14 @@ from actors.storage.engine import Store
 from actors.storage.writer import Writer
 from reception.errors import InvalidRequest
 from reception.money.account import CallCost, Charge, Hold
+from reception.money.alerts import Alert
 from reception.money.book import Book
 from reception.money.case import ADJUSTMENT, INVOICED, RESPONSE, TRANSCRIPTION, Bill, Terms
 from reception.money.invoice import Item
 from reception.money.leases import Claim, Lease
 from reception.money.lender import Lender
 from reception.money.limits import default_limits
+from reception.money.own_count import COUNTED
 from reception.money.policy import Step
 from reception.money.prices import PriceTable, whole_ms
 from reception.money.purses import Wanted
@@ -164,6 +166,32 @@ class CostController(MoneyViews):
         tokens = Usage(input_audio=input_tokens, output_text=output_tokens)
         bill = Bill(TRANSCRIPTION, item_id, model, tokens, whole_ms(seconds), cost)
         return await self._bill(session_id, bill, claim, now_s)
+
+    async def count_differs(self, session_id: str, what: str, ours: int, theirs: int) -> None:
+        """A call's provider counts so many tokens, and we count so many: somebody is to know.
+
+        Args:
+            what: "output_audio" or "input_audio".
+
+        Raises:
+            InvalidRequest: an id is too long, or a count can't be.
+        """
+        check_ids(session_id)
+        if what not in COUNTED or not (0 <= ours <= MAX_COUNT and 0 <= theirs <= MAX_COUNT):
+            raise InvalidRequest(
+                f"{what[:40]!r} is counted as {ours} and {theirs}: must be one of "
+                f"{', '.join(COUNTED)}, and counts from 0 to {MAX_COUNT}",
+                field="what",
+            )
+
+        now_s = self._clock()
+
+        def differs(book: Book, connection: Connection) -> tuple[Alert, ...]:
+            case = book.known(session_id)
+            provider = case.owner.provider if case else self._provider
+            return self._books.differs(connection, now_s, provider, what, ours, theirs)
+
+        self._watch.tell(await self._write(Ask(self._books, differs, Owner(session_id))))
 
     async def change_model(self, session_id: str, model: str) -> bool:
         """Holds what a live call needs that is to go on with a dearer model; whether the

@@ -17,7 +17,8 @@ from actors.storage.engine import upsert_all
 from actors.storage.schema import alert_states, alerts, spending
 from reception.money.alerts import Alert, LimitAlerts, Measure
 from reception.money.scopes import Scope
-from reception.money.windows import LONGEST_S, NEVER_S, Window
+from reception.money.told_once import MOST
+from reception.money.windows import LONGEST_S, NEVER_S, OF_CALLS, Window
 
 MAX_ALERTS = 1_000
 
@@ -26,12 +27,35 @@ _STATE = (*_KEY, "end_s", "percent", "told")
 _SPENDING = sa.select(spending.c.scope).distinct().where(spending.c.slot_s >= sa.bindparam("since"))
 _RAISED = (
     sa.select(alerts.c.measure, alerts.c.percent, sa.func.count())
-    .where(alerts.c.percent > alerts.c.from_percent)
+    .where(alerts.c.percent > alerts.c.from_percent, alerts.c.measure != Measure.USAGE.value)
     .group_by(alerts.c.measure, alerts.c.percent)
 )
 
 
+_ONCE = (
+    sa.select(
+        alerts.c.scope,
+        alerts.c.period,
+        alerts.c.measure,
+        sa.func.max(alerts.c.percent),
+        sa.func.max(alerts.c.at_s).label("told_s"),
+    )
+    .where(
+        sa.or_(alerts.c.measure == Measure.USAGE.value, alerts.c.period.in_(OF_CALLS)),
+        alerts.c.at_s >= sa.bindparam("since"),
+    )
+    .group_by(alerts.c.scope, alerts.c.period, alerts.c.measure)
+    .order_by(sa.desc("told_s"))
+    .limit(MOST)
+)
+
 # ------------------------------------------------------------------ the singleton's
+
+
+def told_once(connection: Connection, since_s: float) -> list[tuple[str, str, str, int, float]]:
+    """What was told since then, as `ToldOnce.restore` takes it."""
+    found = connection.execute(_ONCE, {"since": since_s}).all()
+    return [(row[0], row[1], row[2], row[3], row[4]) for row in reversed(found)]
 
 
 def load_states(connection: Connection) -> Iterator[list[Any]]:
@@ -112,6 +136,17 @@ def counts(connection: Connection) -> list[dict[str, Any]]:
 
 def shown(alert: Alert) -> dict[str, Any]:
     """An alert as plain values."""
+    if alert.measure is Measure.USAGE:
+        return {
+            "at_s": alert.at_s,
+            "scope": alert.scope,
+            "measure": alert.measure.value,
+            "what": alert.window.name,
+            "percent": alert.percent,
+            "tokens": alert.micros,
+            "own_tokens": alert.limit_micros,
+            "text": alert.text,
+        }
     return {
         "at_s": alert.at_s,
         "scope": alert.scope,

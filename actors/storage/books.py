@@ -18,10 +18,13 @@ from actors.prices import later
 from actors.storage import alerts, ledger, ledger_check, limits, prices
 from reception.money.alerts import Alert, LimitAlerts
 from reception.money.book import Book
-from reception.money.case import RESPONSE, Bill, Terms
+from reception.money.case import RESPONSE, Bill, Case, Terms
+from reception.money.leases import is_lease
 from reception.money.lender import Lender
 from reception.money.limits import Limit, LimitTable
+from reception.money.reconciliation import is_invoiced
 from reception.money.scopes import GLOBAL, Owner, Scope
+from reception.money.told_once import ToldOnce
 from reception.provider.base import Usage
 
 log = structlog.get_logger()
@@ -70,7 +73,9 @@ class Books:
         self._book: Lender | None = None
         self._revision = limits.Revision(-1, -1)
         self._alerts = LimitAlerts(cooldown_s)
+        self._once = ToldOnce(cooldown_s)
         self._changed: set[Scope] = set()  # since the last look
+        self._changed_calls: dict[str, Case] = {}
         self._all_changed = False
 
     @property
@@ -122,6 +127,8 @@ class Books:
         changes = self.book.forget()
         for case in changes.cases.values():
             self._changed.update(case.scopes)
+            if not (is_lease(case.owner.session_id) or is_invoiced(case.owner.session_id)):
+                self._changed_calls[case.owner.session_id] = case
         ledger.write(connection, changes, epoch)
 
     def look(self, connection: Connection, now_s: float) -> tuple[Alert, ...]:
@@ -133,10 +140,30 @@ class Books:
             scopes.update(book.sums.holding(), alerts.spent_scopes(connection, now_s))
         _learn(connection, book, set(book.sums.strange(tuple(scopes))))
         readings = book.readings(sorted(scopes), now_s)
-        told = self._alerts.observe(book.now_s, readings)
+        calls = book.call_readings(self._changed_calls.values(), now_s)
+        told = (
+            *self._alerts.observe(book.now_s, readings),
+            *self._once.calls(book.now_s, calls),
+        )
         if told:
             alerts.save(connection, told, self._alerts, book.now_s - self._cooldown_s)
-        self._changed, self._all_changed = set(), False
+        self._changed, self._changed_calls, self._all_changed = set(), {}, False
+        return told
+
+    def differs(
+        self,
+        connection: Connection,
+        now_s: float,
+        provider: str,
+        what: str,
+        ours: int,
+        theirs: int,
+    ) -> tuple[Alert, ...]:
+        """Work for the writer: a provider counts otherwise than we do. What is told is kept
+        in the same transaction."""
+        told = tuple(self._once.counts(now_s, f"provider:{provider}", what, ours, theirs))
+        if told:
+            alerts.save(connection, told, self._alerts, now_s - self._cooldown_s)
         return told
 
     def lost(self) -> None:
@@ -169,6 +196,9 @@ class Books:
         for case in ledger.load_holding(connection):
             book.learn(case)
         self._alerts.restore(alerts.load_states(connection))
+        since_s = book.now_s - max(self.terms.expiry_s, self._cooldown_s)
+        self._once.restore(alerts.told_once(connection, since_s))
+        self._changed_calls = {}
         self._all_changed = True
         return book
 

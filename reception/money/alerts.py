@@ -35,10 +35,12 @@ _FIELDS = 6 + len(LEVELS_PERCENT)
 
 
 class Measure(StrEnum):
-    """posted: spent. committed: spent or held."""
+    """posted: spent. committed: spent or held. usage: tokens that a provider counts, beside
+    our own count."""
 
     POSTED = "posted"
     COMMITTED = "committed"
+    USAGE = "usage"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +56,8 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class Alert:
-    """A limit's alert rose or fell.
+    """A limit's alert rose or fell. Or (usage) counts differ: window.name says of what,
+    percent by how much, micros are the provider's tokens and limit_micros are ours.
 
     Attributes:
         percent: the level now in force; 0 is none.
@@ -78,6 +81,12 @@ class Alert:
     @property
     def text(self) -> str:
         """One line for people."""
+        if self.measure is Measure.USAGE:
+            what = self.window.name.replace("_", " ")
+            return (
+                f"{self.scope} counts {self.micros} tokens of {what}, we count "
+                f"{self.limit_micros}: {self.percent} % apart"
+            )
         whose = f"{self.scope}'s {self.window.name}"
         if self.window.end_s <= self.at_s:
             return f"{whose} is over: alert at {self.from_percent} % cleared"

@@ -35,8 +35,8 @@ from reception.money.leases import is_lease
 from reception.money.limits import LimitTable
 from reception.money.policy import Policy, Step
 from reception.money.scopes import EACH, OVERDRAFT, Owner, Scope
-from reception.money.sums import UNLIMITED, Sums
-from reception.money.windows import OfCall, slot_of, window_at
+from reception.money.sums import UNLIMITED, Standing, Sums
+from reception.money.windows import NEVER_S, OfCall, Window, slot_of, window_at
 from reception.provider.base import Usage
 
 RETRY_WHEN_HELD_S = 5.0
@@ -233,6 +233,29 @@ class Book:
             for each in self.sums.of_scope(scope, now_s)
             if not isinstance(each.limit.window, OfCall)
         ]
+
+    def call_readings(self, cases: Iterable[Case], now_s: float) -> list[Reading]:
+        """The tightest limit of each kind over single calls whose scopes are known here."""
+        now_s, found = self._tick(now_s), []
+        for case in cases:
+            tightest: dict[str, Standing] = {}
+            for each in self.sums.standings(case, now_s):
+                name = each.limit.window.name
+                known = tightest.get(name, each)
+                if isinstance(each.limit.window, OfCall):
+                    tightest[name] = min(known, each, key=lambda standing: standing.limit.micros)
+            scope = f"call:{case.owner.call_id or case.owner.session_id}"
+            found += [
+                Reading(
+                    scope,
+                    Window(name, case.opened_at_s, NEVER_S),
+                    each.limit.micros,
+                    each.posted_micros,
+                    each.held_micros,
+                )
+                for name, each in tightest.items()
+            ]
+        return found
 
     # ------------------------------------------------------------- inside
 

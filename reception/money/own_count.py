@@ -24,6 +24,7 @@ from reception.money.savings.billing import answer_tokens, caller_tokens, text_t
 from reception.provider.base import ProviderCommand, Usage
 
 TOLERANCE_PERCENT = 2
+COUNTED = ("output_audio", "input_audio")
 _MAX_ANSWERS = 100  # known at a time
 
 

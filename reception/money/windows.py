@@ -66,7 +66,8 @@ class OfCall:
 
 Period = Calendar | Rolling | OfCall
 
-NAMES = (*WINDOWS, *(f"rolling-{name}" for name in WINDOWS), "call", "call-minute")
+OF_CALLS = ("call", "call-minute")
+NAMES = (*WINDOWS, *(f"rolling-{name}" for name in WINDOWS), *OF_CALLS)
 
 
 @dataclass(frozen=True, slots=True)

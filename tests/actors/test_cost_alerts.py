@@ -14,8 +14,9 @@ from structlog.testing import capture_logs
 from actors import alerts as watch
 from actors.cost import CostController
 from reception.errors import Fenced, InvalidRequest
-from reception.money.alerts import Alert
+from reception.money.alerts import Alert, Measure
 from reception.money.scopes import Owner
+from reception.money.windows import Window
 from reception.provider.base import Usage
 from tests.fakes.clock import Clock
 from tests.waiting import patience
@@ -61,9 +62,9 @@ async def test_each_level_once_on_posted_and_on_what_is_held_besides(
     await cost.set_limit("tenant:acme", "day", LIMIT, "anna")
     await cost.open_call(call("s1"))
     assert await rises(cost) == []
-    await cost.usage("s1", "r1", MODEL, spoken(20_000))
-    assert await rises(cost) == []  # it is 20 posted and 40 held
-    await cost.usage("s1", "r2", MODEL, spoken(20_000))
+    await cost.usage("s1", "r1", MODEL, spoken(18_000))
+    assert await rises(cost) == []  # it is 18 posted and 42 held
+    await cost.usage("s1", "r2", MODEL, spoken(19_000))
     assert await rises(cost) == [("tenant:acme", "day", "committed", 95)]
     assert await rises(cost) == []
     await cost.close_call("s1")
@@ -194,3 +195,60 @@ async def test_alerts_are_delivered_once_they_are_durable(make: Make) -> None:
     await cost.open_call(call("s1"))
     await cost._watch.look()
     assert [(alert.scope, count) for alert, count in delivered] == [("global", 1)]
+
+
+async def test_limits_of_single_calls_are_told_once_for_each_call_and_level(make: Make) -> None:
+    cost = make()
+    await cost.set_limit("global", "call", 200_000, "anna")
+    await cost.set_limit("tenant:acme", "call", LIMIT, "anna")  # the tighter one
+    await cost.set_limit("tenant:acme", "call-minute", 4 * LIMIT, "anna")
+    await cost.open_call(call("s1"))
+    await cost.usage("s1", "r1", MODEL, spoken(18_000))
+    assert await rises(cost) == []
+    await cost.usage("s1", "r2", MODEL, spoken(19_000))
+    assert await rises(cost) == [("call:c", "call", "committed", 95)]
+    assert await rises(make()) == []  # after a restart
+    again = make()
+    await again.usage("s1", "r3", MODEL, spoken(36_000))
+    assert await rises(again) == [("call:c", "call", "posted", 70)]
+    told = (await again.alerts())["told"]
+    assert told[-1]["text"] == "call:c's call: $0.07 of $0.10 spent, 70 % reached"
+    assert told[-1]["ends_at_s"] is None
+    await again.close_call("s1")
+    assert await rises(again) == []
+
+
+async def test_counts_that_differ_are_an_alert_of_the_provider(make: Make, clock: Clock) -> None:
+    delivered: list[Alert] = []
+    cost = make()
+    cost._watch._deliver = delivered.extend
+    await cost.open_call(call("s1"))
+    for _ in range(2):
+        await cost.count_differs("s1", "output_audio", 100, 130)
+        await make().count_differs("unknown", "output_audio", 100, 130)
+        cost = make()
+        cost._watch._deliver = delivered.extend
+    clock.now_s += 86_400.0
+    await cost.count_differs("s1", "output_audio", 100, 140)
+    assert [(each.scope, each.percent) for each in delivered] == [
+        ("provider:embedded", 30), ("provider:embedded", 40),
+    ]  # fmt: skip
+    [first, _] = (await cost.alerts())["told"]
+    assert first == {
+        "id": first["id"], "at_s": NOON_S, "scope": "provider:embedded", "measure": "usage",
+        "what": "output_audio", "percent": 30, "tokens": 130, "own_tokens": 100,
+        "text": "provider:embedded counts 130 tokens of output audio, we count 100: 30 % apart",
+    }  # fmt: skip
+    assert (await cost.totals())["alerts"] == []
+    for what, count in (("words", 1), ("output_audio", -1)):
+        with pytest.raises(InvalidRequest, match="must be one of output_audio, input_audio"):
+            await cost.count_differs("s1", what, count, 1)
+
+
+async def test_that_counts_differ_is_written_in_the_log() -> None:
+    window = Window("output_audio", NOON_S, NOON_S)
+    alert = Alert(NOON_S, "provider:p", window, Measure.USAGE, 30, 0, 130, 100)
+    with capture_logs() as logs:
+        watch.to_log([alert])
+    [line] = logs
+    assert (line["scope"], line["what"], line["percent"]) == ("provider:p", "output_audio", 30)

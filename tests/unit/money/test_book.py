@@ -499,6 +499,24 @@ def test_readings_are_of_limits_over_a_time_with_what_is_posted_and_held() -> No
     assert book.readings([GLOBAL], NOON_S) == [next_hour]  # time never goes back
 
 
+def test_of_single_calls_the_tightest_limit_of_each_kind_is_read() -> None:
+    book = make(
+        ("global", "call", 900), ("tenant:acme", "call", 100), ("tenant:*", "day", 500),
+        ("global", "call-minute", 80),
+    )  # fmt: skip
+    know(book, "tenant:acme", "tenant:b")
+    book.open(call(), NOON_S)
+    book.use("s1", bill(1, 5), NOON_S)
+    book.open(Owner("s2", tenant="b", model=CHEAP), NOON_S)
+    cases = [each for name in ("s1", "s2") if (each := book.known(name))]
+    assert book.call_readings(cases, NOON_S + 60) == [
+        Reading("call:call-s1", Window("call", NOON_S, NEVER_S), 100, 5, 55),
+        Reading("call:call-s1", Window("call-minute", NOON_S, NEVER_S), 160, 5, 55),
+        Reading("call:s2", Window("call", NOON_S, NEVER_S), 900, 0, 60),
+        Reading("call:s2", Window("call-minute", NOON_S, NEVER_S), 160, 0, 60),
+    ]
+
+
 # ------------------------------------------------------------------ how long an answer may be
 
 
