@@ -61,6 +61,16 @@ def to_log(alerts: Sequence[Alert]) -> None:
         )
 
 
+def everywhere(*ways: Deliver) -> Deliver:
+    """By each of these ways."""
+
+    def deliver(alerts: Sequence[Alert], /) -> None:
+        for way in ways:
+            way(alerts)
+
+    return deliver
+
+
 class AlertWatch:
     """Looks a second after a commit that changed something, never within it.
 

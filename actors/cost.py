@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import structlog
 from sqlalchemy.engine import Connection
 
-from actors.alerts import AlertWatch
+from actors.alerts import AlertWatch, Deliver, everywhere, to_log
 from actors.budgets import Budgets, check_name, note
 from actors.cost_views import MoneyViews
 from actors.lending import Lending
@@ -22,6 +22,7 @@ from actors.settings import Settings
 from actors.storage.books import Ask, Books
 from actors.storage.engine import Store
 from actors.storage.writer import Writer
+from actors.webhook import Webhook
 from reception.errors import InvalidRequest
 from reception.money.account import CallCost, Charge, Hold
 from reception.money.alerts import Alert
@@ -60,6 +61,14 @@ _BROKEN = Hold(
 )  # fmt: skip
 
 
+def _ways(settings: Settings) -> Deliver:
+    """Where alerts go."""
+    if not settings.alert_webhook:
+        return to_log
+    secret = settings.alert_webhook_secret.get_secret_value()
+    return everywhere(to_log, Webhook(settings.alert_webhook, secret))
+
+
 class CostController(MoneyViews):
     """Every method may be sent again with the same arguments; the second time
     changes nothing and answers the same.
@@ -84,7 +93,7 @@ class CostController(MoneyViews):
         with self._store.reading() as connection:
             self._books.read_prices(connection)
         self._writer = Writer(self._store, SINGLETON, self._books)
-        self._watch = AlertWatch(self._writer, self._books, clock)
+        self._watch = AlertWatch(self._writer, self._books, clock, _ways(settings))
         self._refused_for = ""
         self._lending = Lending(self._books, settings.provider)
         self._reconciling = Reconciling(

@@ -8,6 +8,7 @@ from decimal import Decimal
 from math import inf
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
@@ -52,6 +53,8 @@ class Settings(BaseSettings):
     cpu_threshold: Percent = 70.0
     metrics_collection_interval: int = Field(30, ge=1, le=3_600, description="seconds")
     alert_cooldown_seconds: int = Field(300, ge=0, le=86_400)
+    alert_webhook: str = Field("", repr=False, description="an HTTP URL that gets each alert")
+    alert_webhook_secret: SecretStr = Field(SecretStr(""), repr=False)
 
     # money, in US dollars
     cost_limit_hourly: Dollars = Decimal("50.0")
@@ -166,6 +169,14 @@ class Settings(BaseSettings):
                 raise ValueError("must name a file, as in sqlite:///var/reception.db")
             return url
         return _SQLITE + str(Path(path).expanduser().absolute())
+
+    @field_validator("alert_webhook")
+    @classmethod
+    def _webhook(cls, url: str) -> str:
+        parts = urlsplit(url)
+        if url and (parts.scheme not in ("http", "https") or not parts.hostname):
+            raise ValueError("must be a URL that begins with http:// or https://")
+        return url
 
     @field_validator("balancing")
     @classmethod
