@@ -20,6 +20,7 @@ from actors.spawn import spawn
 from cluster import ray_node
 from cluster.deployment import START_TIMEOUT_S, Deployment
 from cluster.door_config import DoorConfig
+from cluster.models import check_models
 from cluster.speech import speaks_here
 from cluster.watch import watch, watch_raylet
 from reception.money.savings.levels import Level
@@ -89,6 +90,8 @@ def start(
     say = progress or (lambda _: None)
     settings = settings or options.settings()
     speaks = options.calls and speaks_here(settings)
+    if options.calls:
+        check_models(settings)
     say("starting Ray")
     node = ray_node.start(options.address, options.node_ip, dashboard=options.dashboard)
     deployment = Deployment(node, settings)

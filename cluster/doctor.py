@@ -191,13 +191,15 @@ def speech(settings: Settings) -> Finding:
 
 
 def prices(settings: Settings) -> Finding:
-    """The price table, and whether the model is in it."""
+    """The price table, and whether the model and those of the profiles are in it."""
     import time  # noqa: PLC0415 - checked one by one
 
     from actors.prices import load_prices  # noqa: PLC0415 - checked one by one
+    from cluster.models import check_models  # noqa: PLC0415 - checked one by one
 
     try:
         load_prices(settings).check_call(settings.model, time.time())
+        check_models(settings)
     except ReceptionError as error:
         return Finding("prices", "fault", error.message, f"correct {settings.prices_path}")
     return Finding("prices", "ok", f"{settings.model} is in {settings.prices_path.name}")
