@@ -98,14 +98,22 @@ class LocalCluster:
         folder: for the database, recordings and what nodes complain of.
         settings: REALTIME_* variables of every process, without the prefix.
         database_url: a file in the folder if it is empty. With a server singletons may
-            start anew on any node, and Ray's own head is a `ray start`, as
-            `ray-cluster.yaml` has it.
+            start anew on any node.
+        ray_apart: Ray's own head is a `ray start`, as `ray-cluster.yaml` has it, whose GCS
+            is lost with it; None: with a database server.
     """
 
-    def __init__(self, folder: Path, settings: dict[str, str], database_url: str = "") -> None:
+    def __init__(
+        self,
+        folder: Path,
+        settings: dict[str, str],
+        database_url: str = "",
+        ray_apart: bool | None = None,
+    ) -> None:
         self.folder = folder
         database_url = database_url or f"sqlite:///{folder}/reception.db"
-        self._has_server = not database_url.startswith("sqlite")
+        has_server = not database_url.startswith("sqlite")
+        self._ray_apart = has_server if ray_apart is None else ray_apart
         self.head: Member
         self.nodes: list[Member] = []
         self._ray: list[Member] = []
@@ -121,7 +129,7 @@ class LocalCluster:
 
     def start(self, count: int) -> None:
         """The head, and so many nodes side by side."""
-        address = ["--address", self._start_ray()] if self._has_server else []
+        address = ["--address", self._start_ray()] if self._ray_apart else []
         self.head = self._begin(["--no-calls", *address])
         self.head.wait()
         self.add(count)
@@ -143,6 +151,11 @@ class LocalCluster:
     def has_gcs(self, member: Member) -> bool:
         """Whether Ray's GCS dies with it."""
         return member in (self._ray or [self.head])
+
+    def gcs(self) -> list[psutil.Process]:
+        """The process of Ray's GCS, where it runs."""
+        return [process for member in self.members() if self.has_gcs(member)
+                for process in member.processes() if process.name() == "gcs_server"]  # fmt: skip
 
     def _begin(self, options: Sequence[str]) -> Member:
         self._started += 1

@@ -19,7 +19,6 @@ AWAY_S = 8.0
 STOOD_STILL_S = 12.0  # Ray gives a node up after 6, and starts its singletons elsewhere
 BACK_S = 60.0
 LOOK_S = 0.2
-_GCS = "gcs_server"
 
 
 def one(kind: str) -> Strike:
@@ -69,12 +68,10 @@ async def home_frozen(scene: Scene) -> Struck:
 
 async def gcs(scene: Scene) -> Struck:
     """Its head starts it again."""
-    everything = await asyncio.to_thread(scene.cluster.head.processes)
-    found = [process for process in everything if process.name() == _GCS]
-    told = kill(found)
+    found = await asyncio.to_thread(scene.cluster.gcs)
     if not found:
         raise Unavailable("the head has no GCS")
-    return Struck(f"{_GCS}: {told}", scene.everybody())
+    return Struck(f"GCS: {kill(found)}", scene.everybody())
 
 
 def _processes(scene: Scene, kind: str) -> list[tuple[Member, psutil.Process]]:

@@ -13,6 +13,7 @@ import sys
 import threading
 import urllib.request
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from ray.exceptions import RayActorError, RayError
 
 from actors.settings import load_settings
 from cluster.bringup import ServeOptions, start
-from cluster.caller import Caller, HangUp, Listen, Press, Say, StayOn, Until
+from cluster.caller import Caller, HangUp, Listen, Outcome, Press, Say, StayOn, Until
 from cluster.deployment import Deployment
 from protos.reception.v1 import reception_pb2 as rv
 from protos.reception.v1 import reception_pb2_grpc as rpc
@@ -475,7 +476,8 @@ def test_before_the_provider_refuses_a_session_a_new_call_is_refused(
     """Live calls go on, and none of them hears of it."""
 
     async def scene() -> tuple[list[Any], Any]:
-        calls, may_end = [], asyncio.Event()
+        calls: list[asyncio.Task[Any]] = []
+        may_end = asyncio.Event()
         try:
             while len(calls) <= SESSIONS:
                 heard = asyncio.Event()
@@ -484,7 +486,7 @@ def test_before_the_provider_refuses_a_session_a_new_call_is_refused(
                     [Listen(), Until(may_end.is_set), HangUp()],
                     key=key,
                     start=rv.CallStart(format=rv.LegFormat(codec=rv.CODEC_PCMU)),
-                    on_change=lambda outcome, heard=heard: heard.set() if outcome.turns else None,
+                    on_change=partial(_set_once_heard, heard),
                 )
                 call = asyncio.create_task(caller.call())
                 waiting = asyncio.create_task(heard.wait())
@@ -507,6 +509,11 @@ def test_before_the_provider_refuses_a_session_a_new_call_is_refused(
     assert {name: after[name] for name in ("failed", "refused")} == {
         name: before[name] for name in ("failed", "refused")
     }
+
+
+def _set_once_heard(heard: asyncio.Event, outcome: Outcome) -> None:
+    if outcome.turns:
+        heard.set()
 
 
 def test_a_call_outlives_its_front_door(node: Deployment, key: str) -> None:
