@@ -74,7 +74,7 @@ class Settings(BaseSettings):
 
     unbilled_s: float = Field(
         60.0, ge=1.0, le=86_400.0,
-        description="a live call goes on while nothing can be billed, hold_slice_s at the most; "
+        description="a live call goes on while nothing can be billed, by what is held for it; "
         "unless cost_failure=open",
     )  # fmt: skip
 
@@ -255,11 +255,9 @@ class Settings(BaseSettings):
         )
 
     def alone_s(self) -> float:
-        """How long a live call goes on while nothing can be billed: not for longer than what
-        is held for it lasts, unless limits may be passed."""
-        if self.cost_failure == "open":
-            return inf
-        return min(self.unbilled_s, float(self.hold_slice_s))
+        """How long a live call goes on while nothing can be billed, by what is held for it,
+        unless limits may be passed."""
+        return inf if self.cost_failure == "open" else self.unbilled_s
 
     def cost_limits_micros(self) -> dict[str, int]:
         """The limits by window (hour, day, week, month) in micro-dollars."""
