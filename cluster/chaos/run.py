@@ -33,6 +33,9 @@ from reception.errors import InvalidRequest, Unavailable
 MOST_CALLS = VOICES
 LIMIT_USD = 5_000.0
 LEASES = "leases_end"
+# A caller who talks into each answer of a minute, billed whole, spends fifteen times the
+# upper rate; what is held has to last for as long as a fault does.
+HOLD_SLICE_S = 240
 
 Judged = Callable[[Try, list[Violation], Report], None]
 
@@ -83,7 +86,7 @@ def _scene(plan: Plan) -> Iterator[tuple[Scene, Books, Logs]]:
             "pool_ceiling": str(plan.pool + math.ceil(plan.calls / plan.nodes)),
             "idle_timeout_s": str(IDLE_S), "rate_limit_per_minute": "100000",
             "rate_limit_per_hour": "1000000", "cost_failure": "lease" if plan.near else "closed",
-        }, database.url)  # fmt: skip
+        } | ({} if plan.near else {"hold_slice_s": str(HOLD_SLICE_S)}), database.url)  # fmt: skip
         stack.callback(cluster.stop)
         logs = Logs(folder)
         try:
