@@ -18,7 +18,7 @@ from sqlalchemy.exc import DataError, IntegrityError, ProgrammingError, SQLAlche
 from actors.storage import schema
 from reception.errors import Fenced, InvalidRequest, ReceptionError, Unavailable
 
-HEAD = "0006"
+HEAD = "0007"
 """The newest migration; a test compares it with migrations/versions."""
 
 BUSY_TIMEOUT_MS = 10_000

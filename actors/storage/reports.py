@@ -16,12 +16,12 @@ from actors.storage.schema import accounts, calls, usage
 from reception.money.case import ADJUSTMENT, CORRECTS_RESPONSE, RESPONSE
 from reception.money.reports import COMPLETED, Line
 from reception.money.windows import SLOT_S
+from reception.provider.base import Usage
 
 MAX_GROUPS = 10_000
 
 _OWNER = ("session_id", "call_id", "tenant", "key_id", "number", "profile", "provider", "model")
-_TOKENS = ("input_text", "input_audio", "cached_text", "cached_audio", "output_text",
-           "output_audio")  # fmt: skip
+_TOKENS = tuple(field.name for field in fields(Usage))
 _SUMS = tuple(field.name for field in fields(Line))
 _OVER = calls.c.state == ENDED
 

@@ -72,6 +72,8 @@ usage = Table(
     Column("audio_ms", BigInteger, nullable=False),
     Column("cost_micros", BigInteger, nullable=False),
     Column("at_s", Double, nullable=False),
+    Column("input_image", BigInteger, nullable=False, server_default="0"),
+    Column("cached_image", BigInteger, nullable=False, server_default="0"),
     Index("usage_response", "session_id", "kind", "response_id", unique=True),
     Index("usage_item", "response_id"),
 )
@@ -151,6 +153,8 @@ model_totals = Table(
     Column("output_text", BigInteger, nullable=False),
     Column("output_audio", BigInteger, nullable=False),
     Column("cost_micros", BigInteger, nullable=False),
+    Column("input_image", BigInteger, nullable=False, server_default="0"),
+    Column("cached_image", BigInteger, nullable=False, server_default="0"),
 )
 
 alerts = Table(

@@ -108,7 +108,9 @@ class Books:
         found = []
         for row in connection.execute(_BILLS.where(usage.c.id > self._usage_id)):
             self._usage_id = row.id
-            into = row.input_text + row.input_audio  # what is cached is a part of it
+            into = (
+                row.input_text + row.input_audio + row.input_image
+            )  # what is cached is a part of it
             out = row.output_text + row.output_audio
             found.append(
                 h.Used(row.session_id, row.response_id, row.kind, into, out, row.cost_micros)

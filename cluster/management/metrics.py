@@ -150,8 +150,9 @@ class Collector:
             labels=["model", "kind"],
         )
         for model, sums in self._costs["models"].items():
-            for kind in ("text", "audio"):
+            for kind in ("text", "audio", "image"):
                 for direction in ("input", "output"):
-                    tokens.add_metric([model, direction, kind], sums[f"{direction}_{kind}"])
+                    if (counted := sums.get(f"{direction}_{kind}")) is not None:
+                        tokens.add_metric([model, direction, kind], counted)
                 cached.add_metric([model, kind], sums[f"cached_{kind}"])
         return [tokens, cached]

@@ -21,8 +21,8 @@ Overview = Mapping[str, Any]
 
 _NAMES = {
     "audio_out": "audio out", "audio_in": "audio in", "text_out": "text out",
-    "text_in": "text in", "cached": "cached input", "transcription": "transcription",
-    "correction": "corrections", "other": "without a price",
+    "text_in": "text in", "image_in": "images in", "cached": "cached input",
+    "transcription": "transcription", "correction": "corrections", "other": "without a price",
 }  # fmt: skip
 _MOST_OWNERS = 6
 _REST = "\0others"

@@ -11,8 +11,8 @@ from cluster.plots.ink import box, stroke, text
 from cluster.plots.words import BOLD, PX, cut, width
 
 WIDTH, HEIGHT = 400, 230
-COLOURS = 8
-"""Classes c0 to c7 (page.FIGURES)."""
+COLOURS = 9
+"""Classes c0 to c8 (page.FIGURES)."""
 
 Names = Sequence[tuple[int, str]]
 """A legend: each series' number, which is its colour's, and name."""

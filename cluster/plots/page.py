@@ -10,8 +10,10 @@ from cluster.plots.frame import WIDTH
 WIDE = 816
 """Two of a figure's usual widths, and the space between."""
 
-_LIGHT = ("#2a78d6", "#e0692b", "#1a9c6c", "#d99a00", "#6b4fc8", "#d1568c", "#5b8c1f", "#8a8f98")
-_DARK = ("#4a94ea", "#e2763f", "#2bb184", "#d6a21f", "#9a8af0", "#dd6c9c", "#7fb23c", "#8d94a0")
+_LIGHT = ("#2a78d6", "#e0692b", "#1a9c6c", "#d99a00", "#6b4fc8", "#d1568c", "#5b8c1f", "#8a8f98",
+          "#128ea0")  # fmt: skip
+_DARK = ("#4a94ea", "#e2763f", "#2bb184", "#d6a21f", "#9a8af0", "#dd6c9c", "#7fb23c", "#8d94a0",
+         "#3fb8c9")  # fmt: skip
 
 FIGURES = """
 svg text { font: 11px system-ui, sans-serif; fill: var(--ink); }

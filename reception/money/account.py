@@ -114,6 +114,8 @@ class CallCost:
     cached_audio: int = 0
     output_text: int = 0
     output_audio: int = 0
+    input_image: int = 0
+    cached_image: int = 0
 
 
 _HELD, _SPENT, _AVAILABLE, OVERDRAFT = "held", "spent", "available", "overdraft"

@@ -8,7 +8,7 @@ it reads, then what it used, until that is billed.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from reception.money.bounds import CALLER_TOKENS, LEAST_TOKENS, MOST_TOKENS
 from reception.money.prices import PICOS_PER_MICRO, TokenPrice
@@ -26,7 +26,7 @@ class Means:
 
     Attributes:
         spendable_micros: what is held for it without its closing tail.
-        text, audio: prices of the model that answers next; what is made costs something.
+        text, audio, image: prices of the model that answers next; what is made costs something.
         number: rises from one to the next.
         binding: False where calls go on although nothing can be billed.
     """
@@ -36,6 +36,7 @@ class Means:
     audio: TokenPrice
     number: int = 0
     binding: bool = True
+    image: TokenPrice = field(default_factory=TokenPrice)
 
     def reading(self, reads: Usage) -> int:
         """Pico-dollars of an answer's input."""
@@ -44,6 +45,8 @@ class Means:
             + reads.cached_text * self.text.cached
             + (reads.input_audio - reads.cached_audio) * self.audio.input
             + reads.cached_audio * self.audio.cached
+            + (reads.input_image - reads.cached_image) * self.image.input
+            + reads.cached_image * self.image.cached
         )
 
     @property
@@ -59,7 +62,12 @@ class Means:
     def once_more(self, reads: Usage) -> int:
         """Pico-dollars of the input of the answer after one that read so much, where nothing
         comes in addition but half a minute of the caller."""
-        cached = replace(reads, cached_text=reads.input_text, cached_audio=reads.input_audio)
+        cached = replace(
+            reads,
+            cached_text=reads.input_text,
+            cached_audio=reads.input_audio,
+            cached_image=reads.input_image,
+        )
         return self.reading(cached) + CALLER_TOKENS * self.audio.input
 
     def least(self, last: Usage) -> int:

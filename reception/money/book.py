@@ -350,7 +350,7 @@ class Book:
         except InvalidRequest:
             return None
         spendable = account.held_micros - account.tail_micros
-        means = Means(spendable, price.text, price.audio, case.entries)
+        means = Means(spendable, price.text, price.audio, case.entries, image=price.image)
         return means if means.each else None
 
     def _post(self, case: Case, bill: Bill, now_s: float) -> None:

@@ -108,7 +108,7 @@ def _item(number: int, row: Mapping[str, Any]) -> Item:
     for name in _TOKENS:
         if name not in used and getattr(tokens, name):
             raise _wrong(number, name, row[name], f"0: a {kind} has {', '.join(used)}")
-    for what in ("text", "audio"):
+    for what in ("text", "audio", "image"):
         cached, whole = getattr(tokens, f"cached_{what}"), getattr(tokens, f"input_{what}")
         if cached > whole:
             raise _wrong(number, f"cached_{what}", cached, f"at most input_{what}, {whole}")

@@ -19,7 +19,7 @@ from reception.provider.base import Usage
 
 PARTS = (
     "audio_out", "audio_in", "text_out", "text_in", "cached", "transcription", "correction",
-    "other",
+    "other", "image_in",
 )  # fmt: skip
 """What money goes for. "other": answers of a model that has no price any more."""
 
@@ -64,7 +64,10 @@ def _shares(usage: Usage, price: ModelPrice) -> dict[str, int]:
         "audio_in": (usage.input_audio - usage.cached_audio) * price.audio.input,
         "text_out": usage.output_text * price.text.output,
         "text_in": (usage.input_text - usage.cached_text) * price.text.input,
-        "cached": usage.cached_text * price.text.cached + usage.cached_audio * price.audio.cached,
+        "image_in": (usage.input_image - usage.cached_image) * price.image.input,
+        "cached": usage.cached_text * price.text.cached
+        + usage.cached_audio * price.audio.cached
+        + usage.cached_image * price.image.cached,
     }
 
 

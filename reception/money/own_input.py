@@ -7,6 +7,7 @@ an estimate is off by no more than what came since.
   first answer reads is not taken for cached.
 - Each later one finds in the cache what the answer before it read; unless the provider
   said of the last such answer that it found nothing there.
+- Images are as many as the provider said last: none are sent from here.
 - An answer's words and audio are in the conversation afterwards; of one that was cut, what
   the provider says that it kept. Text is taken to be too much rather than too little.
 """
@@ -34,16 +35,21 @@ class Tokens:
 
     text: int = 0
     audio: int = 0
+    image: int = 0
 
     def __add__(self, more: Tokens) -> Tokens:
-        return Tokens(self.text + more.text, self.audio + more.audio)
+        return Tokens(self.text + more.text, self.audio + more.audio, self.image + more.image)
 
     def __sub__(self, less: Tokens) -> Tokens:
-        return Tokens(self.text - less.text, self.audio - less.audio)
+        return Tokens(self.text - less.text, self.audio - less.audio, self.image - less.image)
 
     @property
     def all(self) -> int:
-        return self.text + self.audio
+        return self.text + self.audio + self.image
+
+    @property
+    def at_least_none(self) -> Tokens:
+        return Tokens(max(0, self.text), max(0, self.audio), max(0, self.image))
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +100,7 @@ class OwnInput:
         self._session = 0
         self._now = self._head
         self._last: Tokens | None = None  # what the answer read that began last
-        self._cache_fails = False
+        self._cold = False
         self._answers: dict[str, _Answer] = {}
         self._items: dict[str, _Words] = {}  # of this session's answers, in order
 
@@ -163,23 +169,31 @@ class OwnInput:
         return self._reads(_Answer(self._session, self._now, self._last))
 
     def _reads(self, answer: _Answer) -> Usage:
-        cached = 0 if self._cache_fails or answer.known is None else answer.cached
-        read = Tokens(max(0, answer.read.text), max(0, answer.read.audio))
-        text = min(cached, max(0, answer.known.text) if answer.known else 0, read.text)
-        return Usage(read.text, read.audio, text, min(cached - text, read.audio))
+        read, known = answer.read.at_least_none, (answer.known or Tokens()).at_least_none
+        cached = 0 if self._cold else answer.cached
+        text = min(cached, known.text, read.text)
+        image = min(cached - text, known.image, read.image)
+        return Usage(
+            read.text,
+            read.audio,
+            text,
+            min(cached - text - image, read.audio),
+            input_image=read.image,
+            cached_image=image,
+        )
 
     def billed(self, response_id: str, usage: Usage) -> None:
         """What an answer made is in the conversation, and what it read was so much."""
         answer = self._find(response_id)
         if answer.session != self._session:
             return
-        read = Tokens(usage.input_text, usage.input_audio)
+        read = Tokens(usage.input_text, usage.input_audio, usage.input_image)
         off = read - answer.read
         if answer.known is None:
             if answer.session <= 1:  # its opening was the head alone
                 self._head += Tokens(off.text)
         elif answer.cached:
-            self._cache_fails = not usage.cached_text + usage.cached_audio
+            self._cold = not usage.cached
         if self._last == answer.read:
             self._last = read
         made = Tokens(usage.output_text, usage.output_audio)

@@ -49,6 +49,7 @@ class ModelPrice:
             the rate at which money is held before it is spent.
         hold_micros_per_answer: what one answer costs at most; a call's slice
             covers two. 0 where that is not known.
+        image: that of text where an entry has none, so that images are never free.
         simulated: nobody charges this; the price only shows what it would be.
         source: where the price was read.
     """
@@ -73,9 +74,10 @@ class ModelPrice:
         table; "" if nothing is free, or if nobody charges it."""
         if self.simulated:
             return ""
-        for kind in ("text", "audio"):
+        for kind in ("text", "audio", "image"):
             for each in fields(TokenPrice):
-                if not getattr(getattr(self, kind), each.name):
+                made = kind != "image" or each.name != "output"  # no model makes images in a call
+                if made and not getattr(getattr(self, kind), each.name):
                     return f"{kind}.{each.name}"
         return "" if self.hold_micros_per_minute else _HELD[0]
 
@@ -169,6 +171,8 @@ class PriceTable:
             + (usage.input_audio - usage.cached_audio) * price.audio.input
             + usage.cached_audio * price.audio.cached
             + usage.output_audio * price.audio.output
+            + (usage.input_image - usage.cached_image) * price.image.input
+            + usage.cached_image * price.image.cached
         )
         return to_micros(picos)
 
@@ -269,6 +273,11 @@ def _model(found: Any, where: str, regional: bool) -> ModelPrice:
     tokens = {
         kind: _tokens(entry[kind], f"{where}.{kind}", times) for kind in kinds if kind in entry
     }
+    if "text" in tokens:
+        of_text = {name: getattr(tokens["text"], name) for name in ("input", "cached")}
+        given = entry.get("image", {})
+        images = {name: getattr(tokens["image"], name) for name in given}
+        tokens["image"] = TokenPrice(**of_text | images)
     simulated = entry.get("simulated", False)
     if not isinstance(simulated, bool):
         raise InvalidRequest(f"{where}.simulated must be true or false", field=f"{where}.simulated")
@@ -355,7 +364,7 @@ def _check_counts(usage: Usage) -> None:
                 f"{field.name} is {getattr(usage, field.name)}: must be 0 or more",
                 field=field.name,
             )
-    for kind in ("text", "audio"):
+    for kind in ("text", "audio", "image"):
         cached, total = getattr(usage, f"cached_{kind}"), getattr(usage, f"input_{kind}")
         if cached > total:
             raise InvalidRequest(

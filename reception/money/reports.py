@@ -35,8 +35,7 @@ _MICROS = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """Sums over calls. Cached tokens are a part of the input ones; those of images
-    count as text.
+    """Sums over calls. Cached tokens are a part of the input ones.
 
     Attributes:
         calls: all of them, live ones too.
@@ -56,8 +55,10 @@ class Line:
     responses: int = 0
     input_text: int = 0
     input_audio: int = 0
+    input_image: int = 0
     cached_text: int = 0
     cached_audio: int = 0
+    cached_image: int = 0
     output_text: int = 0
     output_audio: int = 0
     transcribed_ms: int = 0
@@ -66,8 +67,9 @@ class Line:
     @property
     def cache_percent(self) -> float | None:
         """How much of the input came from the provider's cache; None without input."""
-        whole = self.input_text + self.input_audio
-        return round(100 * (self.cached_text + self.cached_audio) / whole, 1) if whole else None
+        whole = self.input_text + self.input_audio + self.input_image
+        cached = self.cached_text + self.cached_audio + self.cached_image
+        return round(100 * cached / whole, 1) if whole else None
 
     @property
     def micros_per_minute(self) -> int | None:

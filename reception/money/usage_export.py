@@ -23,8 +23,8 @@ from reception.errors import InvalidRequest
 from reception.money.rows import count_of, fields_of, has, wrong
 
 SUMS = {
-    "input": ("input_text", "input_audio"),
-    "cached": ("cached_text", "cached_audio"),
+    "input": ("input_text", "input_audio", "input_image"),
+    "cached": ("cached_text", "cached_audio", "cached_image"),
     "output": ("output_text", "output_audio"),
 }
 """Counts that are made of others. Cached is a part of input."""
@@ -151,12 +151,16 @@ def _counts(number: int, result: Mapping[str, Any]) -> dict[str, int]:
     if result.get("input_cached_audio_tokens") is not None:
         cached_audio = of("input_cached_audio_tokens")
         input_audio = of("input_audio_tokens") + cached_audio
+        cached_image = of("input_cached_image_tokens")
+        input_image = of("input_image_tokens") + cached_image
         output_audio = of("output_audio_tokens")
         counts |= {
             "input_audio": input_audio,
-            "input_text": counts["input"] - input_audio,
+            "input_image": input_image,
+            "input_text": counts["input"] - input_audio - input_image,
             "cached_audio": cached_audio,
-            "cached_text": counts["cached"] - cached_audio,
+            "cached_image": cached_image,
+            "cached_text": counts["cached"] - cached_audio - cached_image,
             "output_audio": output_audio,
             "output_text": counts["output"] - output_audio,
         }

@@ -27,11 +27,23 @@ class Usage:
     cached_audio: int = 0
     output_text: int = 0
     output_audio: int = 0
+    input_image: int = 0
+    cached_image: int = 0
 
     @property
     def tokens(self) -> int:
         """All of them, in and out."""
-        return self.input_text + self.input_audio + self.output_text + self.output_audio
+        return self.input + self.output_text + self.output_audio
+
+    @property
+    def input(self) -> int:
+        """All that was read."""
+        return self.input_text + self.input_audio + self.input_image
+
+    @property
+    def cached(self) -> int:
+        """What of it came from the provider's cache."""
+        return self.cached_text + self.cached_audio + self.cached_image
 
 
 @dataclass(frozen=True, slots=True)

@@ -178,27 +178,32 @@ def _deleted(event: Any) -> b.ProviderEvent:
 def _usage(usage: Any) -> b.Usage | None:
     """Cached tokens are a part of the input tokens (OpenAI's rule). What the totals have
     beside their details counts as audio, the dearest; cached tokens that are of no kind
-    count as text as far as there is input text, the least saving. None: nothing is told."""
+    count as text as far as there is input text, then as images, the least savings. None:
+    nothing is told."""
     if not isinstance(usage, dict) or not usage:
         return None
     into, out = _part(usage, "input_token_details"), _part(usage, "output_token_details")
-    input_text = _count(into, "text_tokens") + _count(into, "image_tokens")
-    input_audio = max(_count(into, "audio_tokens"), _count(usage, "input_tokens") - input_text)
+    input_text, input_image = _count(into, "text_tokens"), _count(into, "image_tokens")
+    others = _count(usage, "input_tokens") - input_text - input_image
+    input_audio = max(_count(into, "audio_tokens"), others)
     output_text = _count(out, "text_tokens")
     output_audio = max(_count(out, "audio_tokens"), _count(usage, "output_tokens") - output_text)
     cached = _part(into, "cached_tokens_details")
-    cached_text = _count(cached, "text_tokens") + _count(cached, "image_tokens")
-    cached_text = min(cached_text, input_text)
+    cached_text = min(_count(cached, "text_tokens"), input_text)
+    cached_image = min(_count(cached, "image_tokens"), input_image)
     cached_audio = min(_count(cached, "audio_tokens"), input_audio)
-    rest = max(0, _count(into, "cached_tokens") - cached_text - cached_audio)
+    rest = max(0, _count(into, "cached_tokens") - cached_text - cached_image - cached_audio)
     as_text = min(rest, input_text - cached_text)
+    as_image = min(rest - as_text, input_image - cached_image)
     return b.Usage(
         input_text=input_text,
         input_audio=input_audio,
         cached_text=cached_text + as_text,
-        cached_audio=min(cached_audio + rest - as_text, input_audio),
+        cached_audio=min(cached_audio + rest - as_text - as_image, input_audio),
         output_text=output_text,
         output_audio=output_audio,
+        input_image=input_image,
+        cached_image=cached_image + as_image,
     )
 
 

@@ -95,6 +95,21 @@ async def test_what_was_saved_is_in_the_records_of_calls_that_are_over(
     assert (day["saved_micros"], tenant["saved_micros"]) == (4_300, 4_300)
 
 
+async def test_images_are_billed_and_told_apart(cost: CostController, clock: Clock) -> None:
+    """4,000 tokens, of which 1,000 came from the cache, at 0.80 and 0.08 dollars a million."""
+    first = await talk(cost, clock, 1, at_s=NOON_S - 100, lasted_s=None)
+    seen = replace(TURN, input_image=4_000, cached_image=1_000)
+    after = (await cost.usage("s1", "pictures", MODEL, seen)).call_total_micros
+    assert after - first == first + 3_000 * 800_000 // 10**6 + 1_000 * 80_000 // 10**6
+    closed = await cost.close_call("s1")
+    assert (closed.input_text, closed.input_image, closed.cached_image) == (2_000, 4_000, 1_000)
+    clock.now_s = NOON_S
+    [row] = (await cost.report("call"))["rows"]
+    assert (row["input_text"], row["input_image"], row["cached_image"]) == (2_000, 4_000, 1_000)
+    sums = (await cost.totals())["models"][MODEL]
+    assert (sums["input_image"], sums["cached_image"]) == (4_000, 1_000)
+
+
 async def test_by_tenant_number_and_profile(cost: CostController, clock: Clock) -> None:
     one = await talk(cost, clock, 1, at_s=NOON_S - 100)
     two = await talk(cost, clock, 2, at_s=NOON_S - 90, turns=3, why="provider_unavailable")

@@ -101,7 +101,7 @@ def _cost(
     """The whole call with some measures undone."""
     real = [each.usage for each in answered if each.usage != _NOTHING]
     # without a sign of the contrary, which claims less
-    works = all(usage.cached_text or usage.cached_audio for usage in real[1:])
+    works = all(usage.cached for usage in real[1:])
     micros = 0
     old = recent = 0  # audio tokens that would be in the conversation: read before, and new
     first, greeted = True, False
@@ -120,7 +120,7 @@ def _cost(
             usage = replace(usage, cached_text=max(usage.cached_text, in_steps(head_tokens)))
             greeted = False
         elif first and Measure.STABLE_PROMPT in undone:
-            usage = replace(usage, cached_text=0, cached_audio=0)
+            usage = replace(usage, cached_text=0, cached_audio=0, cached_image=0)
         first = False
         recent += caller_tokens(each.silence_ms) if Measure.SILENCE in undone else 0
         spoken_ms = each.spoken_ms if Measure.TEXT in undone else 0

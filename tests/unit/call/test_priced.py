@@ -16,7 +16,7 @@ COSTLY = TokenPrice(1, 1, 1)
 TABLE = PriceTable(
     "1",
     {
-        "speaks": (ModelPrice(0.0, COSTLY, COSTLY, hold_micros_per_minute=1),),
+        "speaks": (ModelPrice(0.0, COSTLY, COSTLY, COSTLY, hold_micros_per_minute=1),),
         "writes": (ModelPrice(0.0, pico_per_ms=1),),
     },
 )

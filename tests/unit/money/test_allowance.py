@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -39,6 +41,17 @@ def test_what_is_cached_leaves_more_for_the_answer() -> None:
     cached = Usage(6_000, 3_000, cached_text=6_000, cached_audio=3_000)
     assert Allowance(means(40_000)).tokens(cached) == 1_024
     assert Allowance(means(40_000)).tokens(Usage(6_000, 3_000)) == NONE
+
+
+def test_images_that_are_read_leave_less_for_the_answer() -> None:
+    own = TokenPrice(800_000, 80_000)
+    bought = Means(40_000, TEXT, AUDIO, image=own)
+    assert (
+        bought.reading(Usage(input_image=1_000, cached_image=600)) == 400 * 800_000 + 600 * 80_000
+    )
+    assert Allowance(bought).tokens(READS) == 1_024
+    assert Allowance(bought).tokens(replace(READS, input_image=20_000)) == 512
+    assert Allowance(bought).tokens(replace(READS, input_image=40_000)) == NONE
 
 
 def test_what_is_being_made_is_held_back_at_its_bound_and_then_at_what_it_was() -> None:

@@ -76,6 +76,7 @@ def test_what_items_cost() -> None:
             {"cached_text": 101},
             "row 2: cached_text is 101: must be at most input_text, 100",
         ),
+        (ANSWER, {"input_image": 5, "cached_image": 6}, "cached_image is 6: must be at most input"),
         (ANSWER, {"seconds": 1}, "row 2: seconds is 1: must be 0 to 0 for a response"),
         (ANSWER, {"at": "noon"}, "row 2: at is 'noon': must be a time as 2026-11-24T10:30:00Z"),
         (ANSWER, {"at": 5}, "row 2: at is 5"),

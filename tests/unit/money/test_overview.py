@@ -28,7 +28,8 @@ from reception.provider.base import Usage
 BERLIN = ZoneInfo("Europe/Berlin")
 NOON_S = datetime(2026, 11, 24, 12, tzinfo=UTC).timestamp()
 PRICE = ModelPrice(0.0, TokenPrice(4_000_000, 400_000, 24_000_000),
-                   TokenPrice(32_000_000, 400_000, 64_000_000))  # fmt: skip
+                   TokenPrice(32_000_000, 400_000, 64_000_000),
+                   TokenPrice(5_000_000, 500_000))  # fmt: skip
 USED = Usage(
     input_text=100, input_audio=50, cached_text=60, cached_audio=10, output_text=5, output_audio=20
 )
@@ -44,9 +45,20 @@ def test_an_answers_cost_is_shared_out_by_its_prices() -> None:
     }  # fmt: skip
 
 
+def test_images_are_a_part_of_their_own() -> None:
+    used = Usage(input_text=100, input_image=50, cached_image=20)
+    assert parts_of(RESPONSE, used, PRICE, 400 + 150 + 10) == {
+        "text_in": 400, "image_in": 150, "cached": 10,
+    }  # fmt: skip
+
+
 @given(
-    st.builds(Usage, *[st.integers(0, 10**6)] * 6).filter(
-        lambda u: u.cached_text <= u.input_text and u.cached_audio <= u.input_audio
+    st.builds(Usage, *[st.integers(0, 10**6)] * 8).filter(
+        lambda u: (
+            u.cached_text <= u.input_text
+            and u.cached_audio <= u.input_audio
+            and u.cached_image <= u.input_image
+        )
     ),
     st.integers(0, 10**12),
 )

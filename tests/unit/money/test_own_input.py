@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from dataclasses import replace
 from typing import Any
 
 from hypothesis import example, given
@@ -71,6 +72,22 @@ def test_the_callers_speech_is_read_as_audio() -> None:
     own = up()
     own.caller(901)
     assert reads(own) == (HEAD + ITEM_TOKENS, 10)
+
+
+def test_images_that_the_provider_told_of_stay_in_the_conversation() -> None:
+    """Text comes from the cache first, then images, then audio, as the provider has it."""
+    own = up()
+    own.began("r1")
+    own.billed("r1", Usage(HEAD, 0, output_text=10, output_audio=100, input_image=300))
+    own.began("r2")
+    expected = own.expected("r2")
+    assert (expected.input_text, expected.input_audio) == (HEAD + 10 + ITEM_TOKENS, 100)
+    assert (expected.input_image, expected.cached_text, expected.cached_image) == (300, HEAD, 256)
+    assert expected.cached_audio == 0
+    own.billed("r2", replace(expected, cached_text=0, cached_image=64))
+    assert own.next().cached > 0  # images alone show that the cache works
+    own.is_up()
+    assert own.next().input_image == 0  # they were another session's
 
 
 def test_an_answers_words_and_audio_are_read_by_the_next_one() -> None:

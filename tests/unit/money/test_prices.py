@@ -75,6 +75,36 @@ def test_cost_of_a_response_by_hand(shipped: PriceTable) -> None:
     assert shipped.cost(usage, FULL, NOW_S) == round(by_hand) == 19_709
 
 
+def test_images_have_their_own_prices(shipped: PriceTable) -> None:
+    """Of the small model too; a million of each, so that nothing is rounded."""
+    fresh, cached = Usage(input_image=10**6), Usage(input_image=10**6, cached_image=10**6)
+    assert shipped.cost(fresh, FULL, NOW_S) == 5_000_000
+    assert shipped.cost(cached, FULL, NOW_S) == 500_000
+    assert shipped.cost(fresh, MINI, NOW_S) == 800_000
+    assert shipped.cost(cached, MINI, NOW_S) == 80_000
+    by_hand = 92 * 4 + 1_408 * 0.4 + 232 * 5 + 768 * 0.5
+    usage = Usage(input_text=1_500, cached_text=1_408, input_image=1_000, cached_image=768)
+    assert shipped.cost(usage, FULL, NOW_S) == round(by_hand)
+
+
+@pytest.mark.parametrize(
+    ("image", "micros"), [(None, 4 * 400), ({"input": 5}, 5 * 400), ({"cached": 1}, 4 * 400)]
+)
+def test_images_without_a_price_are_billed_as_text(image: Any, micros: int) -> None:
+    prices = parse_prices(table(text=WHOLE["text"], image=image))
+    assert prices.cost(Usage(input_image=400), "m", NOW_S) == micros
+    of_cached = round(400 * (1 if image == {"cached": 1} else 0.4))
+    assert prices.cost(Usage(input_image=400, cached_image=400), "m", NOW_S) == of_cached
+
+
+@pytest.mark.parametrize("name", ["input", "cached"])
+def test_a_model_of_calls_has_no_images_for_nothing(name: str) -> None:
+    prices = parse_prices(table(**WHOLE, image={name: 0}))
+    with pytest.raises(InvalidRequest, match=f"has image.{name} 0"):
+        prices.check_call("m", NOW_S)
+    parse_prices(table(**WHOLE)).check_call("m", NOW_S)
+
+
 def test_cached_tokens_are_not_counted_twice(shipped: PriceTable) -> None:
     all_cached = Usage(input_text=1_000, cached_text=1_000)
     assert shipped.cost(all_cached, FULL, NOW_S) == 400
@@ -130,6 +160,7 @@ def test_cost_is_the_exact_sum_rounded_half_up(
         (Usage(output_audio=-5), "output_audio"),
         (Usage(input_text=3, cached_text=4), "cached_text"),
         (Usage(input_audio=3, cached_audio=4), "cached_audio"),
+        (Usage(input_text=9, input_image=3, cached_image=4), "cached_image"),
     ],
 )
 def test_impossible_counts_are_refused(shipped: PriceTable, usage: Usage, field: str) -> None:

@@ -42,6 +42,11 @@ def test_what_a_minute_and_a_completed_call_cost() -> None:
     assert shown["cost_micros"] == 700
 
 
+def test_images_are_input_of_which_some_came_from_the_cache() -> None:
+    line = Line(input_text=50, input_image=150, cached_text=20, cached_image=80)
+    assert line.plain()["cache_percent"] == 50.0
+
+
 def test_what_is_unknown_without_talk_input_or_completed_calls() -> None:
     shown = Line(calls=1, cost_micros=5).plain()
     assert [shown[name] for name in ("micros_per_minute", "micros_per_completed")] == [None, None]

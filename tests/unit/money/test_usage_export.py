@@ -89,9 +89,24 @@ def test_an_export_has_rows() -> None:
 def test_openais_page_tells_text_from_audio() -> None:
     found = parse_openai(page(bucket(result())))
     sums = {"input": 150, "cached": 50, "output": 77}
-    assert found.counts == {(DAY, MODEL): OURS | sums}
+    no_images = {"input_image": 0, "cached_image": 0}
+    assert found.counts == {(DAY, MODEL): OURS | sums | no_images}
     assert (found.since_s, found.until_s) == (DAY_S, DAY_S + 86_400)
     assert compare(found, {(DAY, MODEL): OURS}) == []
+
+
+def test_openais_page_tells_images_apart() -> None:
+    more = {
+        "input_tokens": 1_150, "input_cached_tokens": 818, "input_image_tokens": 232,
+        "input_cached_image_tokens": 768,
+    }  # fmt: skip
+    found = parse_openai(page(bucket(result(**more))))
+    ours = OURS | {"input_image": 1_000, "cached_image": 768}
+    assert compare(found, {(DAY, MODEL): ours}) == []
+    assert compare(found, {(DAY, MODEL): OURS}) == [
+        f"{DAY} {MODEL} input_image: the provider counts 1000 tokens, we 0 (-1000)",
+        f"{DAY} {MODEL} cached_image: the provider counts 768 tokens, we 0 (-768)",
+    ]
 
 
 def test_without_kinds_the_sums_are_compared() -> None:
