@@ -13,7 +13,13 @@ from actors.storage.calls import ENDED
 from actors.storage.engine import step_of
 from actors.storage.ledger_view import OF_INVOICE, SCOPE_COLUMNS
 from actors.storage.schema import accounts, calls, usage
-from reception.money.case import ADJUSTMENT, CORRECTS_RESPONSE, RESPONSE
+from reception.money.case import (
+    ADJUSTMENT,
+    CORRECTS_RESPONSE,
+    CORRECTS_TRANSCRIPTION,
+    RESPONSE,
+    TRANSCRIPTION,
+)
 from reception.money.reports import COMPLETED, Line
 from reception.money.windows import SLOT_S
 from reception.provider.base import Usage
@@ -50,15 +56,24 @@ _MONEY = (
     _sum(accounts.c.total_micros, _OVER).label("ended_micros"),
     _saved("saved_micros").label("saved_micros"),
 )
-_OF_RESPONSE = sa.or_(
-    usage.c.kind == RESPONSE,
-    (usage.c.kind == ADJUSTMENT)
-    & usage.c.response_id.startswith(CORRECTS_RESPONSE, autoescape=True),
-)  # Bill.of_response
+
+
+def _of(kind: str, corrects: str) -> sa.ColumnElement[bool]:
+    """Bills of a kind, and what corrects them (Bill.of_response)."""
+    fixes = usage.c.response_id.startswith(corrects, autoescape=True)
+    return sa.or_(usage.c.kind == kind, (usage.c.kind == ADJUSTMENT) & fixes)
+
+
+_OF_RESPONSE = _of(RESPONSE, CORRECTS_RESPONSE)
+_OF_WORDS = _of(TRANSCRIPTION, CORRECTS_TRANSCRIPTION)
 _USED = (
     sa.func.count().filter(usage.c.kind == RESPONSE).label("responses"),
     *(_sum(usage.c[name], _OF_RESPONSE).label(name) for name in _TOKENS),
+    sa.func.count().filter(usage.c.kind == TRANSCRIPTION).label("transcriptions"),
     _sum(usage.c.audio_ms).label("transcribed_ms"),
+    _sum(usage.c.input_audio, _OF_WORDS).label("transcription_input"),
+    _sum(usage.c.output_text, _OF_WORDS).label("transcription_output"),
+    _sum(usage.c.cost_micros, _OF_WORDS).label("transcription_micros"),
 )
 CALLS = accounts.outerjoin(calls, calls.c.session_id == accounts.c.session_id)
 BILLS = usage.join(accounts, accounts.c.session_id == usage.c.session_id)

@@ -140,7 +140,20 @@ def _tables(found: Overview) -> Iterator[str]:
 
 def _owners(kind: str, rows: list[dict[str, Any]]) -> str:
     most = rows[0]["cost_micros"]
-    head = (kind, "cost", "saved", "calls", "done", "min", "$/min", "$/done", "cached")
+    head = (
+        kind,
+        "cost",
+        "saved",
+        "calls",
+        "done",
+        "min",
+        "$/min",
+        "$/done",
+        "cached",
+        "transcr.",
+        "tokens",
+        "transcr. min",
+    )
     return table(
         head,
         (
@@ -158,6 +171,9 @@ def _rest(row: Mapping[str, Any]) -> tuple[str, ...]:
         usd(row["micros_per_minute"]),
         usd(row["micros_per_completed"]),
         "" if cached is None else f"{cached:.0f}%",
+        usd(row["transcription_micros"]),
+        f"{row['transcription_input'] + row['transcription_output']:,}",
+        f"{row['transcribed_ms'] / _MS_PER_MINUTE:,.1f}",
     )
 
 

@@ -19,6 +19,7 @@ INVOICED = "invoice:"
 of what was not billed before (see reconciliation.py)."""
 
 CORRECTS_RESPONSE = f"{INVOICED}{RESPONSE}:"
+CORRECTS_TRANSCRIPTION = f"{INVOICED}{TRANSCRIPTION}:"
 
 _TOKENS = tuple(each.name for each in fields(Usage))
 _MAX_KNOWN = 1_000

@@ -42,7 +42,10 @@ class Line:
         ended, talk_ms, ended_micros: calls that are over, how long they lasted, what
             they cost.
         completed: those of them that came to their own end (COMPLETED).
-        transcribed_ms: the caller's audio that was transcribed apart.
+        transcribed_ms: the caller's audio that was transcribed apart, of models that are
+            billed by time.
+        transcriptions, transcription_input, transcription_output, transcription_micros: how
+            many there were, tokens that they read and made, and their part of the cost.
         saved_micros: what calls that are over would have cost besides, with nothing saved.
     """
 
@@ -61,7 +64,11 @@ class Line:
     cached_image: int = 0
     output_text: int = 0
     output_audio: int = 0
+    transcriptions: int = 0
     transcribed_ms: int = 0
+    transcription_input: int = 0
+    transcription_output: int = 0
+    transcription_micros: int = 0
     saved_micros: int = 0
 
     @property

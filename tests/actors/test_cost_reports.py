@@ -16,6 +16,7 @@ from actors.storage import reports as stored
 from actors.storage.calls import CallStore
 from reception.call.record import CallRecord, CallSpec
 from reception.errors import InvalidRequest
+from reception.money.invoice import Item
 from reception.money.scopes import Owner
 from reception.provider.base import Usage
 from tests.fakes.clock import Clock
@@ -93,6 +94,30 @@ async def test_what_was_saved_is_in_the_records_of_calls_that_are_over(
     [day] = (await cost.report("day"))["rows"]
     [tenant] = (await cost.report("tenant"))["rows"]
     assert (day["saved_micros"], tenant["saved_micros"]) == (4_300, 4_300)
+
+
+async def test_transcriptions_have_their_own_columns(cost: CostController, clock: Clock) -> None:
+    """By time, by tokens, and what corrects one."""
+    spoken = await talk(cost, clock, 1, at_s=NOON_S - 100, lasted_s=None)
+    by_time = await cost.transcription("s1", "i1", "gpt-4o-mini-transcribe", 4.0, 0, 0)
+    tokens = await cost.transcription("s1", "i2", MODEL, 0.0, 42, 9)
+    in_all = tokens.call_total_micros - spoken
+    assert by_time.call_total_micros < tokens.call_total_micros
+    clock.now_s = NOON_S
+    expected = {
+        "transcriptions": 2, "transcribed_ms": 4_000, "transcription_input": 42,
+        "transcription_output": 9, "transcription_micros": in_all, "responses": 1,
+        "input_audio": TURN.input_audio, "cost_micros": spoken + in_all,
+    }  # fmt: skip
+    for by in ("call", "tenant", "day"):
+        found = await cost.report(by)
+        for row in (*found["rows"], found["total"]):
+            assert {name: row[name] for name in expected} == expected
+    invoiced = Item("transcription", "i2", MODEL, Usage(input_audio=40, output_text=10))
+    await cost.reconcile([invoiced], "test")
+    [row] = (await cost.report("call"))["rows"]
+    assert (row["transcription_input"], row["transcription_output"]) == (40, 10)
+    assert row["transcription_micros"] == row["cost_micros"] - spoken
 
 
 async def test_images_are_billed_and_told_apart(cost: CostController, clock: Clock) -> None:

@@ -27,7 +27,8 @@ EVIL = "<script>alert('x')</script>&\"'"
 LINE = Line(
     calls=4, ended=3, completed=2, talk_ms=180_000, cost_micros=900_000, ended_micros=600_000,
     responses=9, input_text=900, input_audio=100, cached_text=400, cached_audio=100,
-    saved_micros=70_000,
+    transcriptions=2, transcribed_ms=90_000, transcription_input=70, transcription_output=7,
+    transcription_micros=60_000, saved_micros=70_000,
 )  # fmt: skip
 FIGURES = (
     figures.spending, figures.per_minute, figures.per_completed, figures.cache, figures.saved,
@@ -211,7 +212,8 @@ def test_totals_and_tables() -> None:
     assert "$0.2000a minute" in said
     assert "50 %input cached" in said
     assert "Calls that began 2026-11-01 01:00 to 2026-11-24 13:00" in said
-    assert "acme$0.9000$0.0700423.0$0.2000$0.300050%" in said
+    assert "acme$0.9000$0.0700423.0$0.2000$0.300050%$0.0600771.5" in said
+    assert "cachedtranscr.tokenstranscr. min" in said
     assert "1,200 more." in said
     assert "c12026-11-24 10:30acmetel:+1-live$0.90003.0" in said
 
