@@ -3,6 +3,9 @@
 The singleton runs in a process of its own, called as a node's actors call it (a Unix
 socket). The baseline is a transaction of one row on the same disk, one after another;
 what a machine makes of a millisecond's computing says how much of a tail is its own.
+
+Its successor after SIGKILL is timed from the kill to its first answered hold: a new Python
+process with the class, and the proof of the ledger; not Ray's own part in a restart.
 """
 
 from __future__ import annotations
@@ -13,7 +16,7 @@ import os
 import sqlite3
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +36,7 @@ TURN = Usage(input_text=1_000, input_audio=50, output_text=20, output_audio=100)
 PAIRS_S, AT_ONCE = 6.0, 400
 HOLDS, A_SECOND = 2_000, 200
 COMMITS = 300
+CALLS_BEHIND, OPEN, KILLS = 5_000, 200, 5
 
 
 def run() -> None:
@@ -42,16 +46,20 @@ def run() -> None:
         row("baseline: the same computing again and again", _bare_computing(), "ms")
         with Process(_serve, f"sqlite:///{folder}/reception.db", f"bench-{os.getpid()}") as actor:
             uvloop.run(_measure(actor, quantile(commits, 0.5)))
+    with tempfile.TemporaryDirectory() as folder:
+        times = uvloop.run(_restarts(f"sqlite:///{folder}/reception.db"))
+    row(f"kill to its successor's first hold, {CALLS_BEHIND} calls", times, "ms")
 
 
-async def _serve(url: str, name: str) -> str:
+async def _serve(url: str, name: str, first: bool = True) -> str:
+    """first: nothing is there yet, no limits either."""
     windows = ("hourly", "daily", "weekly", "monthly")
     limits: dict[str, Any] = {f"cost_limit_{window}": 10_000 for window in windows}
     cost = CostController(Settings(database_url=url, **limits))
     for scope, window in (
         ("tenant:*", "day"), ("key:*", "day"), ("number:*", "rolling-hour"), ("profile:*", "week"),
         ("provider:*", "month"), ("tenant:*", "call"), ("tenant:*", "call-minute"),
-    ):  # fmt: skip
+    ) if first else ():  # fmt: skip
         await cost.set_limit(scope, window, 9_000_000_000, "benchmark")
     await cost.warm_up()
     KEPT.append(cost)
@@ -61,6 +69,43 @@ async def _serve(url: str, name: str) -> str:
 
     KEPT.append(await nearby.serve(name, call))
     return name
+
+
+async def _restarts(url: str) -> list[float]:
+    """Milliseconds from each kill to the first hold that the next process answers."""
+    numbers, times = itertools.count(), list[float]()
+    actor = Process(_serve, url, f"bench-{os.getpid()}-0")
+    with actor:
+        cost = await _connected(actor)
+        await asyncio.gather(*(_fill(cost, numbers) for _ in range(AT_ONCE)))
+        killed_s = time.monotonic()
+        actor.kill()
+    for life in range(1, KILLS + 1):
+        with Process(_serve, url, f"bench-{os.getpid()}-{life}", False) as actor:
+            cost = await _connected(actor)
+            hold = await cost.call("open_call", (_owner(next(numbers)),))
+            times.append((time.monotonic() - killed_s) * 1_000)
+            assert hold.admitted, hold
+            assert await cost.call("check", ()) == []
+            killed_s = time.monotonic()
+            actor.kill()
+    return times
+
+
+async def _connected(actor: Process) -> Nearby:
+    cost = await Nearby.connect(actor.address)
+    assert cost is not None
+    return cost
+
+
+async def _fill(cost: Nearby, numbers: Iterator[int]) -> None:
+    """Calls of one bill; the last of them stay open."""
+    while (number := next(numbers)) < CALLS_BEHIND:
+        hold = await cost.call("open_call", (_owner(number),))
+        assert hold.admitted, hold
+        await cost.call("usage", (f"s{number}", "r1", MODEL, TURN))
+        if number < CALLS_BEHIND - OPEN:
+            await cost.call("close_call", (f"s{number}",))
 
 
 async def _measure(actor: Process, base_ms: float) -> None:

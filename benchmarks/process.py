@@ -34,7 +34,13 @@ class Process:
         return self
 
     def __exit__(self, *error: object) -> None:
-        self._pipe.send("stop")
+        if self._process.is_alive():
+            self._pipe.send("stop")
+        self._process.join()
+
+    def kill(self) -> None:
+        """Ends it at once (SIGKILL)."""
+        self._process.kill()
         self._process.join()
 
     def cpu_s(self) -> float:
