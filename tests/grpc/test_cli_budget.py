@@ -55,6 +55,17 @@ def test_recorded_calls_from_json_and_csv(tmp_path):
     assert "1 call of" in _run("simulate", str(by_csv)).output
 
 
+def test_our_own_records(tmp_path):
+    """What the management API gives of one call."""
+    said = [{"who": "reception", "text": "Hello, how can I help?", "at_ms": 0, "item_id": "a"},
+            {"who": "caller", "text": "When are you open?", "at_ms": 2_500, "item_id": "b"},
+            {"who": "reception", "text": "From nine to five.", "at_ms": 5_000}]  # fmt: skip
+    path = tmp_path / "call.json"
+    path.write_text(json.dumps({"model": "m", "transcript": said}))
+    levels = _json("simulate", str(path))["levels"]
+    assert 0 < levels["economy"]["micros"] < levels["off"]["micros"]
+
+
 @pytest.mark.parametrize(
     ("name", "text", "fault"),
     [

@@ -93,12 +93,13 @@ def _read(path: Path) -> "tuple[Call, ...]":
     import csv
     import json
 
-    from reception.money.savings.calls import parse_calls, parse_rows
+    from reception.money.savings.calls import parse_rows
+    from reception.money.savings.records import parse_file
 
     with reading(path, "calls") as file:
         if path.suffix.lower() == ".csv":
             return parse_rows(csv.DictReader(file))
-        return parse_calls(json.load(file))
+        return parse_file(json.load(file))
 
 
 def _bills(

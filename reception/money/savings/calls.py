@@ -68,6 +68,11 @@ class Call:
         return self.greeting_ms + turns + self.goodbye_ms
 
 
+def spoken_ms(chars: int) -> int:
+    """How long so many characters take to say."""
+    return chars * 1_000 // _CHARS_PER_S
+
+
 def turn(caller_ms: int, answer_ms: int, **more: int) -> Turn:
     """With as many characters as speech of that length has."""
     return Turn(
