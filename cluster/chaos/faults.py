@@ -8,6 +8,7 @@ from cluster.chaos import node_faults, outer_faults, singleton_faults
 from cluster.chaos.caller import ChaosCaller
 from cluster.chaos.scene import Strike
 from cluster.chaos.schedule import parse_faults
+from cluster.local import Member
 from reception.errors import InvalidRequest
 
 # of silence that the loss of one may add
@@ -71,12 +72,12 @@ _ALL = (
           most_ms=NODE_MS),
     Fault("node_lost", "SIGKILL of everything of a node",
           "doors take its calls to other nodes; callers of its door come back elsewhere", 8.0,
-          node_faults.node_lost, most_ms=NODE_MS),
+          node_faults.to_a_node(Member.lose), most_ms=NODE_MS),
     Fault("node_frozen", f"SIGSTOP of a node for {node_faults.FROZEN_S:g} s",
           "as node_lost; waking up, it finds that its calls are others'", 8.0,
-          node_faults.node_frozen, most_ms=NODE_MS),
+          node_faults.to_a_node(node_faults.freeze), most_ms=NODE_MS),
     Fault("node_leaves", "SIGTERM of a node", "it hands its calls over", 8.0,
-          node_faults.node_leaves),
+          node_faults.to_a_node(Member.leave)),
     Fault("rolling_restart", "every node leaves in turn, after another has come in its place",
           "as node_leaves", 8.0, node_faults.rolling_restart),
     Fault("cost", "SIGKILL of the cost controller", "Ray starts it again", 8.0,

@@ -7,7 +7,7 @@ import contextlib
 import os
 import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import psutil
 
@@ -67,29 +67,25 @@ async def agent(scene: Scene) -> Struck:
     return Struck(f"agent of {node.node_id}: {told}", hit)
 
 
-async def node_lost(scene: Scene) -> Struck:
-    node = scene.busy()
-    hit = scene.through(node)
-    await asyncio.to_thread(node.lose)
-    return Struck(node.node_id, hit)
+def to_a_node(does: Callable[[Member], None]) -> Strike:
+    """Something that blocks until it is done to a node with live calls."""
+
+    async def strike(scene: Scene) -> Struck:
+        node = scene.busy()
+        hit = scene.through(node)
+        await asyncio.to_thread(does, node)
+        return Struck(node.node_id, hit)
+
+    return strike
 
 
-async def node_frozen(scene: Scene) -> Struck:
-    node = scene.busy()
-    hit = scene.through(node)
-    await asyncio.to_thread(node.send, signal.SIGSTOP)
+def freeze(node: Member) -> None:
+    """It stands still, and wakes up."""
+    node.send(signal.SIGSTOP)
     try:
-        await asyncio.sleep(FROZEN_S)
+        time.sleep(FROZEN_S)
     finally:
-        await asyncio.to_thread(node.send, signal.SIGCONT)
-    return Struck(node.node_id, hit)
-
-
-async def node_leaves(scene: Scene) -> Struck:
-    node = scene.busy()
-    hit = scene.through(node)
-    await asyncio.to_thread(node.leave)
-    return Struck(node.node_id, hit)
+        node.send(signal.SIGCONT)
 
 
 async def rolling_restart(scene: Scene) -> Struck:

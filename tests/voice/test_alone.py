@@ -80,6 +80,14 @@ def tell(process: subprocess.Popen[str], order: str) -> None:
     process.stdin.flush()
 
 
+async def told(alone: tuple[subprocess.Popen[str], int, Path], order: str) -> Client:
+    """A session that was open when the order came."""
+    process, port, _ = alone
+    client = await Client.open(port, "model=scripted")
+    tell(process, order)
+    return client
+
+
 async def closed(client: Client) -> bool:
     """Once a session that was open is closed: whether with a goodbye."""
     await client.connection.wait_closed()
@@ -89,9 +97,8 @@ async def closed(client: Client) -> bool:
 async def test_told_to_drop_it_breaks_every_session_and_takes_new_ones(
     alone: tuple[subprocess.Popen[str], int, Path],
 ) -> None:
-    process, port, _ = alone
-    client = await Client.open(port, "model=scripted")
-    tell(process, "drop")
+    _, port, _ = alone
+    client = await told(alone, "drop")
     assert not await closed(client)
     await (await Client.open(port, "model=scripted")).close()
 
@@ -99,9 +106,8 @@ async def test_told_to_drop_it_breaks_every_session_and_takes_new_ones(
 async def test_told_to_expire_it_says_that_the_sessions_are_too_old(
     alone: tuple[subprocess.Popen[str], int, Path],
 ) -> None:
-    process, port, _ = alone
-    client = await Client.open(port, "model=scripted")
-    tell(process, "expire")
+    _, port, _ = alone
+    client = await told(alone, "expire")
     error = await client.until("error")
     assert error["error"]["code"] == "session_expired"
     assert await closed(client)
@@ -112,8 +118,7 @@ async def test_while_it_is_away_it_takes_no_session(
     alone: tuple[subprocess.Popen[str], int, Path],
 ) -> None:
     process, port, _ = alone
-    client = await Client.open(port, "model=scripted")
-    tell(process, "away 60")
+    client = await told(alone, "away 60")
     await closed(client)
     with pytest.raises(InvalidStatus) as caught:
         await Client.open(port, "model=scripted")
@@ -129,9 +134,8 @@ async def test_while_it_is_away_it_takes_no_session(
 async def test_while_nobody_pays_sessions_open_and_fail_at_their_first_answer(
     alone: tuple[subprocess.Popen[str], int, Path],
 ) -> None:
-    process, port, _ = alone
-    client = await Client.open(port, "model=scripted")
-    tell(process, "broke 60")
+    _, port, _ = alone
+    client = await told(alone, "broke 60")
     await closed(client)
     client = await Client.open(port, "model=scripted")
     await client.send("response.create")
