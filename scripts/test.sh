@@ -18,7 +18,7 @@ run() {
     failed=0
     run unit 19 tests/unit -m "not simulation" --durations=3 "$@" || failed=$?
     nice -n 19 "$python" -m pytest -q tests/unit -m simulation "$@" || failed=$?
-    run rest 0 tests --ignore=tests/unit --ignore=tests/cluster -n 3 --dist loadfile \
+    run rest 10 tests --ignore=tests/unit --ignore=tests/cluster -n 3 --dist loadfile \
         --durations=5 "$@" || failed=$?
     exit "$failed"
 ) >"$data/beside.log" 2>&1 &

@@ -283,7 +283,7 @@ _TIMERS: dict[str, Callable[[Course], None]] = {
     "silence": ending.silence,
     "missed": speaking.ask_again,
     "voice": voice.again,
-    "bills": speaking.bills_late,
+    "bills": provider.bills_late,
     "max": ending.time_is_up,
     "fallback": fallback.timeout,
     "ending": ending.words_are_over,

@@ -111,8 +111,8 @@ class Allowance:
 
     @property
     def owing(self) -> bool:
-        """Something is not billed yet: there may be more once it is."""
-        return bool(self._owed)
+        """Something is being made, or not billed yet: there may be more once it is."""
+        return bool(self._making or self._owed)
 
     def tokens(self, reads: Usage) -> int:
         """The bound of an answer that begins now: a power of two, so that it seldom

@@ -41,6 +41,7 @@ def done(call: Course, event: p.ResponseDone) -> None:
         call.unsaid = False
         speaking.respond(call, call.last_words)
         return
+    speaking.billed(call)
     if event.response_id != call.floor.response:
         return
     call.floor.response = None

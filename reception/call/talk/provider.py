@@ -115,6 +115,17 @@ def _reopening(call: Course) -> tuple[p.ProviderCommand, ...]:
     return opening
 
 
+def bills_late(call: Course) -> None:
+    """Those that an answer waits for are not there in time. A session that does not even end
+    an answer that was cancelled is none any more."""
+    if not call.bills.waits:
+        return
+    if call.floor.stopping:
+        _lost(call, 0)
+    else:
+        speaking.respond(call)
+
+
 def dial_timeout(call: Course) -> None:
     fallback.begin(call)
 

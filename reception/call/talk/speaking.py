@@ -63,17 +63,12 @@ def put_off(call: Course) -> None:
 
 def billed(call: Course) -> None:
     """Is there enough now for the answer that waits? Who speaks has it all the same."""
+    room.measure(call)
     if not call.bills.waits or call.thrift.dry:
         return
     call.bills.waits = False
     call.call_off("bills")
     if call.state is not State.CALLER_SPEAKING:
-        respond(call)
-
-
-def bills_late(call: Course) -> None:
-    """They are not there in time."""
-    if call.bills.waits:
         respond(call)
 
 

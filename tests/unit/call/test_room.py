@@ -144,6 +144,10 @@ class Story:
         if late:
             self.tell(*done)
 
+    def presses(self) -> None:
+        if not self.call.finish:
+            self.tell(m.CallerPressed("9#"))
+
     def made(self, percent: int) -> None:
         if self.provider.making:
             self.tell(*self.provider.end(percent))
@@ -185,9 +189,8 @@ class Story:
 
 
 CUTS = [("cuts_in", percent, late) for percent in (10, 100, 100) for late in (False, True)]
-ACTS = st.sampled_from(
-    [*CUTS, ("made", 100), ("calls_a_function",), ("billed", 0), ("billed", 1), ("billed", 2)]
-)
+BILLED = [("billed", which) for which in range(3)]
+ACTS = st.sampled_from([*CUTS, ("presses",), ("made", 100), ("calls_a_function",), *BILLED])
 
 
 @settings(max_examples=300)
@@ -296,6 +299,39 @@ def test_who_speaks_as_the_bills_come_is_answered_without_being_asked_for() -> N
     out = call.tell(m.MoneyRunsOut((), buys(600, 2), "r1"))
     assert commands(out) == [p.Bound(512)]
     assert call.wait_for(5.0) == []
+
+
+def test_who_presses_a_key_into_an_answer_waits_until_that_is_made() -> None:
+    call = held(1_200)
+    call.asked()
+    call.tell(p.ResponseStarted("r1"))
+    out = call.tell(m.CallerPressed("9#"))
+    assert commands(out)[0] == p.CancelResponse("r1")
+    assert p.Respond() not in commands(out)
+    assert call.state is State.THINKING
+    used = p.Usage(output_audio=300)
+    out = call.tell(p.ResponseDone("r1", "cancelled", usage=used))  # billed later
+    assert commands(out) == [p.Bound(512), p.Respond()]
+
+
+def test_an_answer_that_takes_too_long_is_asked_for_again_once_it_is_cancelled() -> None:
+    call = held(1_200)
+    call.asked()
+    call.tell(p.ResponseStarted("r1"))
+    assert commands(call.wait()) == [p.CancelResponse("r1"), p.Bound(1)]
+    out = call.tell(p.ResponseDone("r1", "cancelled"))  # nothing of it is billed
+    assert commands(out) == [p.Bound(1_024), p.Respond()]
+    assert m.Listen(False) not in call.spoken("r2", "i2")
+
+
+def test_a_session_that_ends_no_cancelled_answer_is_dialled_anew() -> None:
+    call = held(1_200)
+    call.asked()
+    call.tell(p.ResponseStarted("r1"))
+    call.wait()
+    assert len(only(call.wait(), m.Redial)) == 1
+    assert call.state is State.CONNECTING
+    assert p.Respond() in commands(call.tell(m.ProviderUp()))
 
 
 def test_on_hold_nothing_waits() -> None:
