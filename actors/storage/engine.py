@@ -23,8 +23,12 @@ HEAD = "0007"
 
 BUSY_TIMEOUT_MS = 10_000
 CLOSE_TIMEOUT_S = 5.0
+IDLE_MS = 4_000
+"""A transaction that writes, and does nothing for so long, is taken back by PostgreSQL: a
+process that stands still, or whose machine is gone, would hold its locks."""
 
 _LOCK_STEP_S = 0.0005
+_EPOCH_STEP_S = 0.1
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
 _MIGRATION_LOCK = 0x52454350
@@ -34,6 +38,7 @@ _PRAGMAS = (
     "PRAGMA synchronous=FULL",
     "PRAGMA foreign_keys=ON",
 )
+_PATIENT = "SET LOCAL idle_in_transaction_session_timeout = 0"  # a view locks nothing
 
 
 class Store:
@@ -92,6 +97,8 @@ class Store:
         with faults(), self._counted(), self.engine.connect() as connection:
             connection.execution_options(**self._view)
             with connection.begin() as view:
+                if connection.dialect.name == "postgresql":
+                    connection.exec_driver_sql(_PATIENT)
                 yield connection
                 view.rollback()
 
@@ -107,8 +114,12 @@ class Store:
                 self._returned.notify_all()
 
     def take_epoch(self, singleton: str) -> int:
-        """The next epoch of a singleton: from now on, older ones are refused."""
+        """The next epoch of a singleton: from now on, older ones are refused, and one that
+        stands still in the middle of a transaction holds nobody up (PostgreSQL)."""
         with self.transaction() as connection:
+            insert_if_new(connection, schema.epochs, {"singleton": singleton, "epoch": 0})
+            if connection.dialect.name == "postgresql":
+                _put_out(connection, singleton)
             epoch = check_epoch(connection, singleton, None) + 1
             connection.execute(
                 sa.update(schema.epochs)
@@ -205,6 +216,18 @@ def step_of(
     return sa.cast(quotient, sa.BigInteger) * step_s
 
 
+def _put_out(connection: Connection, singleton: str) -> None:
+    """Locks a singleton's epoch, and ends the transactions that hold it and do nothing.
+    (After a statement of many rows, which goes in a pipeline, IDLE_MS does not end them.)"""
+    until_s = time.monotonic() + 2 * IDLE_MS / 1_000
+    while connection.execute(_FREE, {"name": singleton}).first() is None:
+        if time.monotonic() > until_s:
+            raise Unavailable(f"database: the epoch of {singleton} is locked", retry_after_s=1.0)
+        connection.exec_driver_sql("SELECT pg_stat_clear_snapshot()")
+        connection.execute(_END_IDLE)
+        time.sleep(_EPOCH_STEP_S)
+
+
 # Statements are built once: building one costs more than running it.
 
 _EPOCH = (
@@ -212,6 +235,12 @@ _EPOCH = (
     .where(schema.epochs.c.singleton == sa.bindparam("name"))
     .with_for_update()
 )
+_FREE = _EPOCH.with_for_update(skip_locked=True)
+_END_IDLE = sa.text(
+    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity JOIN pg_locks USING (pid) "
+    "WHERE relation = 'epochs'::regclass AND state = 'idle in transaction' "
+    "AND state_change < clock_timestamp() - :idle_ms * interval '1 millisecond'"
+).bindparams(idle_ms=IDLE_MS)
 
 
 @functools.cache
@@ -272,7 +301,10 @@ def _engine(url: str) -> Engine:
             parsed.set(drivername="postgresql+psycopg"),
             pool_pre_ping=True,
             pool_size=4,
-            connect_args={"connect_timeout": 10},
+            connect_args={
+                "connect_timeout": 10,
+                "options": f"-c idle_in_transaction_session_timeout={IDLE_MS}",
+            },
         )
     raise InvalidRequest(
         f"database {backend!r}: must be sqlite or postgresql", field="database_url"

@@ -287,7 +287,9 @@ async def test_a_stream_that_breaks_has_its_status(door):
     door.conversation = conversation
     measures = await _run(_plan(door.address, "[stay_on]", "burst:2"))
     assert measures.statuses == {"INTERNAL": 2}
-    assert measures.faults == {"the worker is gone": 2}
+    # grpcio's own words where a frame was being written just then (grpc issue 36066).
+    assert set(measures.faults) <= {"the worker is gone", "Internal error from Core"}
+    assert measures.faults.total() == 2
     assert measures.counts["refused"] == 0
 
 
