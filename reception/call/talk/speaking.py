@@ -62,11 +62,13 @@ def put_off(call: Course) -> None:
 
 
 def billed(call: Course) -> None:
-    """Is there enough now for the answer that waits? Who speaks has it all the same."""
+    """Is there enough now for the answer that waits, or nothing left to wait for? Who speaks
+    has it all the same."""
     room.measure(call)
-    if not call.bills.waits or call.thrift.dry:
+    bills = call.bills
+    if not bills.waits or (call.thrift.dry and bills.room and bills.room.owing):
         return
-    call.bills.waits = False
+    bills.waits = False
     call.call_off("bills")
     if call.state is not State.CALLER_SPEAKING:
         respond(call)

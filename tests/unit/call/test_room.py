@@ -280,6 +280,17 @@ def test_it_does_not_wait_for_ever() -> None:
     assert call.state is State.ENDING
 
 
+def test_with_all_bills_there_and_nothing_left_it_does_not_wait() -> None:
+    call = held(600)
+    call.asked(item="u1")
+    call.tell(p.ResponseStarted("r1"))
+    cut_in(call, 2, made=500)
+    call.tell(p.ResponseDone("r2", "cancelled"))
+    out = call.tell(m.MoneyRunsOut((), buys(100, 1), "r1"))
+    assert only(out, m.TellBudget)[0].step is Step.WRAP_UP
+    assert call.state is State.ENDING
+
+
 def test_who_cuts_in_while_it_waits_has_used_all_up() -> None:
     call = held(600)
     call.asked(item="u1")
