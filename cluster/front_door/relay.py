@@ -122,7 +122,7 @@ class Relay:
         with suppress(DecodeError):  # the worker refuses it
             message = rv.CallerMessage.FromString(raw)
             if message.HasField("event"):
-                self._marks.dropped()  # who is on hold may play nothing
+                self._marks.excuse()  # who is on hold may play nothing
                 self._on_hold = message.event.kind == rv.CallEvent.KIND_HOLD or (
                     self._on_hold and message.event.kind != rv.CallEvent.KIND_UNHOLD
                 )
@@ -207,7 +207,7 @@ class Relay:
             name = rv.ReceptionMessage.FromString(message).mark.name
             self._marks.sent(name, time.monotonic())
         elif message[:1] == CLEAR_TAG:
-            self._marks.dropped()
+            self._marks.dropped(time.monotonic())
         if self._waiting.overfull:
             text = f"over {MAX_WAITING_OTHER} messages wait: the caller does not read"
             self._end(rich_status(grpc.StatusCode.RESOURCE_EXHAUSTED, text), at_once=True)

@@ -14,7 +14,7 @@ class Seen:
     """What the front door knows of a caller when it looks.
 
     heard_s: when its last message came. behind_s: for how long something has waited for it
-    to read, 0 when nothing waits. unmarked_s: for how long a mark has waited to be sent
+    to read, 0 when nothing waits. unmarked_s: for how long marks have waited to be sent
     back, of a leg that sends marks back; 0: none waits. audio_bytes: of all its audio.
     media_s: of its last frame, by the leg's own stamps; 0: it stamps none. excused: it may
     be silent (on hold, or its end was told).
@@ -35,6 +35,7 @@ class Marks:
     def __init__(self) -> None:
         self._sent_s: dict[str, float] = {}
         self._echoes = False
+        self._before_s = 0.0  # for so long it was waited in vain for those that were dropped
 
     def sent(self, name: str, now_s: float) -> None:
         """One is on its way to the leg."""
@@ -42,7 +43,8 @@ class Marks:
             self._sent_s[name] = now_s
 
     def came(self, name: str) -> None:
-        """The leg has played what was before it. Unknown names are ignored."""
+        """The leg has played what was before it, as far as that is still known."""
+        self._before_s = 0.0
         if name not in self._sent_s:
             return
         self._echoes = True
@@ -50,14 +52,21 @@ class Marks:
             del self._sent_s[next(iter(self._sent_s))]
         del self._sent_s[name]
 
-    def dropped(self) -> None:
-        """The leg was told to forget what it has not played."""
+    def dropped(self, now_s: float) -> None:
+        """The leg was told to forget what it has not played: who talks into each answer
+        may read none of them."""
+        self._before_s = self.waits_s(now_s)
+        self._sent_s.clear()
+
+    def excuse(self) -> None:
+        """The leg may play nothing."""
+        self._before_s = 0.0
         self._sent_s.clear()
 
     def waits_s(self, now_s: float) -> float:
-        """For how long the oldest has waited."""
+        """For how long there were some, and none came."""
         oldest_s = next(iter(self._sent_s.values()), now_s)
-        return now_s - oldest_s if self._echoes else 0.0
+        return self._before_s + now_s - oldest_s if self._echoes else 0.0
 
 
 class Presence:
@@ -109,7 +118,8 @@ class Presence:
         silent_s = now_s - seen.heard_s
         if silent_s >= self._idle_s:
             return f"nothing received for {bound}"
-        self._due_s = min(self._due_s, now_s + self._idle_s - silent_s)
+        left_s = self._idle_s - max(silent_s, seen.behind_s, seen.unmarked_s)
+        self._due_s = min(self._due_s, now_s + left_s)
         return f"audio slower than real time for {bound}" if slow else ""
 
     def _is_slow(self, seen: Seen, now_s: float) -> bool:

@@ -188,9 +188,29 @@ def test_marks_that_the_leg_was_told_to_drop_are_not_waited_for():
         marks.sent(name, 1.0)
     marks.came("a")
     assert marks.waits_s(5.0) == 4.0
-    marks.dropped()
-    marks.came("b")
-    assert marks.waits_s(5.0) == 0.0
+    marks.dropped(5.0)
+    assert marks.waits_s(9.0) == 4.0  # nothing waits now
+    marks.sent("d", 10.0)
+    assert marks.waits_s(11.0) == 5.0
+    marks.came("b")  # it was on its way
+    assert marks.waits_s(11.0) == 1.0
+    marks.excuse()
+    assert marks.waits_s(12.0) == 0.0
+
+
+def test_who_talks_into_each_answer_and_reads_none_is_gone():
+    marks, presence = Marks(), Presence(IDLE_S, RATE, 0.0)
+    marks.sent("first", 0.0)
+    marks.came("first")
+    cuts, now_s, why = 0, 0.0, ""
+    while not why:
+        now_s = presence.next_look_s()
+        while 4.0 * (cuts + 1) <= now_s:  # it speaks 3 s after each answer's beginning
+            cuts += 1
+            marks.sent(f"p{cuts}", 4.0 * cuts - 3.0)
+            marks.dropped(4.0 * cuts)
+        why = presence.look(Seen(now_s, unmarked_s=marks.waits_s(now_s)), now_s)
+    assert (why, cuts) == ("no mark sent back for 10 s", 4)
 
 
 def test_marks_that_wait_are_bounded():
