@@ -13,16 +13,18 @@ from cluster.caller import Caller, Outcome
 from tests.waiting import PATIENCE_S
 
 SCENE_S = 2.5 * PATIENCE_S  # for all that happens in one
+_CALL_AGAIN = ("RESOURCE_EXHAUSTED", "UNAVAILABLE")
 _RECEPTIONIST = Path(__file__).resolve().parents[2] / "config" / "receptionist.yaml"
 
 
 async def placed(make: Callable[[], Caller]) -> Outcome:
-    """How a call went whose caller calls again where a node has no room, as it is told to:
-    nodes take fewer calls while their machine is busy."""
+    """How a call went whose caller calls again where it is not taken, as it is told to: nodes
+    take fewer calls while their machine is busy, and a door may lose sight of them."""
     until_s = time.monotonic() + PATIENCE_S
     while True:
         outcome = await make().call()
-        if outcome.status != "RESOURCE_EXHAUSTED" or time.monotonic() > until_s:
+        taken = outcome.setup_ms or outcome.status not in _CALL_AGAIN
+        if taken or time.monotonic() > until_s:
             return outcome
         await asyncio.sleep(0.5)
 

@@ -653,6 +653,6 @@ async def _give_up(node: Deployment, key: str, call_id: str) -> None:
 
 def test_a_drained_node_takes_no_more_calls_and_says_so(node: Deployment, key: str) -> None:
     assert node.drain(5.0) == 0
-    outcome = place(node, key, StayOn())
+    outcome = asyncio.run(Caller(node.grpc_address, [StayOn()], key=key).call())
     assert outcome.status == "UNAVAILABLE"
     assert Path(node.node.folder).exists()
