@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 
 from benchmarks import (
+    balance,
     barge_in,
     door,
     forecast,
@@ -23,6 +24,7 @@ from benchmarks.bridges import __main__ as bridges
 from benchmarks.scaling import __main__ as scaling
 
 BENCHMARKS: dict[str, Callable[[], None]] = {
+    "balance": balance.run,
     "barge-in": barge_in.run,
     "door": door.run,
     "forecast": forecast.run,
