@@ -32,10 +32,6 @@ LEAD_MS = 200  # playout's lead at the most
 class CallWorker:
     """The link, while there is one, and what is told of the call on it.
 
-    Args:
-        on_frame: takes what the worker sends.
-        on_end: hears that the worker is gone, or was let go.
-
     Attributes:
         moves: from one audio worker to another.
         listening: whether the leg hears the caller.
@@ -43,17 +39,10 @@ class CallWorker:
         audio_format: what the provider is given, by the next session of it at the latest.
     """
 
-    def __init__(
-        self,
-        assignment: Assignment,
-        agent: Remote,
-        on_frame: FrameHandler,
-        on_end: Callable[[], None],
-    ) -> None:
+    def __init__(self, assignment: Assignment, agent: Remote) -> None:
         self.moves, self.listening = 0, True
         self.began_s = time.monotonic()
         self._assignment, self._spec, self._agent = assignment, assignment.spec, agent
-        self._on_frame, self._on_end = on_frame, on_end
         self.audio_format = assignment.audio_format
         self._codec = codec_for(assignment.provider.provider)
         self._socket = assignment.worker_socket
@@ -70,13 +59,19 @@ class CallWorker:
         self._link = await Link.connect(self._socket + SESSION_SUFFIX, LINK_TIMEOUT_S)
         return self._link
 
-    def handle(self, link: Link) -> None:
-        """Takes this link's frames from now on."""
-        link.handle(self._on_frame, self._on_link_end)
+    def handle(self, link: Link, on_frame: FrameHandler, on_end: Callable[[], None]) -> None:
+        """Has this link's frames taken from now on.
 
-    def _on_link_end(self) -> None:
-        self._link = None
-        self._on_end()
+        Args:
+            on_frame: takes what the worker sends.
+            on_end: hears that the worker is gone, or was let go.
+        """
+
+        def ended() -> None:
+            self._link = None
+            on_end()
+
+        link.handle(on_frame, ended)
 
     def send(self, **field: Any) -> None:
         if self._link is not None:

@@ -1,4 +1,4 @@
-"""From the audio worker's messages to the conversation's events."""
+"""From the audio worker's messages to the conversation's events, and to figures."""
 
 from __future__ import annotations
 
@@ -49,3 +49,12 @@ def _playout(playout: lk.Playout) -> m.ConversationEvent:
             return m.GatewayMeasured(playout.gateway_us, playout.gateway_up_us)
         case _:
             return m.PlayoutDrained()
+
+
+def figures(stats: lk.LegStats) -> dict[str, int]:
+    """What can be summed up over the workers of a call; names and units are LegStats'."""
+    return {
+        field.name: getattr(stats, field.name)
+        for field in stats.DESCRIPTOR.fields
+        if field.name != "recording"
+    }

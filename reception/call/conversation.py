@@ -1,7 +1,7 @@
 """The conversation of one call: events in, commands out, time as an argument.
 
 One `Conversation` is one call. It never waits and never looks at a clock; its
-shell (`actors.call_run`) executes the commands and feeds results back. What follows
+shell (`actors.call_run`) feeds it and has its commands carried out. What follows
 from each event is in `reception.call.talk`.
 """
 

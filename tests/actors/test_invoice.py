@@ -114,7 +114,7 @@ async def test_they_are_the_same(
     died in the middle of it: then the ledger has our own count, until it is reconciled."""
     Pulse.configure(60.0)  # one process is everything here, and may be slow
     for timeout in (
-        "call_run.STATS_TIMEOUT_S", "call_run.TAKE_OVER_TIMEOUT_S", "spawn.ACTOR_TIMEOUT_S",
+        "call_end.STATS_TIMEOUT_S", "call_run.TAKE_OVER_TIMEOUT_S", "spawn.ACTOR_TIMEOUT_S",
         "call_worker.LINK_TIMEOUT_S", "session_side.TAKEOVER_S", "worker.ATTACH_TIMEOUT_S",
         "provider_leg._CANCEL_S",
     ):  # fmt: skip

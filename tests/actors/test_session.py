@@ -435,7 +435,9 @@ def says(door: Link, *numbers: int) -> None:
 async def heard(house: House, frames: int) -> None:
     """The session was told that so many came."""
     async with patience():
-        while (run := house.session._run) is None or run._legs.all.get("frames_in", 0) < frames:
+        while (run := house.session._run) is None or run._inbox.legs.all.get(
+            "frames_in", 0
+        ) < frames:
             await asyncio.sleep(0.01)
 
 
@@ -693,7 +695,7 @@ async def test_without_another_worker_the_call_ends_with_a_record(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("actors.call_worker.MOVE_TIMEOUT_S", 0.2)
-    monkeypatch.setattr("actors.call_run.STATS_TIMEOUT_S", 0.2)
+    monkeypatch.setattr("actors.call_end.STATS_TIMEOUT_S", 0.2)
     call, _, _ = await house.answered()
     await house.told("response.create")
     house.other_worker = False
