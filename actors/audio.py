@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from actors.opus import OpusDecoder, OpusEncoder
-from actors.signal.resample import RateConverter, rate_converter
+from actors.signal.resample import RateConverter
 from reception.media.adaptation import Resampler
 from reception.media.codecs import AudioFormat
 from reception.media.g711 import decode_table, encode_table
@@ -59,14 +59,14 @@ class Converter:
         self.passes_through = source == target
         self._rates: RateConverter | None = None
         if source.rate_hz != target.rate_hz:
-            self._rates = rate_converter(source.rate_hz, target.rate_hz, resampler)
+            self._rates = RateConverter(source.rate_hz, target.rate_hz, resampler)
 
     @property
     def lag_ms(self) -> float:
         return self._rates.lag_ms if self._rates else 0.0
 
     def convert(self, audio: bytes) -> bytes:
-        """The next piece; its length may differ from the last one's by a sample."""
+        """The next piece; what of it is no whole millisecond may come with the next one."""
         if self.passes_through:
             return audio
         samples = to_linear(audio, self.source.name)

@@ -60,7 +60,6 @@ class Resampler(StrEnum):
 
     HIGH = "high"
     MEDIUM = "medium"
-    LOW = "low"
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +88,8 @@ _ANY_CODEC = ("opus", "flac", "wav")
 PLANS = (
     Plan(Level.QUALITY, 20, Way.FULL, True, Resampler.HIGH, _ANY_CODEC),
     Plan(Level.BALANCED, 40, Way.FULL, True, Resampler.MEDIUM, ("flac", "wav")),
-    Plan(Level.ECONOMY, 60, Way.LIGHT, False, Resampler.LOW, ("wav",)),
-    Plan(Level.SURVIVAL, 100, Way.PASS_THROUGH, False, Resampler.LOW, ("wav",)),
+    Plan(Level.ECONOMY, 60, Way.LIGHT, False, Resampler.MEDIUM, ("wav",)),
+    Plan(Level.SURVIVAL, 100, Way.PASS_THROUGH, False, Resampler.MEDIUM, ("wav",)),
 )
 
 

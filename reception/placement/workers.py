@@ -18,9 +18,9 @@ LATE_MS, TOO_LATE_MS = 10.0, 20.0
 # Of a core for a plain leg, where no settled leg shows it; and what is believed of one.
 USUAL_PERCENT, LEAST_PERCENT, MOST_PERCENT = 1.0, 0.3, 3.0
 # CPU beside a plain leg's (G.711, nothing listened for), measured in frames of 20 ms:
-# 210 µs to encode Opus and 42 to decode it, 59 to 100 to resample both ways, 26 for
+# 210 µs to encode Opus and 42 to decode it, 24 to 37 to resample both ways, 26 for
 # keys, 23 for voice, 75 to 90 for suppression or gain.
-OPUS, RESAMPLED, KEYS, VOICE, ENHANCED = 1.2, 0.4, 0.15, 0.1, 0.45
+OPUS, RESAMPLED, KEYS, VOICE, ENHANCED = 1.2, 0.15, 0.15, 0.1, 0.45
 
 
 @dataclass(frozen=True, slots=True)

@@ -165,7 +165,7 @@ def test_what_each_level_does() -> None:
     assert [plan.way for plan in seen] == [Way.FULL, Way.FULL, Way.LIGHT, Way.PASS_THROUGH]
     assert [plan.suppression for plan in seen] == [True, True, False, False]
     assert [plan.recording[0] for plan in seen] == ["opus", "flac", "wav", "wav"]
-    assert (seen[0].resampler, seen[3].resampler) == (Resampler.HIGH, Resampler.LOW)
+    assert (seen[0].resampler, seen[3].resampler) == (Resampler.HIGH, Resampler.MEDIUM)
 
 
 @pytest.mark.parametrize(

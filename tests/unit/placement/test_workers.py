@@ -99,7 +99,7 @@ def test_legs_of_workers_that_are_gone_count_for_nothing():
     [
         ("pcmu", 8_000, Hearing(), "wav", 1.0),
         ("l16", 24_000, Hearing(), "off", 1.0),
-        ("l16", 48_000, Hearing(), "off", 1.4),
+        ("l16", 48_000, Hearing(), "off", 1.15),
         ("opus", 48_000, Hearing(), "off", 2.2),
         ("opus", 48_000, Hearing(), "opus", 3.4),
         ("pcma", 8_000, Hearing(dtmf_inband=True), "off", 1.15),
