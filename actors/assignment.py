@@ -14,6 +14,7 @@ from reception.money.savings.levels import Level
 from reception.placement.admission.admission import AdmissionRules
 from reception.placement.admission.concurrency import LimitRules
 from reception.placement.pool import PoolRules
+from reception.placement.recycling import RecyclingRules
 from reception.placement.sizer import SizerRules
 
 CALL_MB = 3.0  # what a live call adds to its session, its worker and its door
@@ -82,6 +83,7 @@ class NodeConfig:
     resume_wait_s: float = 10.0
     sizing: SizerRules = field(default_factory=SizerRules)
     targets: Targets = field(default_factory=Targets)
+    recycling: RecyclingRules = field(default_factory=RecyclingRules)
     host: str = "127.0.0.1"
     zone: str = ""
     outbox_path: str = ""

@@ -186,6 +186,7 @@ class Intake:
         while True:
             load, memory = await self._workers.load(), node_memory()
             self._admission.observe(load, memory, time.monotonic())
+            self._workers.recycle(self._calls.legs(), memory)
             await self._membership.tell(self._report(load, memory))
             next_s = max(next_s + REPORT_S, time.monotonic() + REPORT_S / 2)
             await asyncio.sleep(next_s - time.monotonic())

@@ -19,6 +19,7 @@ from reception.errors import InvalidRequest
 from reception.media.adaptation import Targets
 from reception.placement.balancing.pickers import PICKERS
 from reception.placement.pool import PoolRules
+from reception.placement.recycling import RecyclingRules
 from reception.placement.sizer import SizerRules
 
 PREFIX = "REALTIME_"
@@ -137,6 +138,7 @@ class Settings(BaseSettings):
     session_calls: int = Field(2_000, ge=1, le=1_000_000, description="then it is replaced")
     session_limit_mb: float = Field(300.0, ge=50.0, le=100_000.0, description="as session_calls")
     workers: int = Field(2, ge=1, le=256, description="audio workers")
+    worker_limit_mb: float = Field(600.0, ge=50.0, le=100_000.0, description="then it is replaced")
     idle_timeout_s: float = Field(
         15.0, ge=1.0, le=600.0, description="then a caller who sends or reads nothing is gone"
     )
@@ -245,6 +247,10 @@ class Settings(BaseSettings):
         return SizerRules(
             blocking=self.pool_blocking_percent / 100, memory_percent=self.memory_threshold
         )
+
+    def recycling_rules(self) -> RecyclingRules:
+        """When an audio worker is replaced."""
+        return RecyclingRules(self.worker_limit_mb, self.memory_threshold)
 
     def targets(self) -> Targets:
         """What an audio worker adapts to."""

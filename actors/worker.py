@@ -16,6 +16,7 @@ from actors.link import SESSION_SUFFIX, Link
 from actors.link_server import LinkServer, serve
 from actors.link_tls import Credentials, NodeTls
 from actors.media_call import MediaCall
+from actors.memory import resident_mb
 from actors.provider import ProviderRefused, ProviderSocket, warm_up
 from actors.provider_meter import ProviderMeter
 from actors.recording import Recorder
@@ -161,11 +162,13 @@ class AudioWorker:
         return await self._effort.news(after, timeout_s)
 
     async def stats(self) -> dict[str, float]:
-        """Live calls, calls served, and what was measured in the last second."""
+        """Live calls, calls served, what the process weighs, and what was measured in the
+        last second."""
         effort = self._effort
         return {
             "live": len(self._calls),
             "served": self._served,
+            "resident_mb": resident_mb(os.getpid()),
             "misses_per_s": effort.misses_per_s,
             **asdict(effort.load),
         }

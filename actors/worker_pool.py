@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
@@ -25,13 +25,17 @@ from reception.media.codecs import AudioFormat
 from reception.media.uplink import choose as choose_format
 from reception.placement.admission.concurrency import NodeLoad
 from reception.placement.admission.provider_limits import NodeUse
+from reception.placement.recycling import Recycling, Step, Weight
+from reception.placement.sizer import NodeMemory
 from reception.placement.workers import Leg, Measured
 from reception.placement.workers import choose as choose_worker
 
 log = structlog.get_logger()
 
 START_TIMEOUT_S = 60.0
+START_AGAIN_S = 5.0
 STOP_TIMEOUT_S = 2.0
+LAST_RECORDING_S = 30.0  # that a worker without calls may take to write to its end
 NEWS_TIMEOUT_S = 30.0
 NOTHING = -1  # is known of a worker's news
 
@@ -47,10 +51,12 @@ class WorkerPool:
         self._credentials: Credentials | None = None
         self._news: dict[str, News] = {}
         self._measured: dict[str, Measured] = {}
+        self._weights: dict[str, Weight] = {}
+        self._recycling = Recycling(config.recycling)
         self._changes: deque[dict[str, Any]] = deque(maxlen=CHANGES_KEPT)
         self._level = AUTO
         self._provider: ProviderConfig | None = None
-        self._started = 0
+        self._started, self._numbers = 0, config.workers
         self._closing = False
         self._tasks = Tasks()
 
@@ -155,6 +161,9 @@ class WorkerPool:
             name: Measured(each["cpu_percent"], each["lag_p95_ms"], now_s)
             for name, each in told.items()
         }
+        self._weights = {
+            name: Weight(each["resident_mb"], round(each["live"])) for name, each in told.items()
+        }
         measured = told.values()
         return NodeLoad(
             sum(each["misses_per_s"] for each in measured),
@@ -170,7 +179,53 @@ class WorkerPool:
             without: not this one.
         """
         workers = [each for each in self._workers if each != without]
-        return choose_worker(workers, self._measured, legs)
+        return choose_worker(self._recycling.takes(workers), self._measured, legs)
+
+    def recycle(self, legs: Iterable[Leg], memory: NodeMemory) -> None:
+        """Has a worker replaced that has grown, by what `load` heard last: no call is moved
+        or ended for it.
+
+        Args:
+            legs: of all live calls, those among them that the workers do not know yet.
+            memory: of the node.
+        """
+        begun = Counter(leg.worker for leg in legs)
+        weights = {
+            name: Weight(each.resident_mb, max(each.calls, begun[name]))
+            for name, each in self._weights.items()
+            if name in self._workers
+        }
+        order = self._recycling.observe(weights, memory)
+        if order is None or self._closing:
+            return
+        told = {"worker": order.worker, "step": order.step.name, "reason": order.reason}
+        log.warning("audio worker has grown", **told)
+        if order.step is Step.START:
+            self._tasks.begin(self._start_in_place_of(order.worker))
+        elif order.step is Step.STOP:
+            worker = self._workers.pop(order.worker)
+            self._recycling.gone(order.worker)
+            self._tasks.begin(self._retire(worker))
+
+    async def _start_in_place_of(self, worker_id: str) -> None:
+        number, self._numbers = self._numbers, self._numbers + 1
+        while True:
+            try:
+                await self._start(number)
+                break
+            except (RayError, TimeoutError):
+                log.exception("audio worker did not start", in_place_of=worker_id)
+                await asyncio.sleep(START_AGAIN_S)
+        self._recycling.started(worker_id)
+
+    async def _retire(self, worker: Remote) -> None:
+        """Of one that has no call, and is not in the pool any more."""
+        try:
+            with contextlib.suppress(RayError, TimeoutError):
+                async with asyncio.timeout(LAST_RECORDING_S):
+                    await worker.stop()
+        finally:
+            worker.kill()
 
     async def legs(self) -> dict[str, str]:
         """The lease ids of their calls, and which worker has each. Raises RayError when
@@ -241,10 +296,12 @@ class WorkerPool:
                 for change in news.changes:
                     self._note(worker_id, change)
         except RayError:
-            del self._workers[worker_id]
             self._measured.pop(worker_id, None)
+            if self._workers.get(worker_id) is not worker:
+                return  # it was retired
+            del self._workers[worker_id]
             log.warning("audio worker lost", worker=worker_id)
-            if not self._closing:
+            if not (self._recycling.gone(worker_id) or self._closing):
                 await self._start(number)
 
     def _note(self, worker_id: str, change: Change) -> None:

@@ -165,6 +165,7 @@ def _spawn_agent(deployment: Deployment) -> None:
         profile_path=str(Path(settings.receptionist_path).resolve()),
         pool=settings.pool_rules(),
         sizing=settings.sizer_rules(),
+        recycling=settings.recycling_rules(),
         targets=settings.targets(),
         workers=settings.workers,
         resume_wait_s=settings.resume_wait_s,

@@ -11,6 +11,7 @@ import pytest
 
 from actors.settings import Settings, load_settings, unknown_variables
 from reception.errors import InvalidRequest
+from reception.placement.recycling import RecyclingRules
 
 PEPPER = "p" * 32
 
@@ -155,6 +156,7 @@ def test_settings_say_what_pools_and_workers_aim_at() -> None:
     assert settings.sizer_rules().blocking == 0.005
     assert settings.sizer_rules().memory_percent == settings.targets().memory_percent == 75.0
     assert (settings.targets().latency_ms, settings.targets().cpu_percent) == (50, 70.0)
+    assert settings.recycling_rules() == RecyclingRules(limit_mb=600.0, memory_percent=75.0)
 
 
 def test_a_drain_has_to_fit_into_what_the_pod_is_given():

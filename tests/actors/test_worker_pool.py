@@ -19,6 +19,8 @@ from reception.media.codecs import AudioFormat
 from reception.placement.admission.concurrency import NodeLoad
 from reception.placement.admission.provider_limits import CallUse, NodeUse
 from reception.placement.pool import PoolRules
+from reception.placement.recycling import RecyclingRules
+from reception.placement.sizer import NodeMemory
 from reception.placement.workers import Leg
 from tests.waiting import patience
 
@@ -37,8 +39,12 @@ class FakeWorker:
         self.changed = asyncio.Event()
         self.dead = False
         self.measured: dict[str, float] = {}
+        self.live, self.resident_mb = 2, 100.0
+        self.starts = True
 
     async def start(self) -> str:
+        if not self.starts:
+            raise RayActorError
         return self.path
 
     async def warm_up(self, provider: str, *_: str) -> None:
@@ -58,7 +64,8 @@ class FakeWorker:
     async def stats(self) -> dict[str, float]:
         if self.dead:
             raise RayActorError
-        return {"live": 2} | self.measured
+        calm = {"misses_per_s": 0.0, "lag_p95_ms": 1.0, "cpu_percent": 5.0}
+        return {"live": self.live, "resident_mb": self.resident_mb} | calm | self.measured
 
     async def legs(self) -> list[str]:
         if self.dead:
@@ -83,6 +90,7 @@ class FakeWorker:
 
     def kill(self) -> None:
         self.killed = True
+        self.die()
 
 
 @pytest.fixture
@@ -99,7 +107,9 @@ def started(monkeypatch):
 
 @pytest.fixture
 async def pool(started):
-    pool = WorkerPool(NodeConfig("n", "/run", "", "", PoolRules(1, 2), workers=2))
+    rules = RecyclingRules(limit_mb=300.0, memory_percent=80.0)
+    config = NodeConfig("n", "/run", "", "", PoolRules(1, 2), workers=2, recycling=rules)
+    pool = WorkerPool(config)
     await pool.start()
     yield pool
     await pool.stop()
@@ -142,7 +152,8 @@ async def test_what_a_worker_changes_is_reported_with_its_reason(pool, started):
     started[0].tell(News(1, "economy", False, False, True, (change,)))
     await until(lambda: bool(pool._changes))
     report = await pool.report()
-    assert report["workers"]["n-w0"] == {"level": "economy", "uplink_tight": False, "live": 2}
+    worker = report["workers"]["n-w0"]
+    assert (worker["level"], worker["uplink_tight"], worker["live"]) == ("economy", False, 2)
     assert report["workers"]["n-w1"]["level"] == "quality"
     [told] = report["changes"]
     assert (told["worker"], told["before"], told["after"]) == ("n-w0", "quality", "economy")
@@ -172,8 +183,6 @@ async def test_the_worker_for_a_call_is_chosen_by_what_they_measured(pool, start
 
 
 async def test_what_a_dead_worker_measured_is_not_the_next_ones(pool, started):
-    for worker in started:
-        worker.measured = {"misses_per_s": 0.0, "lag_p95_ms": 1.0, "cpu_percent": 5.0}
     started[0].measured["cpu_percent"] = 80.0
     await pool.load()
     assert pool.choose([]) == "n-w1"
@@ -194,3 +203,87 @@ async def test_what_the_provider_is_used_for_is_that_of_those_that_live(pool, st
     started[0].dead = True
     use = await pool.provider_use()
     assert (use.node_id, use.calls) == ("n", {"n-w1": CallUse(1, 10)})
+
+
+# ------------------------------------------------------------------ recycling
+
+
+ROOM, SHORT = NodeMemory(500.0, 1_000.0), NodeMemory(900.0, 1_000.0)
+ONE_CALL = Leg("n-w0", 1.0, 0.0)
+
+
+async def looked(pool, legs=(), memory=SHORT):
+    """What the node does each second."""
+    await pool.load()
+    pool.recycle(legs, memory)
+
+
+async def grown(pool, started, memory=SHORT):
+    """The first one, with a call, after all weighed the same."""
+    await looked(pool)
+    started[0].resident_mb = 200.0
+    await looked(pool, [ONE_CALL], memory)
+
+
+async def test_a_worker_that_has_grown_is_replaced_once_its_last_call_is_over(pool, started):
+    await pool.set_level("economy", "key k")
+    await grown(pool, started)
+    assert {pool.choose([Leg("n-w1", 1.0, 0.0)] * count) for count in (0, 1, 9)} == {"n-w1"}
+    started[0].live = 0
+    await looked(pool, [ONE_CALL])  # which has not come to it yet
+    started[0].live = 1
+    await looked(pool)  # nor is it known that this one is over
+    assert len(started) == 2
+    started[0].live = 0
+    await looked(pool)
+    await until(lambda: pool.names() == ["n-w0", "n-w1", "n-w2"])
+    assert started[2].levels == [("economy", "the node's setting")]
+    assert pool.socket("n-w2") not in {started[0].path, started[1].path}
+    await looked(pool)
+    assert pool.names() == ["n-w1", "n-w2"]
+    await until(lambda: started[0].killed)
+    assert started[0].stopped
+    await looked(pool)
+    assert (len(started), pool.names()) == (3, ["n-w1", "n-w2"])
+    assert pool.choose([Leg("n-w1", 1.0, 0.0)]) == "n-w2"
+
+
+async def test_while_there_is_memory_a_worker_may_grow(pool, started):
+    await grown(pool, started, ROOM)
+    assert pool.choose([]) == "n-w0"
+
+
+async def test_a_replacement_that_does_not_start_is_tried_again(pool, started, monkeypatch):
+    monkeypatch.setattr(worker_pool, "START_AGAIN_S", 0.0)
+
+    def spawn(*args: Any, pooled: bool) -> FakeWorker:
+        worker = FakeWorker(*args)
+        started.append(worker)
+        worker.starts = len(started) == 5
+        return worker
+
+    monkeypatch.setattr(worker_pool, "spawn", spawn)
+    await grown(pool, started)
+    started[0].live = 0
+    await looked(pool)
+    await until(lambda: len(pool.names()) == 3)
+    assert len(started) == 5
+
+
+async def test_one_that_dies_while_its_replacement_starts_is_replaced_once(pool, started):
+    await grown(pool, started)
+    started[0].live = 0
+    await looked(pool)
+    started[0].die()
+    await until(lambda: pool.names() == ["n-w1", "n-w2"])
+    await asyncio.sleep(0)
+    assert len(started) == 3
+
+
+async def test_one_that_dies_with_its_calls_is_replaced_as_ever(pool, started):
+    await grown(pool, started)
+    started[0].die()
+    await until(lambda: len(started) == 3 and len(pool.names()) == 2)
+    assert sorted(pool.names()) == ["n-w0", "n-w1"]
+    await looked(pool)
+    assert pool.choose([Leg("n-w1", 1.0, 0.0)]) == "n-w0"

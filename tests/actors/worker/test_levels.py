@@ -1,9 +1,11 @@
 """What an audio worker leaves out at a lower level."""
 
 import asyncio
+import os
 
 import pytest
 
+from actors.memory import resident_mb
 from protos.link.v1 import link_pb2 as lk
 from protos.reception.v1 import reception_pb2 as rv
 from reception.errors import InvalidRequest
@@ -51,6 +53,8 @@ async def test_what_a_worker_does_and_measures(worker):
     await worker.set_level("balanced", "key k")
     news = await worker.news(-1, 0.0)
     assert (news.level, news.pinned) == ("balanced", True)
-    assert (await worker.stats())["live"] == 0
+    stats = await worker.stats()
+    assert stats["live"] == 0
+    assert stats["resident_mb"] == pytest.approx(resident_mb(os.getpid()), abs=50)
     with pytest.raises(InvalidRequest, match="level is 'fast'"):
         await worker.set_level("fast", "key k")
