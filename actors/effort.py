@@ -1,7 +1,7 @@
 """How much an audio worker does for its calls, by what it measures of itself.
 
-The decisions are `reception.media.adaptation`'s and `reception.media.uplink`'s; here
-are their measures, once a second, and the news of what changed.
+The decisions are those of `adaptation`, `suppression` and `uplink` in `reception.media`;
+here are their measures, once a second, and the news of what changed.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from actors.memory import node_memory
 from reception.media.adaptation import Adaptation, Level, LevelChanged, Load, Plan, Targets
 from reception.media.codecs import AudioFormat
+from reception.media.suppression import Suppression, SuppressionChanged
 from reception.media.uplink import (
     LinkSample,
     UplinkChanged,
@@ -26,7 +27,7 @@ from reception.media.uplink import (
 CHANGES_KEPT = 100
 AUTO = "auto"  # the load chooses the level
 
-Change = LevelChanged | UplinkChanged
+Change = LevelChanged | SuppressionChanged | UplinkChanged
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +55,7 @@ class Effort:
         self.load = Load()  # as it was measured last
         self.misses_per_s = 0.0  # by then
         self._adaptation = Adaptation(targets)
+        self._suppression = Suppression(targets)
         self._uplink = UplinkChooser(UplinkRules())
         self._changes: deque[tuple[int, Change]] = deque(maxlen=CHANGES_KEPT)
         self._number = 0
@@ -65,7 +67,7 @@ class Effort:
 
     @property
     def plan(self) -> Plan:
-        return self._adaptation.plan
+        return self._suppression.plan(self._adaptation.plan)
 
     def provider_format(self, leg: AudioFormat) -> str:
         """What the provider gets for a leg that dials now."""
@@ -108,6 +110,10 @@ class Effort:
         self._late_ms, self._delays_us = [], []
         self._frames = self._missed = 0
         changed = self._note(self._adaptation.observe(self.load, now_s))
+        if not self._adaptation.pinned:
+            cpu = self.load.cpu_percent
+            switch = self._suppression.observe(cpu, now_s, level_changed=changed)
+            changed = self._note(switch) or changed
         self._note(self._uplink.observe(link, now_s))
         return changed
 
@@ -123,7 +129,10 @@ class Effort:
             self._adaptation.release(now_s)
             self._tell()
             return False
-        return self._note(self._adaptation.pin(Level.of(name), now_s, by), always=True)
+        changed = self._adaptation.pin(Level.of(name), now_s, by)
+        suppressed = self._suppression.on
+        self._suppression.restore()
+        return self._note(changed, always=True) or not suppressed
 
     async def news(self, after: int, timeout_s: float) -> News:
         """What changed after number `after`; waits for it up to `timeout_s`."""

@@ -1,6 +1,7 @@
 """What a worker measures of itself, with literal clocks."""
 
 import asyncio
+import time
 
 import pytest
 
@@ -8,6 +9,7 @@ from actors import effort
 from actors.effort import AUTO, CHANGES_KEPT, Effort
 from reception.errors import InvalidRequest
 from reception.media.adaptation import LevelChanged, Targets
+from reception.media.suppression import SuppressionChanged
 from reception.media.uplink import LinkSample, UplinkChanged
 from reception.placement.sizer import NodeMemory
 
@@ -58,6 +60,55 @@ def test_cpu_is_of_one_core(monkeypatch):
     monkeypatch.setattr("time.process_time", lambda: 1.5)
     worker.observe(CLEAR, 3.0)
     assert worker.load.cpu_percent == 75.0
+
+
+async def test_noise_is_not_suppressed_where_the_cpu_passes_its_threshold(monkeypatch):
+    worker, busy = Effort(Targets(cpu_percent=70.0, calm_s=30.0)), 0.72
+
+    def goes_on(from_s, to_s):
+        seen = []
+        for now_s in range(from_s, to_s):
+            before = time.process_time()
+            monkeypatch.setattr("time.process_time", lambda cpu_s=before + busy: cpu_s)
+            seen.append(worker.observe(CLEAR, float(now_s)))
+        return seen
+
+    worker.observe(CLEAR, 0.0)
+    assert worker.plan.suppression
+    assert any(goes_on(1, 4))
+    assert not worker.plan.suppression
+    assert str(worker.plan.level) == "balanced"
+    [level, switch] = (await worker.news(0, 0.0)).changes
+    assert isinstance(switch, SuppressionChanged)
+    assert (switch.suppression, level.reason) == (False, switch.reason)
+    busy = 0.3
+    goes_on(4, 36)
+    assert (str(worker.plan.level), worker.plan.suppression) == ("quality", False)
+    assert goes_on(36, 70).count(True) == 1
+    assert worker.plan.suppression
+
+
+def test_where_memory_is_short_noise_is_suppressed_all_the_same(monkeypatch):
+    monkeypatch.setattr(effort, "node_memory", lambda: NodeMemory(85.0, 100.0))
+    worker = Effort(Targets())
+    for now_s in range(5):
+        worker.observe(CLEAR, float(now_s))
+    assert (str(worker.plan.level), worker.plan.suppression) == ("balanced", True)
+
+
+def test_a_level_that_an_operator_sets_has_its_suppression_and_keeps_it(monkeypatch):
+    worker = Effort(Targets())
+    worker.observe(CLEAR, 0.0)
+    for now_s in range(1, 4):
+        monkeypatch.setattr("time.process_time", lambda cpu_s=0.75 * now_s: cpu_s)
+        worker.observe(CLEAR, float(now_s))
+    assert not worker.plan.suppression
+    assert worker.set_level("balanced", "k", 4.0)  # the same level, but the plan is another
+    assert worker.plan.suppression
+    for now_s in range(5, 9):
+        monkeypatch.setattr("time.process_time", lambda cpu_s=0.75 * now_s: cpu_s)
+        assert not worker.observe(CLEAR, float(now_s))
+    assert worker.plan.suppression
 
 
 async def test_a_change_is_news_with_its_reason():
