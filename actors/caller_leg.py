@@ -1,24 +1,30 @@
 """The caller's side of a leg: what is done to each frame before the provider hears it.
 
 In this order: put in order; gaps filled or, for Opus, decoded, and judged
-(`actors.signal.caller`); looked at for voice and barge-in; suppressed and levelled; silence is kept
-back. What the profile does not ask for is not there and costs nothing; what the worker has no time
-for (`adapt`) is left out.
+(`actors.signal.caller`); looked at for voice and barge-in; suppressed and levelled; echo of the
+receptionist is covered; silence is kept back. What the profile does not ask for, or the line does
+not need, is not there and costs nothing; what the worker has no time for (`adapt`) is left out.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field
+from functools import cache
+
+import numpy as np
 
 from actors.audio import PassThrough, leg_decoder, to_linear
 from actors.signal.activity import Activity, level_dbov
 from actors.signal.caller import Caller, CallerAudio, CallerPackets
 from actors.signal.dtmf import KeyUp
+from actors.signal.echo_model import EchoModel
 from actors.signal.enhance import Enhancer
+from actors.signal.levels import from_signal
 from reception.media.adaptation import Plan, Way
 from reception.media.barge_in import BargeIn
 from reception.media.codecs import AudioFormat
+from reception.media.echo_mask import EchoMask
 from reception.media.jitter import JitterBuffer, JitterCounts, Lost
 from reception.media.leg import LegConfig
 from reception.media.playout import FrameOut
@@ -27,6 +33,7 @@ from reception.media.silence import SilenceGate
 
 _WINDOW_FRAMES, _WINDOW_S = 3, 0.06
 _REMEMBERED_MS = 2_500  # of both sides' frames, for who judges barge-in by them later
+_COMFORT_S, _COMFORT = 3, 10 ** (-70 / 20)  # noise in place of echo, -70 dBov; then again
 
 
 @dataclass(slots=True)
@@ -53,6 +60,8 @@ class CallerLeg:
         self._untold: deque[FrameOut | tuple[bool, float, int, float]] = deque(
             maxlen=2 * _REMEMBERED_MS // config.ptime_ms
         )
+        self._echo_model, self._mask = EchoModel(self.format), EchoMask()
+        self._comfort_at = 0
         self._ptime_ms = config.ptime_ms
         self._jitter: JitterBuffer[bytes] = JitterBuffer(
             _WINDOW_FRAMES, max(_WINDOW_S, config.ptime_ms / 1000)
@@ -130,6 +139,8 @@ class CallerLeg:
             voiced, perhaps = self._watch(frame, now_s, speaking, heard)
             audio = self._enhance(frame, voiced)
             heard.audio.append(audio)
+            if self._is_echo(frame):
+                audio, perhaps = self._comfort_noise(len(audio)), False
             if self._gate is None:
                 heard.sent.append(audio)
             else:
@@ -171,6 +182,29 @@ class CallerLeg:
                 self._barge_in.heard(*each, speaking=True)
         self._untold.clear()
 
+    def _is_echo(self, frame: bytes) -> bool:
+        """There is nothing but the receptionist's own voice in the frame told last."""
+        path = self._barge_in.echo.path
+        if path is None or self._barge_in.blind:
+            return False
+        starts_s, sound = self._barge_in.spoken_s, self._frames.level
+        duration_ms = self.format.duration_ms(len(frame))
+        self._echo_model.heard(starts_s, frame)
+        foreseen = self._barge_in.echo.foresees(starts_s, duration_ms, sound.dbov)
+        return self._mask.covers(
+            sound=not sound.silent,
+            foreseen=foreseen,
+            left_db=self._echo_model.left_db(path.lag_ms) if foreseen else 0.0,
+            duration_ms=duration_ms,
+        )
+
+    def _comfort_noise(self, size: int) -> bytes:
+        """Hardly any noise, of so many bytes of audio."""
+        noise = _comfort(self.format)
+        at = self._comfort_at = (self._comfort_at + size) % (len(noise) - size)
+        at -= at % self.format.sample_bytes
+        return noise[at : at + size]
+
     def _enhance(self, audio: bytes, voiced: bool) -> bytes:
         if self._enhancer is None or not self._enhancing:
             return audio
@@ -186,6 +220,8 @@ class CallerLeg:
     def _tell_played(self, frame: FrameOut) -> None:
         level = level_dbov(to_linear(frame.audio, self.format.name))
         self._barge_in.played(frame.starts_s, self._ptime_ms, level)
+        if self._barge_in.echo.path is not None:
+            self._echo_model.played(frame.starts_s, frame.audio)
 
     def silenced(self, now_s: float) -> None:
         """Of what the receptionist was saying nothing more is played."""
@@ -195,6 +231,7 @@ class CallerLeg:
             each for each in untold if not isinstance(each, FrameOut) or each.starts_s < now_s
         )
         self._barge_in.stopped(now_s)
+        self._echo_model.stopped(now_s)
 
     @property
     def counts(self) -> JitterCounts:
@@ -205,3 +242,9 @@ class CallerLeg:
     def quality(self) -> Quality:
         """Of the caller's audio so far."""
         return self._frames.quality()
+
+
+@cache
+def _comfort(format: AudioFormat) -> bytes:
+    noise = np.random.default_rng(0).standard_normal(_COMFORT_S * format.rate_hz)
+    return from_signal((_COMFORT * noise).astype(np.float32), format.name)

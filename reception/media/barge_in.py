@@ -64,12 +64,17 @@ class BargeIn:
         self._speech_ms = self._pause_ms = 0
         self._echo_s = self._proved_s = float("-inf")
         self._clock_s = float("-inf")
+        self.spoken_s = 0.0  # when the frame that was heard last began
 
     @property
     def rests(self) -> bool:
         """Frames of both sides need not be told before the next event of the provider;
-        then those of the last 2 s."""
-        return not (self._judges_all or self.held)
+        then those of the last 2 s. On a line with echo they are told as they come."""
+        return not (self._judges or self.echo.path is not None)
+
+    @property
+    def _judges(self) -> bool:
+        return self._judges_all or self.held
 
     def played(self, starts_s: float, duration_ms: int, level_dbov: float) -> None:
         """A frame was handed to the leg (`FrameOut.starts_s`), of this level."""
@@ -97,7 +102,8 @@ class BargeIn:
         starts_s = self._spoken_s(duration_ms, now_s)
         self.echo.heard(starts_s, duration_ms, level_dbov)
         frame = _Frame(voiced, level_dbov, duration_ms, starts_s, now_s)
-        if self.rests:
+        self.spoken_s = starts_s
+        if not self._judges:
             self._unjudged.append(frame)
             return False
         proved = self._proves(frame)

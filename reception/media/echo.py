@@ -34,7 +34,7 @@ _SPREAD_DB = 5.0
 _SOME_PAIRS, _ENOUGH_PAIRS, _MANY_PAIRS = 12, 40, 50
 
 _SEARCH_EVERY_STEPS = 10  # while something is not explained
-_SEARCH_EVERY_MS = 700  # while something is played on a line not known yet
+_SEARCH_EVERY_MS = 700  # while something is played on a line not known for certain
 _CHECK_EVERY_MS = 2_000  # … on one that is
 _DOUBTS = 10  # so many searches in vain, and a known path is forgotten
 
@@ -84,8 +84,8 @@ class EchoGuard:
     All times are in seconds of one clock, the one given to `Playout.due`.
 
     Args:
-        watches: the line is looked at as it is played to; else when somebody asks only
-            (`look`, `explains`).
+        watches: the line is looked at as it is played to; else, until an echo is found,
+            when somebody asks only (`look`, `explains`).
     """
 
     def __init__(self, *, watches: bool = True) -> None:
@@ -107,9 +107,9 @@ class EchoGuard:
         """A frame was handed to the leg, which plays it from `starts_s` on."""
         self._played.write(_step(starts_s), _count(duration_ms), level_dbov)
         self._unsearched_ms += duration_ms
-        if self._watches and self._unsearched_ms >= (
-            _CHECK_EVERY_MS if self.known else _SEARCH_EVERY_MS
-        ):
+        certain = self.path.certain if self.path else self._returns_nothing
+        watches = self._watches or self.path is not None
+        if watches and self._unsearched_ms >= (_CHECK_EVERY_MS if certain else _SEARCH_EVERY_MS):
             self.look()
 
     def stopped(self, now_s: float) -> None:
@@ -137,6 +137,12 @@ class EchoGuard:
                 return True
         return not self.known and level_dbov <= loudest - _UNKNOWN_LOSS_DB
 
+    def foresees(self, starts_s: float, duration_ms: int, level_dbov: float) -> bool:
+        """As `explains`, by nothing but a path that is certain."""
+        if self.path is None or not self.path.certain:
+            return False
+        return self._foresees(_step(starts_s), _count(duration_ms), level_dbov)
+
     def _foresees(self, first: int, count: int, level_dbov: float) -> bool:
         if self.path is None:
             return False
@@ -159,8 +165,10 @@ class EchoGuard:
         loss_db, spread_db = _loss(lags[lag])
         alike = _correlation(lags[lag]) >= _ALIKE and spread_db <= _SPREAD_DB
         if alike and loss_db > 0:
-            certain = len(lags[lag]) >= _MANY_PAIRS
-            self.path = EchoPath(lag * _STEP_MS, loss_db, certain)
+            lag_ms, before = lag * _STEP_MS, self.path
+            same = before is not None and before.certain and abs(before.lag_ms - lag_ms) <= 20
+            certain = same or len(lags[lag]) >= _MANY_PAIRS
+            self.path = EchoPath(lag_ms, loss_db, certain)
             self._returns_nothing, self._doubts = False, 0
             return
         self._doubts += 1

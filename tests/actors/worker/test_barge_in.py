@@ -5,6 +5,7 @@ import json
 import time
 
 import numpy as np
+import pytest
 
 from actors.signal.levels import Signal, from_signal, to_signal
 from protos.link.v1 import link_pb2 as lk
@@ -168,3 +169,50 @@ async def test_by_default_who_speaks_over_the_echo_cuts_the_answer_with_the_prov
     assert line.kinds == ["STARTED"]
     await line.hears("speech_started")
     assert await line.told() == ["STARTED", "INTERRUPTED", "speech_started"]
+
+
+def turns(audio):
+    """So many a provider's own turn detection takes of this audio: 100 ms of sound above
+    -45 dBov, then 200 ms without."""
+    taken, sound_ms, quiet_ms = 0, 0, 0
+    signal = to_signal(bytes(audio), "pcmu")
+    for frame in signal[: len(signal) // 160 * 160].reshape(-1, 160):
+        if np.mean(frame**2) > 10**-4.5:
+            sound_ms, quiet_ms = sound_ms + 20, 0
+        else:
+            quiet_ms += 20
+        if quiet_ms == 200:
+            taken, sound_ms = taken + (sound_ms >= 100), 0
+    return taken + (sound_ms >= 100)
+
+
+@pytest.mark.parametrize("hearing", [Hearing(), Hearing(min_speech_ms=2_000)])
+async def test_of_an_echo_that_is_known_the_provider_takes_no_turn_and_of_the_caller_it_does(
+    connect, provider, worker, monkeypatch, hearing
+):
+    call = await connect(hearing=hearing)
+    await call.from_worker("provider_state")
+    line = Line(call, provider, worker, monkeypatch)
+    await speak(call.connection, "i1", from_signal(syllables(9_000, 0.9), "pcmu"))
+    await line.goes_on(75)
+    await line.hears("speech_started")  # which by default shows that the line has echo
+    await line.goes_on(75)
+    if not hearing.decides:
+        assert turns(provider.audio) > 0
+    await line.hears("speech_stopped")
+    before = len(provider.audio)
+    await line.goes_on(150)
+    assert "INTERRUPTED" not in line.kinds
+    echo = provider.audio[before:]
+    assert len(echo) == 150 * 160
+    assert turns(echo) == 0
+    assert len(set(echo)) > 2  # noise, not a dead line
+
+    before = len(provider.audio)
+    words = syllables(600, 0.5)[400:4_400].reshape(-1, 160)
+    for frame in words:
+        await line.goes_on(1, caller=[frame])
+    said = to_signal(bytes(provider.audio[before:]), "pcmu").reshape(-1, 160)
+    assert turns(provider.audio[before:]) == 1
+    his = np.mean(words**2, axis=1) > 1e-4
+    assert (np.mean(said[his] ** 2, axis=1) > np.mean(words[his] ** 2, axis=1) / 4).all()

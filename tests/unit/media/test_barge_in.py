@@ -334,3 +334,21 @@ def test_no_cut_without_as_much_speech_as_the_bound_and_always_with_it_unbroken(
             assert spoken_ms >= bound_ms
             break
         assert unbroken_ms < bound_ms
+
+
+def test_by_default_both_sides_are_told_later_until_the_line_is_known_to_have_echo():
+    rng = random.Random(4)
+    played = line.talk(rng, 150, -20)
+    heard = line.mix(line.echo(played, 90, 20), noise_dbov=-60, rng=rng)
+    barge_in = BargeIn(Hearing())
+    for number in range(150):
+        assert barge_in.rests
+        barge_in.played(30.0 + number * 0.02, 20, played[number])
+        barge_in.heard(True, heard[number], 20, 30.02 + number * 0.02, speaking=True)
+    assert barge_in.spoken_s == pytest.approx(32.98)
+    assert not barge_in.provider_started(33.0, speaking=True)
+    assert not barge_in.rests
+    barge_in.provider_stopped()
+    assert not barge_in.rests
+    assert barge_in.echo.path is not None
+    assert not BargeIn(LOCAL).rests

@@ -202,3 +202,34 @@ def test_a_path_of_which_little_was_seen_is_dropped_at_the_first_doubt():
     assert not guard.path.certain
     guard_after(line.talk(rng, 120, -20), [-62.0] * 120, at=45, guard=guard)
     assert guard.path is None
+
+
+def test_an_echo_is_foreseen_by_a_path_that_is_certain_and_stays_so_in_a_pause():
+    rng = random.Random(4)
+    played = line.talk(rng, 300, -20)
+    heard = line.mix(line.echo(played, 90, 20), noise_dbov=-60, rng=rng)
+    guard, foreseen, uncertain = EchoGuard(watches=False), [], 0
+    for number in range(300):
+        now_s = BEGAN_S + number * 0.02
+        guard.played(now_s, 20, played[number])
+        guard.heard(now_s, 20, heard[number])
+        if guard.path is None:
+            guard.look()
+            assert not guard.foresees(now_s, 20, -60.0)
+        if guard.path is not None and not guard.path.certain:
+            uncertain += 1
+            assert not guard.foresees(now_s, 20, -60.0)
+        if number >= 150 and heard[number] > -50:
+            foreseen.append(guard.foresees(now_s, 20, heard[number]))
+            assert not guard.foresees(now_s, 20, max(played) - 5)
+    assert guard.path is not None
+    assert guard.path.certain
+    assert uncertain > 0
+    assert sum(foreseen) > 0.95 * len(foreseen) > 50
+    pause_s = BEGAN_S + 6.0
+    for number in range(50):
+        guard.played(pause_s + number * 0.02, 20, -75.0)
+        guard.heard(pause_s + number * 0.02, 20, -60.0)
+    guard.look()
+    assert guard.path.certain
+    assert not guard.foresees(pause_s + 1.0, 20, -45.0)  # nothing is played
