@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import grpc
@@ -104,6 +104,10 @@ class _Shares:
             )
 
 
+def _sets(event: asyncio.Event) -> Callable[[Outcome], None]:
+    return lambda _: event.set()
+
+
 @asynccontextmanager
 async def _calls(nodes: list[Member], count: int) -> AsyncIterator[None]:
     """So many more live calls on each of these nodes."""
@@ -112,9 +116,7 @@ async def _calls(nodes: list[Member], count: int) -> AsyncIterator[None]:
     for node in nodes * count:
         seen = asyncio.Event()
         start = rv.CallStart(here=True, format=rv.LegFormat(codec=rv.CODEC_PCMU))
-        caller = Caller(
-            node.grpc_address, [StayOn()], start=start, on_change=lambda _, seen=seen: seen.set()
-        )
+        caller = Caller(node.grpc_address, [StayOn()], start=start, on_change=_sets(seen))
         begun.append(seen)
         running.append(asyncio.create_task(caller.call()))
     try:
