@@ -75,12 +75,12 @@ Make = Callable[[Teller], Stack]
 @pytest.fixture
 def make(
     tmp_path: Path,
-    sqlite_url: str,
+    database_url: str,
     settings_for: Callable[..., Settings],
     monkeypatch: pytest.MonkeyPatch,
 ) -> Make:
     def build(brain: Teller) -> Stack:
-        stack = Stack(tmp_path, monkeypatch, settings_for(sqlite_url), brain)
+        stack = Stack(tmp_path, monkeypatch, settings_for(database_url), brain)
         stack.level, stack.synthesizer = Level.ECONOMY, str(tmp_path / "speech.sock")
         stack.model, stack.full_model = MINI, FULL
         stack.phrases = {text: Recorded("", round(speech_ms(len(text)))) for text in fixed(PROFILE)}

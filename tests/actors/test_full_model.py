@@ -77,11 +77,11 @@ Make = Callable[[Thinker], Stack]
 @pytest.fixture
 def make(
     tmp_path: Path,
-    sqlite_url: str,
+    database_url: str,
     settings_for: Callable[..., Settings],
     monkeypatch: pytest.MonkeyPatch,
 ) -> Make:
-    return lambda brain: Stack(tmp_path, monkeypatch, settings_for(sqlite_url), brain)
+    return lambda brain: Stack(tmp_path, monkeypatch, settings_for(database_url), brain)
 
 
 async def test_the_full_model_answers_what_the_small_one_could_not(make: Make) -> None:

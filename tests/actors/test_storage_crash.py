@@ -78,14 +78,14 @@ def answered_before_kill(program: str, args: list[str], lines: int) -> list[int]
 
 
 def test_no_bill_is_lost_or_counted_twice(
-    sqlite_url: str, settings_for: Callable[..., Settings]
+    database_url: str, settings_for: Callable[..., Settings]
 ) -> None:
     dice, answered, first = random.Random(3), set[int](), 0
     for _ in range(ROUNDS):
-        new = answered_before_kill(COST_CHILD, [sqlite_url, str(first)], dice.randrange(1, 60))
+        new = answered_before_kill(COST_CHILD, [database_url, str(first)], dice.randrange(1, 60))
         answered.update(new)
         first = max(answered) - 3  # the last ones are sent again, answered or not
-    asyncio.run(_check_bills(settings_for(sqlite_url), answered))
+    asyncio.run(_check_bills(settings_for(database_url), answered))
 
 
 async def _check_bills(settings: Settings, answered: set[int]) -> None:
@@ -107,14 +107,14 @@ async def _check_bills(settings: Settings, answered: set[int]) -> None:
 
 
 def test_every_answer_is_in_the_audit_trail(
-    sqlite_url: str, settings_for: Callable[..., Settings]
+    database_url: str, settings_for: Callable[..., Settings]
 ) -> None:
     dice, answered = random.Random(4), set[str]()
     for number in range(3):
-        args = [sqlite_url, str(number)]
+        args = [database_url, str(number)]
         heard = answered_before_kill(SECURITY_CHILD, args, dice.randrange(1, 60))
         answered.update(f"{number}-{each}" for each in heard)
-    guard = SecurityGuard(settings_for(sqlite_url))
+    guard = SecurityGuard(settings_for(database_url))
     assert asyncio.run(guard.verify_audit()) == ""
     with guard._store.reading() as connection:
         kept = connection.execute(sa.select(schema.audit.c.detail)).scalars()
