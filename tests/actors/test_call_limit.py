@@ -61,23 +61,24 @@ async def talks_on(caller: Caller) -> None:
 
 async def cuts_in(caller: Caller) -> None:
     """Into every answer, half a second after it is heard, for as long as somebody answers."""
+    heard = 0
     while not caller.over:
-        heard = len(caller.audio)
         for _ in range(500):
             if caller.over or len(caller.audio) > heard:
                 break
             await asyncio.sleep(0.01)
+        heard = len(caller.audio)
         await asyncio.sleep(0.5)
         await caller.ask_in_time()
 
 
 async def test_the_last_words_are_whole_and_the_limit_holds(
     tmp_path: Path,
-    sqlite_url: str,
+    database_url: str,
     settings_for: Callable[..., Settings],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    settings = settings_for(sqlite_url, hold_slice_s=15, hold_tail_s=6)
+    settings = settings_for(database_url, hold_slice_s=15, hold_tail_s=6)
     async with Stack(tmp_path, monkeypatch, settings, Talker(1)) as stack:
         await stack.cost.set_limit("global", "call", LIMIT, "test")
         calls = await asyncio.gather(
@@ -104,12 +105,12 @@ async def test_the_last_words_are_whole_and_the_limit_holds(
 async def test_who_cuts_into_every_answer_passes_no_days_limit(
     late_s: float,
     tmp_path: Path,
-    sqlite_url: str,
+    database_url: str,
     settings_for: Callable[..., Settings],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Each answer is begun before the bill of the one before is there."""
-    settings = settings_for(sqlite_url, hold_slice_s=15, hold_tail_s=6)
+    settings = settings_for(database_url, hold_slice_s=15, hold_tail_s=6)
     async with Stack(tmp_path, monkeypatch, settings, Talker(1, 400, 1_600)) as stack:
         cost = stack.cost
         stack.cost = cast("CostController", LateBills(cost, late_s))
