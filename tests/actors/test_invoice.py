@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -28,6 +29,7 @@ from tests.actors.stack import MODEL, WORDS, Caller, Stack, seeded
 from tests.unit.call.example import PROFILE
 from voice.interfaces import CallTool, Question, Say
 
+CALM = 60  # calls in which no socket breaks
 CALLS = int(os.environ.get("INVOICE_CALLS", "500"))
 SEED = int(os.environ.get("INVOICE_SEED", "1"))
 AT_ONCE = 16
@@ -35,10 +37,13 @@ QUICK = Limits(prompt_after_s=20, end_after_s=20, answer_s=2.0, transfer_wait_s=
 
 
 class Fickle:
-    """A brain that calls functions and fails: now and then it raises, never answers, or
-    takes its socket along in the middle of an answer."""
+    """A brain that calls functions and fails: now and then it raises, never answers, or,
+    unless it is calm, takes its socket along in the middle of an answer."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, calm: bool = False) -> None:
+        sockets = 0 if calm else 5
+        self._odds = {"": 70, "tool": 8, "raises": 5, "silent": 2, "slow": 5,
+                      "closes": sockets, "breaks": sockets}  # fmt: skip
         self.faults: Counter[str] = Counter()
         self.stack: Stack | None = None
         self._dice = seeded(SEED, "brain")
@@ -46,10 +51,7 @@ class Fickle:
     async def answer(self, question: Question) -> AsyncIterator[Say | CallTool]:
         words = question.exactly
         if not words:
-            fault = self._dice.choices(
-                ["", "tool", "raises", "silent", "slow", "closes", "breaks"],
-                [70, 8, 5, 2, 5, 5, 5],
-            )[0]
+            fault = self._dice.choices(list(self._odds), list(self._odds.values()))[0]
             self.faults[fault] += 1
             match fault:
                 case "tool" if question.turns[-1].kind == "user":
@@ -104,16 +106,13 @@ def deaths(name: str) -> tuple[float, ...]:
     return tuple(dice.uniform(0.05, 1.0) for _ in range(dice.choice([0] * 8 + [1, 2])))
 
 
-@pytest.mark.timeout(300 + CALLS)
-async def test_they_are_the_same(
-    tmp_path: Path,
-    database_url: str,
-    settings_for: Callable[..., Settings],
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """Every answer is in both once, and with the same tokens, unless the provider's socket
-    died in the middle of it: then the ledger has our own count, until it is reconciled."""
-    Pulse.configure(60.0)  # one process is everything here, and may be slow
+Build = Callable[[str, Fickle], Stack]
+
+
+@pytest.fixture
+def build(
+    tmp_path: Path, settings_for: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch
+) -> Build:
     for timeout in (
         "call_end.STATS_TIMEOUT_S", "call_run.TAKE_OVER_TIMEOUT_S", "spawn.ACTOR_TIMEOUT_S",
         "call_worker.LINK_TIMEOUT_S", "session_side.TAKEOVER_S", "worker.ATTACH_TIMEOUT_S",
@@ -121,12 +120,40 @@ async def test_they_are_the_same(
     ):  # fmt: skip
         monkeypatch.setattr(f"actors.{timeout}", 60.0)
     monkeypatch.setattr("voice.server.log", SimpleNamespace(exception=lambda *_: None))
-    count = CALLS if database_url.startswith("sqlite") else CALLS // 5
+
+    def made(url: str, brain: Fickle) -> Stack:
+        Pulse.configure(60.0)  # one process is everything here, and may be slow
+        profile = replace(PROFILE, limits=QUICK)
+        brain.stack = Stack(tmp_path, monkeypatch, settings_for(url), brain, profile, 8)
+        return brain.stack
+
+    return made
+
+
+@pytest.mark.timeout(300 + CALLS)
+async def test_they_are_the_same(build: Build, database_url: str) -> None:
+    """Every answer is in both once, and with the same tokens, unless the provider's socket
+    died in the middle of it: then the ledger has our own count, until it is reconciled."""
     brain = Fickle()
-    profile = replace(PROFILE, limits=QUICK)
+    count = CALLS if database_url.startswith("sqlite") else CALLS // 5
+    await compared(build(database_url, brain), brain, count)
+    assert brain.faults["closes"]
+    assert brain.faults["breaks"]
+
+
+async def test_where_no_socket_breaks_there_is_nothing_to_reconcile(
+    build: Build, sqlite_url: str
+) -> None:
+    brain = Fickle(calm=True)
+    found = await compared(build(sqlite_url, brain), brain, CALM)
+    assert (found["corrected"], found["added"], found["micros"]) == (0, 0, 0)
+    assert {"tool", "raises", "slow"} <= brain.faults.keys()
+
+
+async def compared(stack: Stack, brain: Fickle, count: int) -> dict[str, Any]:
+    """So many calls, both books after them, and what was reconciled."""
     at_once = asyncio.Semaphore(AT_ONCE)
-    async with Stack(tmp_path, monkeypatch, settings_for(database_url), brain, profile, 8) as stack:
-        brain.stack = stack
+    async with stack:
 
         async def call(number: int) -> tuple[CallRecord, Caller]:
             name = f"c{number}"
@@ -185,10 +212,12 @@ async def test_they_are_the_same(
         assert totals["posted_micros"] == sum_of(billed) + transcribed
         assert totals["held_micros"] == 0
         otherwise = len(lost) + stack.transcribed_by_own_count()
-        await reconciled(stack, parse_items(rows), otherwise, len(unheard))
+        return await reconciled(stack, parse_items(rows), otherwise, len(unheard))
 
 
-async def reconciled(stack: Stack, items: tuple[Item, ...], otherwise: int, unheard: int) -> None:
+async def reconciled(
+    stack: Stack, items: tuple[Item, ...], otherwise: int, unheard: int
+) -> dict[str, Any]:
     """With the whole invoice the ledger is what the provider bills, to the micro-dollar."""
     cost = stack.cost
     whole = sum(item.cost(item.model, cost._prices, 2e9) for item in items)
@@ -211,3 +240,4 @@ async def reconciled(stack: Stack, items: tuple[Item, ...], otherwise: int, unhe
     again = await cost.reconcile(items, "test")
     assert (again["corrected"], again["added"], again["micros"]) == (0, 0, 0)
     assert await cost.totals() == totals
+    return found
