@@ -122,9 +122,10 @@ class MoneyViews:
     # ------------------------------------------------------------- what will be
 
     async def forecast(self, scope: str = GLOBAL) -> dict[str, Any]:
-        """What a scope will have spent at the end of each calendar window that limits
-        it, when each limit will be hit, and what one more call at a time costs.
-        Micro-dollars; None is "unknown": there is not enough history.
+        """What a scope will have spent at the end of each window that limits it (a
+        rolling one: what is in it one length of it from now, and its `course` until then),
+        when each limit will be hit, and what one more call at a time costs. Micro-dollars;
+        None is "unknown": there is not enough history.
 
         Args:
             scope: "global", or as "tenant:acme".

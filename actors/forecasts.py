@@ -12,10 +12,11 @@ from typing import Any
 from sqlalchemy.engine import Connection
 
 from actors.storage import history
-from reception.money.forecast.calls import CallRate, OneMore, one_more
+from reception.money.forecast.calls import CallRate, OneMore, one_more, one_more_rolling
 from reception.money.forecast.forecaster import COVERAGE, Forecaster, WindowForecast
 from reception.money.forecast.model import WEEK
 from reception.money.forecast.outlook import HOUR_S
+from reception.money.forecast.rolling import RollingBudget
 from reception.money.limits import LimitTable
 from reception.money.scopes import Scope
 from reception.money.windows import (
@@ -23,7 +24,9 @@ from reception.money.windows import (
     SLOT_S,
     Budget,
     Calendar,
+    Rolling,
     slot_of,
+    span_at,
     window_at,
     zone_of,
 )
@@ -61,7 +64,8 @@ class Forecasts:
         self._lock = threading.Lock()
 
     def of(self, connection: Connection, scope: Scope, now_s: float) -> dict[str, Any]:
-        """The end of each calendar window that limits a scope, seen from now.
+        """The end of each window that limits a scope, seen from now: of a rolling one
+        after one length of it, with its course until then.
 
         Args:
             now_s: UNIX time.
@@ -71,14 +75,23 @@ class Forecasts:
         """
         with self._lock:
             forecaster = self._learn(connection, scope, slot_of(now_s))
-            budgets, hour_micros = self._budgets(connection, scope, now_s)
-            forecasts = forecaster.forecast(now_s, hour_micros, budgets)
-            hours = max((b.window.end_s - now_s for b in budgets), default=0.0) / HOUR_S
+            calendar, rolling, hour_micros = self._budgets(connection, scope, now_s)
+            forecasts = (
+                *forecaster.forecast(now_s, hour_micros, calendar),
+                *forecaster.rolling(now_s, hour_micros, rolling),
+            )
+            hours = max((f.window.end_s - now_s for f in forecasts), default=0.0) / HOUR_S
             outlook = forecaster.outlook(now_s, hour_micros, int(hours) + 1)
         rate = CallRate()
         for at_s, call_s, micros in history.talk(connection, scope, now_s - TALK_S):
             rate.observe(at_s, call_s, micros)
         per_hour = rate.micros_per_hour
+        more: list[OneMore | None] = [None] * len(forecasts)
+        if per_hour is not None:
+            more = [
+                *(one_more(now_s, budget, per_hour, outlook) for budget in calendar),
+                *(one_more_rolling(now_s, budget, per_hour, outlook) for budget in rolling),
+            ]
         return {
             "scope": str(scope),
             "at_s": now_s,
@@ -87,13 +100,8 @@ class Forecasts:
             "coverage": COVERAGE,
             "micros_per_call_hour": per_hour,
             "windows": [
-                _shown(forecast)
-                | {
-                    "one_more": None
-                    if per_hour is None
-                    else _more(one_more(now_s, budget, per_hour, outlook))
-                }
-                for forecast, budget in zip(forecasts, budgets, strict=True)
+                _shown(forecast) | {"one_more": None if one is None else _more(one)}
+                for forecast, one in zip(forecasts, more, strict=True)
             ],
         }
 
@@ -118,17 +126,22 @@ class Forecasts:
 
     def _budgets(
         self, connection: Connection, scope: Scope, now_s: float
-    ) -> tuple[list[Budget], int]:
-        """A scope's calendar limits with what is posted in them, and what was spent in
-        this hour of UNIX time."""
+    ) -> tuple[list[Budget], list[RollingBudget], int]:
+        """A scope's limits over a time, calendar and rolling, with what is posted in them,
+        and what was spent in this hour of UNIX time."""
         slots = history.spent(connection, scope, now_s - LONGEST_S)
-        budgets = [
-            Budget(window, limit.micros, _since(slots, window.start_s))
-            for limit in self._limits(connection).of(scope)
-            if isinstance(limit.window, Calendar)
-            for window in [window_at(limit.window, now_s)]
-        ]
-        return budgets, _since(slots, now_s // HOUR_S * HOUR_S)
+        calendar: list[Budget] = []
+        rolling: list[RollingBudget] = []
+        for limit in self._limits(connection).of(scope):
+            period = limit.window
+            if isinstance(period, Calendar):
+                window = window_at(period, now_s)
+                calendar.append(Budget(window, limit.micros, _since(slots, window.start_s)))
+            elif isinstance(period, Rolling):
+                start_s = span_at(period, now_s).start_s
+                within = tuple(each for each in slots if each[0] >= start_s)
+                rolling.append(RollingBudget(period, limit.micros, within))
+        return calendar, rolling, _since(slots, now_s // HOUR_S * HOUR_S)
 
 
 def _since(slots: Iterable[tuple[int, int]], start_s: float) -> int:

@@ -140,7 +140,7 @@ def _add_views(app: FastAPI, access: Access) -> None:
 
     @app.get(f"{PREFIX}/forecast", dependencies=allowed)
     async def forecast(scope: str = "global") -> dict[str, Any]:
-        """Each calendar window's end, seen from now; null is "unknown"."""
+        """Each window's end, seen from now, and a rolling one's course; null is "unknown"."""
         found: dict[str, Any] = await ask("cost", "forecast", scope)
         return found
 

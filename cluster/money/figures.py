@@ -162,8 +162,15 @@ def limits(found: Overview, whole: int = WIDTH) -> str:
         groups.setdefault(scope_of(limit), []).append(_gauge(found, limit))
     unit = "%; lighter: held, line: foreseen"
     if whole > WIDTH:
-        unit = "% of each; lighter: held, line: what is foreseen at its end, and the interval"
+        unit = "% of each; lighter: held, line: what is foreseen, and the interval"
     return gauges("Limits", list(groups.items()), whole=whole, unit=unit)
+
+
+AHEAD = {
+    "rolling-hour": "in an hour", "rolling-day": "in a day", "rolling-week": "in a week",
+    "rolling-month": "in 30 days",
+}  # fmt: skip
+"""For when what is in a rolling window is foreseen."""
 
 
 def forecast_of(found: Overview, limit: Mapping[str, Any]) -> Mapping[str, Any] | None:
@@ -191,7 +198,8 @@ def _gauge(found: Overview, limit: Mapping[str, Any]) -> Gauge:
     if forecast is None:
         return Gauge(limit["window"], share(limit["posted_micros"]), _light(limit), amounts)
     low, expected, high = (forecast[f"{name}_micros"] for name in ("low", "expected", "high"))
-    words = [(f"at its end {told(expected)} ({told(low)} to {told(high)})", False)]
+    when = AHEAD.get(limit["window"], "at its end")
+    words = [(f"{when} {told(expected)} ({told(low)} to {told(high)})", False)]
     if hit := when_hit(found, forecast):
         words.append((f"limit {hit}", forecast["hit_at_s"] is not None))
     return Gauge(

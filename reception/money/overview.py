@@ -14,7 +14,7 @@ from reception.money.case import RESPONSE, TRANSCRIPTION
 from reception.money.prices import ModelPrice
 from reception.money.reports import DAY_S, TIMES, Line, label, together
 from reception.money.scopes import GLOBAL
-from reception.money.windows import NAMES, WINDOWS, Calendar, window_at
+from reception.money.windows import NAMES, OF_CALLS, Calendar, window_at
 from reception.provider.base import Usage
 
 PARTS = (
@@ -160,5 +160,5 @@ def nearest(limits: Sequence[Mapping[str, Any]]) -> tuple[list[dict[str, Any]], 
 
 def to_foresee(limits: Sequence[Mapping[str, Any]], at_most: int) -> list[str]:
     """The first scopes of limits for which there is a forecast."""
-    found = dict.fromkeys(scope_of(limit) for limit in limits if limit["window"] in WINDOWS)
+    found = dict.fromkeys(scope_of(limit) for limit in limits if limit["window"] not in OF_CALLS)
     return list(found)[:at_most]

@@ -149,12 +149,41 @@ async def test_a_tenants_limits_are_its_own_and_those_of_each(
     spend(cost, "tenant:acme", history(NOW_S))
     await cost.set_limit("tenant:*", "day", 300_000_000, "anna")
     await cost.set_limit("tenant:acme", "week", 1_000_000_000, "anna")
-    await cost.set_limit("tenant:acme", "rolling-day", 1_000_000_000, "anna")
     found = await cost.forecast("tenant:acme")
     limits = {"day": 300_000_000, "week": 1_000_000_000}
     wanted = expected(NOW_S, budgets_at(NOW_S, limits))
     for shown, want in zip(found["windows"], wanted, strict=True):
         assert {name: shown[name] for name in want} == want
+
+
+async def test_a_rolling_window_is_told_as_it_moves_on(make: Callable[[], CostController]) -> None:
+    cost = make()
+    spend(cost, "tenant:acme", history(NOW_S))
+    for window, limit in (("rolling-hour", 10_000_000), ("rolling-day", 230_000_000)):
+        await cost.set_limit("tenant:acme", window, limit, "anna")
+    await cost.set_limit("tenant:acme", "call", 1_000_000, "anna")
+    found = await cost.forecast("tenant:acme")
+    assert [each["window"] for each in found["windows"]] == ["rolling-hour", "rolling-day"]
+    hour, day = found["windows"]
+    for shown, length_s in ((hour, HOUR_S), (day, DAY_S)):
+        start_s = (NOW_S - length_s) // 900 * 900
+        posted = sum(micros for slot_s, micros in history(NOW_S) if slot_s >= start_s)
+        assert shown["posted_micros"] == posted
+        assert (shown["starts_at_s"], shown["ends_at_s"]) == (start_s, NOW_S + length_s)
+        assert shown["expected_micros"] == pytest.approx(posted, rel=0.05)
+        assert shown["low_micros"] <= shown["expected_micros"] <= shown["high_micros"]
+        last = shown["course"][-1]
+        assert (len(shown["course"]), last["at_s"]) == (12, NOW_S + length_s)
+        assert last["expected_micros"] == shown["expected_micros"]
+    assert (hour["hit_at_s"], hour["hit_earliest_s"]) == (NOW_S, NOW_S)
+    assert (day["hit_at_s"], day["one_more"]) == (None, None)
+    for number in range(40):
+        talk(cost, 2 * number, NOW_S - 600 * number, 300, 20_000)
+    with cost._store.transaction() as connection:
+        for table in (schema.calls, schema.accounts):
+            connection.execute(sa.update(table).values(tenant="acme"))
+    day = (await cost.forecast("tenant:acme"))["windows"][1]
+    assert day["one_more"]["micros"] == 24 * 240_000
 
 
 async def test_nothing_is_known_before_there_is_enough(make: Callable[[], CostController]) -> None:

@@ -266,6 +266,7 @@ def test_a_forecast_before_and_after_there_is_enough(url: str) -> None:
     cost.close()
     run(url, "set", "tenant:acme", "month", "10")
     run(url, "set", "tenant:acme", "week", "0.05")
+    run(url, "set", "tenant:acme", "rolling-day", "10")
     found = {each["window"]: each for each in told(url, "forecast", "tenant:acme")["windows"]}
     assert found["month"]["low_micros"] <= found["month"]["expected_micros"]
     shown = run(url, "forecast", "tenant:acme")
@@ -273,7 +274,14 @@ def test_a_forecast_before_and_after_there_is_enough(url: str) -> None:
     assert "method: Holt-Winters" in shown.output
     row = next(line for line in shown.output.splitlines() if line.startswith(" month"))
     assert f"{found['month']['expected_micros'] / 1e6:.2f}" in row
-    assert "has no limit by hour" in run(url, "forecast", "key:k").output
+    rolling = found["rolling-day"]
+    assert [len(each["course"]) for each in found.values()] == [0, 0, 12]
+    assert rolling["course"][-1]["expected_micros"] == rolling["expected_micros"]
+    assert rolling["expected_micros"] == pytest.approx(96 * 10_500, rel=0.1)
+    row = next(line for line in shown.output.splitlines() if line.startswith(" rolling-day"))
+    assert f"{rolling['expected_micros'] / 1e6:.2f}" in row
+    assert "a rolling window: as it is after one length" in shown.output
+    assert "has no limit over a time" in run(url, "forecast", "key:k").output
     assert run(url, "forecast", "tenant:*").exit_code == 1
 
 

@@ -227,6 +227,17 @@ def test_only_who_may_manage_changes_and_only_who_may_read_looks(
     assert changed(actors) == []
 
 
+def test_a_forecast_has_rolling_windows_too(http: httpx.Client, actors: Actors) -> None:
+    http.put(f"{PREFIX}/budgets/limit",
+             json={"scope": "tenant:acme", "window": "rolling-day", "micros": 100_000})  # fmt: skip
+    spend(actors)
+    found = http.get(f"{PREFIX}/forecast", params={"scope": "tenant:acme"}).json()
+    [day] = found["windows"]
+    assert (day["window"], day["posted_micros"], day["course"]) == ("rolling-day", 20_000, [])
+    assert day["ends_at_s"] == found["at_s"] + 86_400
+    assert day["expected_micros"] is None
+
+
 def test_a_report_as_json_and_csv(http: httpx.Client, actors: Actors) -> None:
     spend(actors)
     actors.now_s += 1

@@ -14,14 +14,15 @@ def forecast(
     database_url: DatabaseUrl = "",
     as_json: AsJson = False,
 ) -> None:
-    """What is spent at each window's end, when its limit is hit, what one more call costs."""
+    """What is spent at each window's end (of a rolling one, after one length of it from
+    now), when its limit is hit, what one more call costs."""
     found = with_cost(database_url, lambda cost: cost.forecast(scope))
     if as_json:
         print_json(found)
         return
     windows, zone = found["windows"], found["zone"]
     if not windows:
-        console().print(f"{scope} has no limit by hour, day, week or month", markup=False)
+        console().print(f"{scope} has no limit over a time", markup=False)
         return
     shown = table("window", "spent", "at its end", f"{found['coverage']:.0%} within", "limit $",
                   "hit", "one more")  # fmt: skip
@@ -38,10 +39,13 @@ def forecast(
     console().print(shown)
     hour = found["micros_per_call_hour"]
     talk = "?" if hour is None else f"${usd(hour)}"
-    for line in (
+    lines = [
         f" {scope}, times in {zone}, method: {found['method']}; ?: not enough is known yet",
         f" one more: a call from now to the window's end; an hour of talk costs {talk}",
-    ):
+    ]
+    if any(each["course"] for each in windows):
+        lines.append(" a rolling window: as it is after one length of it from now")
+    for line in lines:
         console().print(line, style="dim", markup=False)
 
 

@@ -79,16 +79,23 @@ class Calibration:
                 was = pending.popleft()
                 self._errors[hours].append((spent - was.spent - was.amount) / was.size)
 
-    def bounds(self, amount: float, hours: float, mean: float) -> tuple[float, float] | None:
+    def bounds(
+        self, amount: float, hours: float, mean: float, least_hours: float = HORIZONS[0]
+    ) -> tuple[float, float] | None:
         """The interval of what is spent in the next `hours` (more than 0) when
         `amount` is expected; None while too little is known of errors so far
-        ahead. Between two horizons their quantiles are interpolated."""
-        at = min(bisect_left(HORIZONS, hours), len(HORIZONS) - 1)
+        ahead. Between two horizons their quantiles are interpolated.
+
+        Args:
+            least_hours: the shortest horizon whose errors are taken: 1 where less than
+                an hour is not the rest of one, of which more is known than of another.
+        """
+        at = min(bisect_left(HORIZONS, max(hours, least_hours)), len(HORIZONS) - 1)
         lower, upper = HORIZONS[max(0, at - 1)], HORIZONS[at]
         near, far = self._quantiles(lower), self._quantiles(upper)
         if near is None or far is None:
             return None
-        within = min(max(hours, lower), upper)
+        within = min(max(hours, least_hours), upper)
         share = math.log(within / lower) / math.log(upper / lower) if upper > lower else 0.0
         # in the last minutes of an hour errors are relatively larger, as the
         # root of time: they are of parts that know little of each other

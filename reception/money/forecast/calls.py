@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from reception.money.forecast.outlook import HOUR_S, Outlook
+from reception.money.forecast.rolling import RollingBudget
 from reception.money.windows import Budget, Window
 
 HALF_LIFE_S = 24 * HOUR_S
@@ -65,10 +66,23 @@ def one_more(
     Args:
         outlook: what is expected without it.
     """
-    window = budget.window
-    micros = round(micros_per_hour * max(0.0, window.end_s - now_s) / HOUR_S)
     hit_at_s = None
     if outlook is not None:
         room = budget.limit_micros - budget.posted_micros
-        hit_at_s = outlook.plus(micros_per_hour).when(room, before_s=window.end_s)
+        hit_at_s = outlook.plus(micros_per_hour).when(room, before_s=budget.window.end_s)
+    return _more(now_s, budget.window, micros_per_hour, hit_at_s)
+
+
+def one_more_rolling(
+    now_s: float, budget: RollingBudget, micros_per_hour: int, outlook: Outlook | None
+) -> OneMore:
+    """The same in a rolling window, for one length of it from now."""
+    hit_at_s = None
+    if outlook is not None:
+        hit_at_s = budget.when(outlook.plus(micros_per_hour), now_s)
+    return _more(now_s, budget.window(now_s), micros_per_hour, hit_at_s)
+
+
+def _more(now_s: float, window: Window, micros_per_hour: int, hit_at_s: float | None) -> OneMore:
+    micros = round(micros_per_hour * max(0.0, window.end_s - now_s) / HOUR_S)
     return OneMore(window, micros, hit_at_s)

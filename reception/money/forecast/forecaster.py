@@ -1,4 +1,5 @@
-"""Spending to the end of each window, with an interval, and when a limit is hit.
+"""Spending to the end of each window, with an interval, and when a limit is hit; of a
+rolling window to one length of it from now.
 
 What is claimed: of the intervals that are given, `COVERAGE` hold what was spent
 at the window's end (each moment of a window alike). They are made from errors of
@@ -18,6 +19,7 @@ from datetime import datetime, tzinfo
 from reception.money.forecast.calibration import EVERY_HOURS, HORIZONS, Calibration
 from reception.money.forecast.model import WEEK, Method, SeasonalModel, running_sums
 from reception.money.forecast.outlook import HOUR_S, Outlook
+from reception.money.forecast.rolling import Bounds, Point, RollingBudget, course, highest, moments
 from reception.money.windows import SLOT_S, Budget, Window
 
 COVERAGE = 0.9
@@ -37,6 +39,7 @@ class WindowForecast:
             the window ends, or unknown.
         hit_earliest_s: the same should spending go as high as the interval.
         method: how it was made.
+        course: of a rolling window that is not unknown, to its end.
     """
 
     window: Window
@@ -48,6 +51,7 @@ class WindowForecast:
     high_micros: int | None = None
     hit_at_s: float | None = None
     hit_earliest_s: float | None = None
+    course: tuple[Point, ...] = ()
 
 
 class Forecaster:
@@ -151,7 +155,7 @@ class Forecaster:
     def forecast(
         self, now_s: float, hour_micros: int, budgets: Sequence[Budget]
     ) -> tuple[WindowForecast, ...]:
-        """The end of each window that holds `now_s`.
+        """The end of each calendar window that holds `now_s`.
 
         Args:
             hour_micros: as `outlook`.
@@ -181,3 +185,47 @@ class Forecaster:
             hit_at_s=outlook.when(room, window.end_s),
             hit_earliest_s=high.when(room, window.end_s),
         )
+
+    def rolling(
+        self, now_s: float, hour_micros: int, budgets: Sequence[RollingBudget]
+    ) -> tuple[WindowForecast, ...]:
+        """What is in each rolling window, for one length of it from now on.
+
+        Args:
+            hour_micros: as `outlook`.
+        """
+        longest_s = max((budget.period.length_s for budget in budgets), default=0)
+        outlook = self.outlook(now_s, hour_micros, longest_s // HOUR_S)
+        return tuple(self._rolling(now_s, budget, outlook) for budget in budgets)
+
+    def _rolling(
+        self, now_s: float, budget: RollingBudget, outlook: Outlook | None
+    ) -> WindowForecast:
+        window, posted = budget.window(now_s), budget.kept(now_s)
+        at = moments(budget, now_s)
+        bounds = self._bounds(now_s, outlook, at) if outlook else []
+        if outlook is None or len(bounds) < len(at):
+            return WindowForecast(window, budget.limit_micros, posted, Method.UNKNOWN)
+        points = course(budget, outlook, at, bounds)
+        return WindowForecast(
+            window,
+            budget.limit_micros,
+            posted,
+            self._model.method,
+            expected_micros=points[-1].expected_micros,
+            low_micros=points[-1].low_micros,
+            high_micros=points[-1].high_micros,
+            hit_at_s=budget.when(outlook, now_s),
+            hit_earliest_s=budget.when(highest(outlook, at, bounds), now_s),
+            course=points,
+        )
+
+    def _bounds(self, now_s: float, outlook: Outlook, at: Sequence[float]) -> list[Bounds]:
+        """Of what is spent from now to each of these moments; those that are known."""
+        found = (
+            self._calibration.bounds(
+                outlook.spent_by(at_s), (at_s - now_s) / HOUR_S, self._model.mean, least_hours=1
+            )
+            for at_s in at
+        )
+        return [bounds for bounds in found if bounds is not None]

@@ -19,7 +19,7 @@ class Outlook:
 
     def spent_by(self, at_s: float) -> float:
         """Interpolated; beyond the last hour what that has."""
-        return _between(at_s, self.times_s, self.sums)
+        return between(at_s, self.times_s, self.sums)
 
     def when(self, amount: float, before_s: float) -> float | None:
         """When `amount` more is spent; None when not before `before_s`."""
@@ -27,7 +27,7 @@ class Outlook:
             return self.times_s[0]
         if self.sums[-1] < amount:
             return None
-        at_s = _between(amount, self.sums, self.times_s)
+        at_s = between(amount, self.sums, self.times_s)
         return at_s if at_s < before_s else None
 
     def plus(self, micros_per_hour: float) -> Outlook:
@@ -43,7 +43,7 @@ class Outlook:
         return Outlook(self.times_s, tuple(each * factor for each in self.sums))
 
 
-def _between(at: float, xs: Sequence[float], ys: Sequence[float]) -> float:
+def between(at: float, xs: Sequence[float], ys: Sequence[float]) -> float:
     """The line through (xs, ys) at `at`; flat outside. xs never fall."""
     upper = bisect_left(xs, at)
     if upper == 0:

@@ -164,6 +164,15 @@ def test_a_limit_says_how_it_stands_and_what_it_comes_to(
         check_room(svg)
 
 
+def test_a_rolling_window_says_for_when_it_is_foreseen() -> None:
+    found = limited(window="rolling-month")
+    found["limits"][0]["window"] = "rolling-month"
+    for whole in (400, WIDE):
+        svg = figures.limits(found, whole)
+        assert texts(svg)[-1] == "in 30 days $9.50 ($9.00 to $11.00)"
+        check_room(svg)
+
+
 def test_a_limit_of_nothing_is_full() -> None:
     found = limited(expected_micros=None)
     found["limits"][0] |= {"posted_micros": 0, "held_micros": 0, "limit_micros": 0,

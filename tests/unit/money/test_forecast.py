@@ -181,6 +181,20 @@ def test_the_interval_scales_with_the_amount_and_never_goes_below_nothing() -> N
     assert quarter == pytest.approx((0.0, 50.0))  # errors are twice as large, as shares
 
 
+def test_less_than_an_hour_that_is_no_rest_of_one_has_the_errors_of_an_hour() -> None:
+    calibration = Calibration(0.9)
+    for number in range(MIN_ERRORS):
+        for hours, spent in ((0.25, 0.0), (0.75, 0.0), (1, number - 9.0)):
+            calibration.expect(hours, number + 1, spent, 100.0, 0.0)
+        calibration.observe(number + 1, 100.0)
+    assert calibration.bounds(10.0, 0.25, 0.0) == (10.0, 10.0)
+    whole = calibration.bounds(10.0, 1, 0.0)
+    assert whole == pytest.approx((9.1, 10.9))
+    assert calibration.bounds(10.0, 0.25, 0.0, least_hours=1) == whole
+    minutes = calibration.bounds(10.0, 0.0625, 0.0, least_hours=1)
+    assert minutes == pytest.approx((8.2, 11.8))
+
+
 def test_a_year_of_errors_is_kept() -> None:
     calibration = calibrated(KEPT + 50, hours=0.25)
     found = calibration.bounds(100.0, 0.25, 0.0)

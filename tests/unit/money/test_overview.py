@@ -136,7 +136,7 @@ def test_the_nearest_scopes_come_after_the_whole_each_with_all_its_windows() -> 
     ]  # fmt: skip
     assert left_out == 0
     assert to_foresee(shown, 3) == ["global", "tenant:b", "tenant:c"]
-    assert to_foresee([limit("x", "rolling-day", 1.0)], 3) == []
+    assert to_foresee([limit("x", "rolling-day", 1.0), limit("y", "call", 1.0)], 3) == ["x"]
 
 
 def test_scopes_that_are_far_from_their_limits_are_left_out_and_counted() -> None:
