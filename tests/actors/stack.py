@@ -1,5 +1,5 @@
 """Calls through the real thing in one process: door link, audio worker, session, cost
-controller on SQLite, and the embedded engine with a brain and a voice that tests decide."""
+controller, and the embedded engine with a brain and a voice that tests decide."""
 
 from __future__ import annotations
 
