@@ -123,7 +123,7 @@ class CallWorker:
             checkpoint: the call's state, for a worker that it moved to.
         """
         spec, profile = self._spec, self._assignment.profile
-        decisions = LEVELS[self._assignment.level]
+        decisions, turns = LEVELS[self._assignment.level], profile.turn_detection
         leg = LegConfig(
             spec.codec,
             spec.rate_hz,
@@ -134,7 +134,8 @@ class CallWorker:
             listening=self.listening,
             hearing=profile.hearing,
             recording=profile.recording,
-            silence_ms=sent_around(profile.turn_detection, decisions),
+            silence_ms=sent_around(turns, decisions),
+            turn_ms=turns.silence_duration_ms if turns.local else 0,
             speaks=self._speaks() if decisions.text_answers else None,
         )
         return lk.SessionAttach(

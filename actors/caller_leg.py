@@ -15,7 +15,7 @@ from functools import cache
 import numpy as np
 
 from actors.audio import PassThrough, leg_decoder, to_linear
-from actors.signal.activity import Activity, level_dbov
+from actors.signal.activity import SILENCE_MS, Activity, level_dbov
 from actors.signal.caller import Caller, CallerAudio, CallerPackets
 from actors.signal.dtmf import KeyUp
 from actors.signal.echo_model import EchoModel
@@ -39,12 +39,14 @@ _COMFORT_S, _COMFORT = 3, 10 ** (-70 / 20)  # noise in place of echo, -70 dBov; 
 @dataclass(slots=True)
 class Heard:
     """What came of a frame: audio in the leg's inner format, in order, and what of it
-    (and of before) is to be sent; whether the caller interrupts; keys heard in the
-    audio."""
+    (and of before) is to be sent; whether the caller interrupts, and a turn of the caller's
+    begins or ends, where that is found here; keys heard in the audio."""
 
     audio: list[bytes] = field(default_factory=list)
     sent: list[bytes] = field(default_factory=list)
     interrupts: bool = False
+    began: bool = False
+    ended: bool = False
     keys: str = ""
 
 
@@ -55,7 +57,8 @@ class CallerLeg:
         leg = AudioFormat(config.codec, config.rate_hz)
         hearing = config.hearing
         self.format = leg.inner
-        self._barge_in = BargeIn(hearing)
+        self._finds_turns = config.turn_ms > 0
+        self._barge_in = BargeIn(hearing, finds_turns=self._finds_turns)
         # While that is at rest: frames played, and what `BargeIn.heard` is told of others.
         self._untold: deque[FrameOut | tuple[bool, float, int, float]] = deque(
             maxlen=2 * _REMEMBERED_MS // config.ptime_ms
@@ -74,7 +77,8 @@ class CallerLeg:
         )
         self._gate = SilenceGate(*around) if any(around := config.silence_ms) else None
         watches = hearing.watches or self._gate is not None
-        self._activity = Activity(self.format) if watches else None
+        silence_ms = config.turn_ms or SILENCE_MS
+        self._activity = Activity(self.format, silence_ms=silence_ms) if watches else None
         self._enhancer = (
             Enhancer(self.format, hearing.noise_suppression, gain=hearing.gain)
             if hearing.enhances
@@ -85,7 +89,9 @@ class CallerLeg:
 
     def adapt(self, plan: Plan) -> None:
         """From the next frame on no more is done than this."""
-        self._watching = self._activity is not None and plan.way is not Way.PASS_THROUGH
+        self._watching = self._activity is not None and (
+            plan.way is not Way.PASS_THROUGH or self._finds_turns
+        )
         self._enhancing = self._enhancer is not None and plan.way is Way.FULL
         self._barge_in.blind = plan.way is Way.PASS_THROUGH
         if self._gate is not None:
@@ -151,9 +157,9 @@ class CallerLeg:
         return heard
 
     def _watch(self, audio: bytes, now_s: float, speaking: bool, heard: Heard) -> tuple[bool, bool]:
-        """Whether there is voice in the frame, and whether there may be, where that is
-        looked for."""
-        if self._barge_in.blind:
+        """Whether there is voice in the frame, and whether there may be (where turns are
+        found here: whether it is of one), where that is looked for."""
+        if self._barge_in.blind and not self._finds_turns:
             return False, False
         if not self._watching:
             sound, duration_ms = self._frames.level, self.format.duration_ms(len(audio))
@@ -163,8 +169,12 @@ class CallerLeg:
         assert self._activity is not None
         found = self._activity.feed(audio)
         frame = found.voiced, found.level_dbov, found.duration_ms, now_s
-        heard.interrupts |= self._tell(frame, speaking)
-        return found.voiced, found.perhaps
+        if not self._barge_in.blind:
+            heard.interrupts |= self._tell(frame, speaking)
+        if not self._finds_turns:
+            return found.voiced, found.perhaps
+        heard.began, heard.ended = heard.began or found.began, heard.ended or found.ended
+        return found.voiced, self._activity.speaking
 
     def _tell(self, frame: tuple[bool, float, int, float], speaking: bool) -> bool:
         """Whether the caller interrupts with this frame."""

@@ -28,6 +28,7 @@ from reception.framing import Kind, split_audio
 from reception.media.adaptation import Plan
 from reception.media.codecs import AudioFormat
 from reception.media.leg import LegConfig
+from reception.media.turns import LocalTurns
 from reception.media.uplink import LinkSample
 from reception.provider.base import (
     AssistantTranscript,
@@ -109,6 +110,7 @@ class MediaCall:
             self._on_provider_state,
             lambda made: self._session.tell(answer_audio=made),
             meter.dialled,
+            LocalTurns(config.generation) if config.turn_ms else None,
         )
         self._speaker = Speaker(
             self.call_id,
@@ -217,6 +219,8 @@ class MediaCall:
         if heard.keys:
             pressed = rv.CallerMessage(dtmf=rv.Dtmf(digits=heard.keys))
             self._session.tell(from_caller=pressed.SerializeToString())
+        if heard.began and self._listening:
+            self._provider.turn_begins()
         for audio in heard.audio:
             duration_ms = self._leg_format.duration_ms(len(audio))
             self._stats.caller_audio_ms += duration_ms
@@ -228,6 +232,8 @@ class MediaCall:
             for audio in heard.sent:
                 self._withheld_ms -= self._leg_format.duration_ms(len(audio))
                 self._provider.hear(audio)
+        if heard.ended and self._listening:
+            self._provider.turn_ends()
 
     def refuse(self, message: str, field: str, code: int = INVALID_ARGUMENT) -> None:
         """Ends the caller's stream with an error; the session hears of it."""
@@ -268,6 +274,7 @@ class MediaCall:
                 self._speaker.play(message.play.item_id, message.play.path, message.play.text)
             case "listen":
                 self._listening = message.listen.on
+                self._provider.drop_turn()
             case "finish":
                 if self._finishing is None:
                     self._finishing = asyncio.create_task(self._finish(message.finish.drain_ms))
@@ -368,7 +375,9 @@ class MediaCall:
                 self._turn_up_us = self._up_us
                 if not self._caller.speech_stopped():
                     self._held_event = b""  # a cough, from beginning to end
+                    self._provider.drop_turn()
                     return
+                self._provider.take_turn()
                 self._pass_held_event_on()
         self._pass_on(raw)
 

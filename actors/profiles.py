@@ -133,7 +133,7 @@ class _Limits(_Strict):
 
 
 class _Turns(_Strict):
-    kind: Annotated[str, Field(pattern="^(server_vad|semantic_vad)$")] = "server_vad"
+    kind: Annotated[str, Field(pattern="^(server_vad|semantic_vad|local)$")] = "server_vad"
     threshold: Annotated[float, Field(ge=0, le=1)] = 0.5
     prefix_padding_ms: Annotated[int, Field(ge=0, le=5_000)] = 300
     silence_duration_ms: Annotated[int, Field(ge=100, le=5_000)] = 500

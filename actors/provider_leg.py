@@ -17,6 +17,7 @@ from protos.link.v1 import link_pb2 as lk
 from reception.media.adaptation import Plan
 from reception.media.codecs import PROVIDER_FORMATS, AudioFormat
 from reception.media.retold import Retold
+from reception.media.turns import LocalTurns
 from reception.provider import codec_for
 from reception.provider.base import (
     AppendAudio,
@@ -24,6 +25,8 @@ from reception.provider.base import (
     CallerTranscript,
     CallerTranscriptFailed,
     CancelResponse,
+    ClearAudio,
+    CommitAudio,
     DialPlan,
     ProviderCommand,
     ProviderEvent,
@@ -53,6 +56,7 @@ class ProviderLeg:
         on_answer: told how much of an answer's audio came: before its end is, or that will
             never come.
         on_dial: told what became of each dial, and why it failed.
+        turns: where the caller's turns are found here; None: the provider finds them.
     """
 
     def __init__(
@@ -63,6 +67,7 @@ class ProviderLeg:
         on_state: Callable[[lk.ProviderState], None],
         on_answer: Callable[[lk.AnswerAudio], None],
         on_dial: Callable[[Outcome, str], None],
+        turns: LocalTurns | None = None,
     ) -> None:
         self.received_ns = 0  # when the provider's last message came
         self._chunk_bytes = 1  # of caller audio in a message, at least
@@ -79,7 +84,7 @@ class ProviderLeg:
         self._renewing: asyncio.Task[None] | None = None
         self._finishing = False
         self._said = 0  # by either side, audio aside
-        self._retold = Retold()
+        self._retold, self._turns = Retold(), turns
         self._unheard: deque[bytes] = deque(maxlen=_KEPT_FRAMES)
         self._dropped_before = 0  # by sockets that are no more
 
@@ -153,6 +158,9 @@ class ProviderLeg:
                 return
             chunk = bytes(self._chunk)
             self._chunk.clear()
+        self._pass(chunk)
+
+    def _pass(self, chunk: bytes) -> None:
         if self._socket is not None:
             self._send(self._socket, chunk)
         if self._socket is None or self._renewing is not None:
@@ -160,7 +168,48 @@ class ProviderLeg:
 
     def _send(self, socket: ProviderSocket, audio: bytes) -> None:
         socket.send_audio(self._codec.encode(AppendAudio(audio)))
-        self._retold.sent(audio, len(audio) / self._up.target.bytes_per_ms)
+        duration_ms = len(audio) / self._up.target.bytes_per_ms
+        self._retold.sent(audio, duration_ms)
+        if self._turns is not None:
+            self._turns.sent(duration_ms)
+
+    # ------------------------------------------------------------- turns found here
+
+    def turn_begins(self) -> None:
+        """With what is heard next. Nobody is told while there is no session; the next one is."""
+        if self._turns is not None:
+            self._turns.speaking = True
+            if self._socket is not None:
+                self._say(self._turns.began())
+
+    def turn_ends(self) -> None:
+        """With what was heard last."""
+        if self._turns is None or not self._turns.speaking:
+            return
+        self._turns.speaking = False
+        if self._socket is not None:
+            if self._chunk:
+                self._pass(bytes(self._chunk))
+                self._chunk.clear()
+            self._say(self._turns.ended())
+
+    def take_turn(self) -> None:
+        """What was heard is one, and to be understood."""
+        if self._turns is not None:
+            self.tell(CommitAudio())
+            self._turns.taken()
+
+    def drop_turn(self) -> None:
+        """What was heard is none, or nobody listens any more."""
+        if self._turns is not None:
+            self._turns.speaking = False
+            self._retold.take()
+            self.tell(ClearAudio())
+
+    def _say(self, event: SpeechStarted | SpeechStopped) -> None:
+        """As if the provider did."""
+        self._note(event)
+        self._on_event(event, self._codec.said(event))
 
     def answer(self, delta: AudioDelta) -> bytes:
         """The audio of a piece of an answer."""
@@ -278,14 +327,23 @@ class ProviderLeg:
         self._socket = socket
         dial_ms = round((time.monotonic() - began_s) * 1000)
         self._on_state(lk.ProviderState(up=True, dial_ms=dial_ms, model=model))
-        for chunk in self._retold.take():
+        unheard = [*self._retold.take(), *self._unheard]
+        self._unheard.clear()
+        turns = self._turns
+        if turns is not None:
+            turns.anew()
+            if unheard or turns.speaking:  # what the session before did not understand
+                self._say(turns.began())
+        for chunk in unheard:
             self._send(socket, chunk)
-        while self._unheard:
-            self._send(socket, self._unheard.popleft())
+        if turns is not None and unheard and not turns.speaking:
+            self._say(turns.ended())
         while (raw := await socket.receive()) is not None:
             self.received_ns = time.monotonic_ns()
             self._said += 1
             event = self._codec.decode(raw)
+            if self._turns is not None:
+                event, raw = self._turns.named(event, raw, self._codec)
             self._note(event)
             self._judge(dial.heard(event), dial.error)
             if not (self._finishing and isinstance(event, AudioDelta)):  # nobody hears it

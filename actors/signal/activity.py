@@ -27,6 +27,7 @@ _FIRST_NOISE_DBOV, _QUIETEST_NOISE_DBOV = -40.0, -70.0
 _RISE_DB_PER_MS = 0.01  # so fast the line's noise is believed to grow …
 _RISE_IN_VOICE_DB_PER_MS = 0.003  # … and so fast under voice
 _BEGINS_MS = 40
+SILENCE_MS = 500  # that ends speech, if nobody says otherwise
 
 
 class Heard(NamedTuple):
@@ -59,7 +60,7 @@ class Activity:
         silence_ms: so much without voice ends speech.
     """
 
-    def __init__(self, format: AudioFormat, *, silence_ms: int = 500) -> None:
+    def __init__(self, format: AudioFormat, *, silence_ms: int = SILENCE_MS) -> None:
         self.speaking = False
         self._coding = format.name
         self._mean_of = format.rate_hz // 8_000 if format.rate_hz > 16_000 else 1

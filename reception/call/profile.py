@@ -115,6 +115,11 @@ class Profile:
         full_asked = full_asked or self.full_model
         return route(self.model or model, LEVELS[level], full_asked=full_asked)
 
+    @property
+    def asks(self) -> bool:
+        """Each answer is asked for: the provider begins none by itself, and stops none."""
+        return self.hearing.decides or self.turn_detection.local
+
     def person(self) -> Entry | None:
         """Who takes a call whose money or provider is gone."""
         if self.transfer_to:

@@ -107,7 +107,7 @@ def configuration(
         audio_format=audio_format,
         tools=tuple(each for each in specs(profile) if may_ask or each.name != FULL_MODEL_TOOL),
         # What the worker may not let count must neither stop a response nor cause one.
-        turn_detection=replace(profile.turn_detection, automatic=not profile.hearing.decides),
+        turn_detection=replace(profile.turn_detection, automatic=not profile.asks),
         transcription_model=profile.transcription_model,
         transcription_prompt=expected_words(profile),
         language=profile.language,

@@ -48,10 +48,13 @@ class BargeIn:
         hearing: the profile's settings. Where `hearing.decides` is False every event of
             the provider cuts unless it was made by echo alone: until something else is
             heard, or nothing is played any more.
+        finds_turns: those events are the worker's own: what was held back to its end is no
+            turn.
     """
 
-    def __init__(self, hearing: Hearing) -> None:
-        self.echo = EchoGuard(watches=hearing.decides)
+    def __init__(self, hearing: Hearing, *, finds_turns: bool = False) -> None:
+        decides = hearing.decides or finds_turns
+        self.echo = EchoGuard(watches=decides)
         self.blind = False  # frames are not told: the provider's events decide
         self.held = False  # the provider heard speech, which has not proved itself yet
         self._local = hearing.barge_in == "local"
@@ -59,7 +62,7 @@ class BargeIn:
         self._bound_ms = hearing.min_speech_ms
         if self._local or self._any_length:
             self._bound_ms = max(LOCAL_SPEECH_MS, self._bound_ms)
-        self._judges_all = hearing.decides
+        self._judges_all = decides
         self._unjudged: deque[_Frame] = deque(maxlen=_REMEMBERED)
         self._speech_ms = self._pause_ms = 0
         self._echo_s = self._proved_s = float("-inf")

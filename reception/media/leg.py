@@ -29,6 +29,7 @@ class LegConfig:
     recording is "off", "wav", "flac" or "opus".
     silence_ms: how much silence before and after what may be speech the provider is
     sent; 0, 0 for all of it.
+    turn_ms: so much silence ends the caller's turn; 0: the provider finds turns.
     speaks: where answers come as text; None: they come as sound.
     """
 
@@ -43,6 +44,7 @@ class LegConfig:
     hearing: Hearing = field(default_factory=Hearing)
     recording: str = "off"
     silence_ms: tuple[int, int] = (0, 0)
+    turn_ms: int = 0
     speaks: Speaks | None = None
 
     @classmethod

@@ -13,10 +13,15 @@ from collections import deque
 from reception.money.savings.levels import Decisions
 from reception.provider.base import TurnDetection
 
+_LEAST_BEFORE_MS = 100  # of a turn: it begins before it is heard
+
 
 def sent_around(turns: TurnDetection, decisions: Decisions) -> tuple[int, int]:
     """How much silence (ms) is sent before and after what may be speech; 0, 0 for all of
-    it. Semantic turn detection may wait for as long as 8 s for more: it gets all."""
+    it. Semantic turn detection may wait for as long as 8 s for more: it gets all. Where the
+    worker finds turns the provider gets nothing else: it would be a part of the next one."""
+    if turns.local:
+        return max(_LEAST_BEFORE_MS, turns.prefix_padding_ms), 0
     if not decisions.local_activity or turns.kind != "server_vad":
         return 0, 0
     before_ms = max(decisions.pre_roll_ms, turns.prefix_padding_ms)

@@ -85,6 +85,18 @@ class SpeechStopped:
 
 
 @dataclass(frozen=True, slots=True)
+class AudioCommitted:
+    """The caller's audio since the last time is an item now.
+
+    bill_id, here and below: under which the provider bills it, where the audio worker gave
+    it another name before (`reception.media.turns`); "" for item_id.
+    """
+
+    item_id: str
+    bill_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class CallerTranscript:
     """What the caller said: the new part, or (final) the whole."""
 
@@ -92,6 +104,7 @@ class CallerTranscript:
     text: str
     final: bool
     usage: TranscriptionUsage | None = None
+    bill_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +112,7 @@ class CallerTranscriptFailed:
     item_id: str
     code: str
     message: str
+    bill_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,6 +211,7 @@ ProviderEvent = (
     | SessionConfigured
     | SpeechStarted
     | SpeechStopped
+    | AudioCommitted
     | CallerTranscript
     | CallerTranscriptFailed
     | ResponseStarted
@@ -226,7 +241,8 @@ class ToolSpec:
 
 @dataclass(frozen=True, slots=True)
 class TurnDetection:
-    """Server voice activity detection (times in ms, threshold 0 to 1).
+    """Voice activity detection: the provider's (kind "server_vad" or "semantic_vad"; times in
+    ms, threshold 0 to 1), or the audio worker's own ("local").
 
     automatic: the provider itself stops its response when speech starts and makes
     the next one when it stops; where it is off, the conversation says so.
@@ -238,6 +254,11 @@ class TurnDetection:
     silence_duration_ms: int = 500
     eagerness: str = "auto"
     automatic: bool = True
+
+    @property
+    def local(self) -> bool:
+        """The provider is told where a turn ends."""
+        return self.kind == "local"
 
 
 @dataclass(frozen=True, slots=True)
@@ -279,6 +300,16 @@ class AppendAudio:
     """Caller audio, in the session's input format."""
 
     audio: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class CommitAudio:
+    """The caller's turn is over: the audio since the last time is an item."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClearAudio:
+    """The caller's audio since the last time was no turn, and is forgotten."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -341,6 +372,8 @@ ProviderCommand = (
     Configure
     | Bound
     | AppendAudio
+    | CommitAudio
+    | ClearAudio
     | Respond
     | CancelResponse
     | AddText
@@ -363,6 +396,14 @@ class ProviderCodec(Protocol):
 
     def encode(self, command: ProviderCommand) -> str:
         """One client message as text."""
+        ...
+
+    def said(self, event: SpeechStarted | SpeechStopped) -> bytes:
+        """The message with which the provider itself would have told this event."""
+        ...
+
+    def renamed(self, raw: bytes, item_id: str, bill_id: str) -> bytes:
+        """A message about an item of the caller's, with these ids."""
         ...
 
 

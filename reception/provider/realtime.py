@@ -9,6 +9,7 @@ import base64
 import binascii
 import json
 from collections.abc import Callable
+from dataclasses import asdict
 from math import inf
 from typing import Any
 
@@ -55,6 +56,16 @@ class RealtimeCodec:
             return f'{{"type":"input_audio_buffer.append","audio":"{audio}"}}'
         return json.dumps(_client_event(command), ensure_ascii=False, separators=(",", ":"))
 
+    def said(self, event: b.SpeechStarted | b.SpeechStopped) -> bytes:
+        """One server event, as `decode` reads it."""
+        started = isinstance(event, b.SpeechStarted)
+        kind = "speech_started" if started else "speech_stopped"
+        return json.dumps({"type": f"input_audio_buffer.{kind}"} | asdict(event)).encode()
+
+    def renamed(self, raw: bytes, item_id: str, bill_id: str) -> bytes:
+        """One server event with another item_id, and a field that only `decode` knows."""
+        return json.dumps(json.loads(raw) | {"item_id": item_id, "bill_id": bill_id}).encode()
+
 
 # ------------------------------------------------------------------ decoding
 
@@ -72,6 +83,14 @@ def _speech_stopped(event: Any) -> b.ProviderEvent:
     return b.SpeechStopped(event["item_id"], event["audio_end_ms"])
 
 
+def _committed(event: Any) -> b.ProviderEvent:
+    return b.AudioCommitted(event["item_id"], _bill_id(event))
+
+
+def _bill_id(event: Any) -> str:
+    return str(event.get("bill_id") or "")
+
+
 def _caller_delta(event: Any) -> b.ProviderEvent:
     return b.CallerTranscript(event["item_id"], event.get("delta") or "", final=False)
 
@@ -79,7 +98,11 @@ def _caller_delta(event: Any) -> b.ProviderEvent:
 def _caller_completed(event: Any) -> b.ProviderEvent:
     usage = event.get("usage")
     return b.CallerTranscript(
-        event["item_id"], event["transcript"], final=True, usage=_transcription_usage(usage)
+        event["item_id"],
+        event["transcript"],
+        final=True,
+        usage=_transcription_usage(usage),
+        bill_id=_bill_id(event),
     )
 
 
@@ -99,9 +122,8 @@ def _transcription_usage(usage: Any) -> b.TranscriptionUsage | None:
 
 def _caller_failed(event: Any) -> b.ProviderEvent:
     error = event.get("error") or {}
-    return b.CallerTranscriptFailed(
-        event["item_id"], str(error.get("code") or ""), str(error.get("message") or "")
-    )
+    code, message = str(error.get("code") or ""), str(error.get("message") or "")
+    return b.CallerTranscriptFailed(event["item_id"], code, message, _bill_id(event))
 
 
 def _audio_delta(event: Any) -> b.ProviderEvent:
@@ -249,6 +271,7 @@ _READERS: dict[str, Callable[[Any], b.ProviderEvent]] = {
     "session.updated": lambda _: b.SessionConfigured(),
     "input_audio_buffer.speech_started": _speech_started,
     "input_audio_buffer.speech_stopped": _speech_stopped,
+    "input_audio_buffer.committed": _committed,
     "conversation.item.input_audio_transcription.delta": _caller_delta,
     "conversation.item.input_audio_transcription.completed": _caller_completed,
     "conversation.item.input_audio_transcription.failed": _caller_failed,
@@ -278,6 +301,10 @@ def _client_event(command: b.ProviderCommand) -> b.JsonObject:
         case b.Bound(most):
             session = {"type": "realtime", "max_output_tokens": most or "inf"}
             return {"type": "session.update", "session": session}
+        case b.CommitAudio():
+            return {"type": "input_audio_buffer.commit"}
+        case b.ClearAudio():
+            return {"type": "input_audio_buffer.clear"}
         case b.Respond(most):
             response = {} if most is None else {"max_output_tokens": most}
             return {"type": "response.create", "response": response}
@@ -361,7 +388,7 @@ def _session(command: b.Configure) -> b.JsonObject:
 
 
 def _turn_detection(turns: b.TurnDetection | None) -> b.JsonObject | None:
-    if turns is None:
+    if turns is None or turns.local:
         return None
     common = {"create_response": turns.automatic, "interrupt_response": turns.automatic}
     if turns.kind == "semantic_vad":

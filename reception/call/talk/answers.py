@@ -22,7 +22,7 @@ def started(call: Course, event: p.ResponseStarted) -> None:
         speaking.put_off(call)
         return
     call.tell(call.turns.response_started(call.now_s))
-    if call.profile.hearing.decides and call.state is State.CALLER_SPEAKING:
+    if call.profile.asks and call.state is State.CALLER_SPEAKING:
         speaking.hush(call)  # asked for before the caller went on
 
 
@@ -100,7 +100,7 @@ def playout_drained(call: Course, _: m.PlayoutDrained) -> None:
 def interrupted(call: Course, event: m.PlayoutInterrupted) -> None:
     if call.floor.unheard in ("", event.item_id):
         call.floor.playing = None
-    if call.profile.hearing.decides:
+    if call.profile.asks:
         speaking.hush(call)
     money.cut(call, event)
     call.turns.interruptions += 1

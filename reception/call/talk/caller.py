@@ -20,7 +20,7 @@ def speech_started(call: Course, event: p.SpeechStarted) -> None:
     call.prompted = call.unanswered = False
     call.call_off("silence")
     speaking.heard_again(call)
-    if call.profile.hearing.decides:
+    if call.profile.asks:
         speaking.hush(call)
     call.tell(call.turns.speech_started(call.now_s))
 
@@ -31,7 +31,7 @@ def speech_stopped(call: Course, event: p.SpeechStopped) -> None:
         return
     call.go(State.THINKING)
     call.floor.retried = False
-    if call.profile.hearing.decides:
+    if call.profile.asks:
         speaking.respond(call)
     else:
         speaking.await_answer(call)

@@ -29,7 +29,7 @@ def bill_answer(call: Course, event: p.ResponseDone) -> None:
     if not _once(call, event.response_id):
         return
     chars = count.chars(event.response_id)
-    known = not call.profile.hearing.decides  # of the caller's speech
+    known = not call.profile.asks  # of the caller's speech
     for difference in count.answered(event.response_id, usage, caller=known):
         call.tell(m.UsageDiffers(difference))
     call.thrift.note(usage, _spoken_ms(call, usage, chars))
@@ -58,21 +58,27 @@ def spoken(call: Course, event: p.SpeechStopped) -> None:
         bills.unwritten[event.item_id] = audio_ms
 
 
+def committed(call: Course, event: p.AudioCommitted) -> None:
+    """The provider's name for what the worker found to be a turn: it bills by that."""
+    if event.bill_id and event.item_id in call.bills.unwritten:
+        call.bills.unwritten[event.bill_id] = call.bills.unwritten.pop(event.item_id)
+
+
 def bill_words(call: Course, event: p.CallerTranscript) -> None:
-    usage = event.usage
+    usage, bill_id = event.usage, event.bill_id or event.item_id
     if not event.final:
         return
     if usage is None:
-        _bill_words_by_own_count(call, event.item_id)
-    elif _once(call, event.item_id):
+        _bill_words_by_own_count(call, bill_id)
+    elif _once(call, bill_id):
         tokens_in = usage.input_audio + usage.input_text
-        call.tell(m.ReportTranscription(event.item_id, usage.seconds, tokens_in, usage.output_text))
+        call.tell(m.ReportTranscription(bill_id, usage.seconds, tokens_in, usage.output_text))
     words_failed(call, event)
 
 
 def words_failed(call: Course, event: p.CallerTranscript | p.CallerTranscriptFailed) -> None:
     """Nothing more will be said of what it cost to write this down."""
-    call.bills.unwritten.pop(event.item_id, None)
+    call.bills.unwritten.pop(event.bill_id or event.item_id, None)
 
 
 def write_off_words(call: Course) -> None:

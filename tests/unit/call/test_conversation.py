@@ -242,6 +242,22 @@ def test_where_the_worker_decides_an_answer_that_begins_while_the_caller_goes_on
     assert commands(call.tell(p.ResponseStarted("r1"))) == [p.CancelResponse("r1")]
 
 
+def test_where_the_worker_finds_turns_each_answer_is_asked_for_and_billed_by_their_name():
+    turns = replace(PROFILE.turn_detection, kind="local")
+    call = Call(replace(PROFILE, turn_detection=turns)).greeted()
+    call.tell(p.SpeechStarted("t1", 0))
+    assert asked_for(call.tell(p.SpeechStopped("t1", 900))) == [""]
+    call.tell(p.AudioCommitted("t1", "i1"), p.AudioCommitted("i0"))
+    usage = p.TranscriptionUsage(seconds=0.9)
+    [bill] = only(
+        call.tell(p.CallerTranscript("t1", "Hello?", final=True, usage=usage, bill_id="i1")),
+        m.ReportTranscription,
+    )
+    assert bill.item_id == "i1"
+    assert call.talk._call.bills.unwritten == {}
+    assert [said.text for said in call.talk.record().transcript][-1] == "Hello?"
+
+
 def test_the_provider_acts_by_itself_only_where_it_alone_decides():
     for hearing in (Hearing(), LOCAL, Hearing(min_speech_ms=300), Hearing(gain=True)):
         profile = replace(PROFILE, hearing=hearing)

@@ -79,6 +79,8 @@ def test_the_provider_gets_the_silence_that_ends_a_turn_and_more() -> None:
 
 def test_all_is_sent_at_level_off_and_to_semantic_turn_detection() -> None:
     assert sent_around(TurnDetection(), LEVELS[Level.OFF]) == (0, 0)
+    local = TurnDetection(kind="local", prefix_padding_ms=50)
+    assert sent_around(local, LEVELS[Level.OFF]) == (100, 0)  # else it is of the next turn
     semantic = TurnDetection(kind="semantic_vad")
     assert sent_around(semantic, LEVELS[Level.QUALITY]) == (0, 0)
 

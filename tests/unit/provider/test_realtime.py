@@ -34,6 +34,9 @@ def decode(event_type, **fields):
             noise_reduction="near_field", max_output_tokens=200, truncation=b.Truncation(8_000, 50),
         ),
         b.Configure("x", "cedar", "pcm24k", turn_detection=None),
+        b.Configure("x", "cedar", turn_detection=b.TurnDetection("local")),
+        b.CommitAudio(),
+        b.ClearAudio(),
         b.AppendAudio(b"\xff" * 160),
         b.Respond(),
         b.Respond(200),
@@ -95,6 +98,12 @@ def test_speech_stops_and_makes_responses_unless_it_is_not_to():
         turns = session["audio"]["input"]["turn_detection"]
         assert turns["interrupt_response"] is automatic
         assert turns["create_response"] is automatic
+
+
+def test_a_provider_that_is_told_turns_looks_for_none():
+    configure = b.Configure("I", "v", turn_detection=b.TurnDetection("local"))
+    session = json.loads(CODEC.encode(configure))["session"]
+    assert session["audio"]["input"]["turn_detection"] is None
 
 
 def test_what_is_no_provider_command_is_a_programmers_error():
