@@ -16,28 +16,10 @@ from reception.money.forecast.forecaster import MAX_GAP_SLOTS, Forecaster
 from reception.money.forecast.model import WEEK, Method, SeasonalModel
 from reception.money.forecast.outlook import HOUR_S, Outlook
 from reception.money.windows import SLOT_S, Budget, Window, windows_at
+from tests.unit.money.weeks import DOLLAR, MONDAY_S, Weeks
 
-MONDAY_S = datetime(2026, 3, 2, tzinfo=UTC).timestamp()
-DOLLAR = 1_000_000
-
-
-def week(hour: int) -> int:
-    """Dollars of an hour: ten from 9 to 17 on workdays, else one."""
-    return 10 if hour % WEEK < 120 and 9 <= hour % 24 < 17 else 1
-
-
-def history(hours: int, first: int = 0) -> list[tuple[float, int]]:
-    return [
-        (MONDAY_S + hour * HOUR_S + part * SLOT_S, week(hour) * DOLLAR // 4)
-        for hour in range(first, hours)
-        for part in range(4)
-    ]
-
-
-def learnt(hours: int) -> Forecaster:
-    forecaster = Forecaster(UTC)
-    forecaster.learn(history(hours), MONDAY_S + hours * HOUR_S)
-    return forecaster
+WEEKS = Weeks(10, 1)
+week, history, learnt = WEEKS.dollars, WEEKS.history, WEEKS.learnt
 
 
 @pytest.fixture(scope="module")

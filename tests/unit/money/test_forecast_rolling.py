@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC
 from itertools import accumulate
 
 import pytest
@@ -21,11 +21,10 @@ from reception.money.forecast.rolling import (
     moments,
 )
 from reception.money.windows import SLOT_S, WINDOWS, Rolling, slot_of, span_at
+from tests.unit.money.weeks import DOLLAR, MONDAY_S, Weeks
 
-MONDAY_S = int(datetime(2026, 3, 2, tzinfo=UTC).timestamp())
 PERIODS = tuple(Rolling(f"rolling-{name}") for name in WINDOWS)
 HOUR, DAY, ROLLING_WEEK, MONTH = PERIODS
-DOLLAR = 1_000_000
 
 NOW_S = float(MONDAY_S)
 SLOTS = ((MONDAY_S - 3_600, 30), (MONDAY_S - 1_800, 20), (MONDAY_S, 10))
@@ -181,23 +180,8 @@ def test_nothing_is_negative_and_a_hit_is_the_first(
 # ---------------------------------------------------------------- the forecast
 
 
-def week(hour: int) -> int:
-    """Dollars of an hour: eight from 9 to 17 on workdays, else two."""
-    return 8 if hour % WEEK < 120 and 9 <= hour % 24 < 17 else 2
-
-
-def history(hours: int, first: int = 0) -> list[tuple[int, int]]:
-    return [
-        (MONDAY_S + hour * HOUR_S + part * SLOT_S, week(hour) * DOLLAR // 4)
-        for hour in range(first, hours)
-        for part in range(4)
-    ]
-
-
-def learnt(hours: int) -> Forecaster:
-    forecaster = Forecaster(UTC)
-    forecaster.learn(history(hours), MONDAY_S + hours * HOUR_S)
-    return forecaster
+WEEKS = Weeks(8, 2)
+week, history, learnt = WEEKS.dollars, WEEKS.history, WEEKS.learnt
 
 
 @pytest.fixture(scope="module")
