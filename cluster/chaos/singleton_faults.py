@@ -59,7 +59,7 @@ async def home_frozen(scene: Scene) -> Struck:
     await asyncio.to_thread(home.send, signal.SIGSTOP)
     try:
         await asyncio.sleep(STOOD_STILL_S)
-        await _cost_is_back(scene)
+        await _cost_is_back(scene, home)
     finally:
         await asyncio.to_thread(home.send, signal.SIGCONT)
     await asyncio.to_thread(home.process.wait, DIES_S)
@@ -101,12 +101,17 @@ async def _movable(scene: Scene) -> Member:
     raise Unavailable(f"{COST} stays on Ray's head")
 
 
-async def _cost_is_back(scene: Scene) -> None:
-    """A busy machine takes 15 s and more to start it."""
+async def _cost_is_back(scene: Scene, still: Member | None = None) -> None:
+    """A busy machine takes 15 s and more to start it.
+
+    Args:
+        still: a node that answers nobody.
+    """
+    asked = next(each for each in scene.nodes() if each is not still)
     until_s = time.monotonic() + BACK_S
     while True:
         try:
-            await status(scene.nodes()[0])  # with all money
+            await status(asked)  # with all money
         except Unavailable:
             if time.monotonic() > until_s:
                 raise
