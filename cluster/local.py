@@ -166,7 +166,7 @@ class LocalCluster:
     def _start_ray(self) -> str:
         """The address of a Ray cluster that has only its head. Raises Unavailable."""
         folder, ip = self.folder / "ray", "127.0.0.99"
-        start = ["ray.scripts.scripts", "start", "--head", "--block", "--port=0", "--num-cpus=0"]
+        start = ["cluster.cli", "ray", "start", "--head", "--block", "--port=0", "--num-cpus=0"]
         start += [f"--node-ip-address={ip}", f"--temp-dir={folder}", "--disable-usage-stats"]
         start += ["--include-dashboard=false", "--include-log-monitor=false"]
         head = self._run("ray.err", start)

@@ -21,6 +21,7 @@ import ray
 import structlog
 from ray._private import worker as ray_worker
 
+from actors.forks.use import use_forks
 from actors.spawn import NAMESPACE, SOON
 from cluster.loop import warn_of_slow_actors
 from reception.errors import Unavailable
@@ -105,6 +106,7 @@ def _start(address: str | None, node_ip: str | None, dashboard: bool) -> RayNode
     # A node that does not answer is dead after some 6 s; singletons of it start elsewhere.
     for name, value in (("period_ms", "1000"), ("timeout_ms", "1000"), ("failure_threshold", "5")):
         os.environ.setdefault(f"RAY_health_check_{name}", value)
+    use_forks()
     raylet, folder = None, tempfile.mkdtemp(prefix="rec-")
     common: dict[str, Any] = {
         "namespace": NAMESPACE,
@@ -193,7 +195,7 @@ def _has_raylet(address: str, node_ip: str | None) -> bool:
 def _start_raylet(address: str, node_ip: str | None, folder: str) -> subprocess.Popen[bytes]:
     """This machine becomes a node of the cluster at `address`. The folder is the node's
     own: raylets that start at once on one machine take each other's sockets otherwise."""
-    command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--block"]
+    command = [sys.executable, "-m", "cluster.cli", "ray", "start", "--block"]
     command += [f"--address={address}", "--disable-usage-stats", f"--temp-dir={folder}"]
     command += ["--include-log-monitor=False"]  # it sends to drivers what none of ours reads
     if node_ip is not None:

@@ -11,6 +11,7 @@ from cluster.cli import (  # noqa: F401 - each adds its commands
     keys,
     load,
     phrases,
+    ray,
     serve,
 )
 from cluster.cli.app import app

@@ -512,6 +512,7 @@ def test_before_the_provider_refuses_a_session_a_new_call_is_refused(
     assert {name: after[name] for name in ("failed", "refused")} == {
         name: before[name] for name in ("failed", "refused")
     }
+    assert place(node, key, Listen(), HangUp()).status == "OK"  # their places are free again
 
 
 def _set_once_heard(heard: asyncio.Event, outcome: Outcome) -> None:

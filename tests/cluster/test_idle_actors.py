@@ -10,12 +10,17 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 import ray
 import uvloop
 
+from actors.forks.use import use_forks
+from actors.forks.worker import TITLE
 from actors.spawn import AT_ONCE, LATER, Remote, spawn
 from tests.waiting import PATIENCE_S, wait_until
+
+PATH = "tests.cluster.test_idle_actors:Sleeper"
 
 
 class Sleeper:
@@ -54,10 +59,10 @@ def _wakings(pid: int) -> int:
 
 @pytest.fixture(scope="module")
 def sleepers() -> Iterator[tuple[Remote, Remote]]:
-    """One that rests and one that does not."""
+    """One that rests and one that does not, on a node whose workers are forks."""
+    use_forks()
     ray.init(num_cpus=1, include_dashboard=False, log_to_driver=False)
-    path = "tests.cluster.test_idle_actors:Sleeper"
-    yield spawn(path, pooled=True), spawn(path)
+    yield spawn(PATH, pooled=True), spawn(PATH)
     ray.shutdown()
 
 
@@ -113,6 +118,35 @@ def test_what_an_actor_began_with_is_left_out_of_garbage_collection(
 def test_an_actor_pays_for_no_classes_that_nobody_sends(sleepers: tuple[Remote, Remote]) -> None:
     resting, _ = sleepers
     assert ray.get(resting.imported.remote("ray", "pydantic", "starlette")) == ["ray"]
+
+
+def _server(pid: int) -> psutil.Process | None:
+    """The fork server that an actor's process came from."""
+    parent = psutil.Process(pid).parent()
+    if parent is not None and parent.cmdline()[:1] == [TITLE]:
+        return parent
+    return None
+
+
+def test_actors_are_forks_that_share_what_they_import(sleepers: tuple[Remote, Remote]) -> None:
+    for each in sleepers:
+        pid = ray.get(each.pid.remote())
+        assert _server(pid)
+        own = psutil.Process(pid).memory_full_info()
+        assert own.uss < own.rss / 2  # 17 of 70 MB; 43 of 84 where each imports for itself
+
+
+def test_after_its_death_there_is_another_fork_server(sleepers: tuple[Remote, Remote]) -> None:
+    pid = ray.get(sleepers[0].pid.remote())
+    server = _server(pid)
+    assert server
+    server.kill()
+    server.wait(PATIENCE_S)
+    later = [spawn(PATH) for _ in range(2)]
+    assert len({_server(ray.get(each.pid.remote(), timeout=PATIENCE_S)) for each in later}) == 1
+    assert ray.get(sleepers[0].pid.remote()) == pid  # went on
+    for each in later:
+        each.kill()
 
 
 def test_who_rests_is_killed_at_once(sleepers: tuple[Remote, Remote]) -> None:

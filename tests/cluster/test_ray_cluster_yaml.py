@@ -156,12 +156,12 @@ def test_rays_provider_for_one_machine_starts_as_many_nodes(
     environment = os.environ | {"RAY_FAKE_CLUSTER": "1", "RAY_AUTH_MODE": "token"}
     environment["AUTOSCALER_UPDATE_INTERVAL_S"] = "1"
     command = [
-        sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block", "--num-cpus=0",
+        sys.executable, "-m", "cluster.cli", "ray", "start", "--head", "--block", "--num-cpus=0",
         f"--port={port}", "--include-dashboard=false", "--disable-usage-stats",
         f"--temp-dir={folder}/ray", f"--autoscaling-config={folder}/fake.yaml",
     ]  # fmt: skip
     with (folder / "log").open("w") as log:
-        head = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
+        head = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log)
     try:
         done = subprocess.run(
             [sys.executable, "-c", COUNT, address, str(1 + workers)],
