@@ -41,7 +41,7 @@ _OPTIONS = [
     ("grpc.use_local_subchannel_pool", 1),
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 500),
-    ("grpc.keepalive_time_ms", 2_000),  # or a door that stands still is not noticed
+    ("grpc.keepalive_time_ms", 1_500),  # or a door that stands still is not noticed
     ("grpc.http2.ping_timeout_ms", 1_500),
     ("grpc.http2.max_pings_without_data", 0),
 ]
