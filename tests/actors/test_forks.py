@@ -43,7 +43,8 @@ class Server:
 
     def __init__(self, folder: Path) -> None:
         self.address = str(folder / "forks")
-        self.raylet = subprocess.Popen([sys.executable, "-c", "import signal; signal.pause()"])
+        waits = [sys.executable, "-c", "import sys; sys.stdin.read()"]  # ends with these tests
+        self.raylet = subprocess.Popen(waits, stdin=subprocess.PIPE)
         command = [sys.executable, "-c", SERVE, self.address, str(self.raylet.pid)]
         self.process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
         assert self.process.stdout is not None
@@ -58,7 +59,9 @@ class Server:
         for process in (self.raylet, self.process):
             process.kill()
             process.wait(PATIENCE_S)
-        self._lines.close()
+        for each in (self.raylet.stdin, self._lines):
+            assert each is not None
+            each.close()
 
 
 @pytest.fixture
