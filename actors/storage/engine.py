@@ -16,6 +16,7 @@ from sqlalchemy.engine import URL, Connection, Engine, make_url
 from sqlalchemy.exc import DataError, IntegrityError, ProgrammingError, SQLAlchemyError
 
 from actors.storage import schema
+from actors.storage.prepared import Prepared
 from reception.errors import Fenced, InvalidRequest, ReceptionError, Unavailable
 
 HEAD = "0007"
@@ -167,7 +168,8 @@ def check_epoch(connection: Connection, singleton: str, epoch: int | None) -> in
     """
     if epoch is None:
         insert_if_new(connection, schema.epochs, {"singleton": singleton, "epoch": 0})
-    now = connection.execute(_EPOCH, {"name": singleton}).scalar_one_or_none()
+    found = _READ_EPOCH.read(connection, {"name": singleton})
+    now = found[0][0] if found else None
     if epoch is not None and now != epoch:
         raise Fenced(f"{singleton} has epoch {now}, this writer has {epoch}: it was replaced")
     return int(now or 0)
@@ -175,8 +177,9 @@ def check_epoch(connection: Connection, singleton: str, epoch: int | None) -> in
 
 def upsert(connection: Connection, table: sa.Table, values: dict[str, Any]) -> None:
     """Inserts a row, or updates the one with its primary key."""
-    statement = _upsert(connection.dialect.name, table, tuple(values), ())
-    connection.execute(statement, values)
+    _upsert(connection.dialect.name, table, tuple(values), tuple(values), ()).write(
+        connection, [values]
+    )
 
 
 def upsert_all(
@@ -194,8 +197,8 @@ def upsert_all(
         replace: columns that get the new value in a row that is there.
         add: columns to which the value is added.
     """
-    statement = _upsert(connection.dialect.name, table, (*replace, *add), add)
-    connection.execute(statement, rows)
+    statement = _upsert(connection.dialect.name, table, tuple(rows[0]), (*replace, *add), add)
+    statement.write(connection, rows)
 
 
 def insert_if_new(connection: Connection, table: sa.Table, values: dict[str, Any]) -> bool:
@@ -235,6 +238,7 @@ _EPOCH = (
     .where(schema.epochs.c.singleton == sa.bindparam("name"))
     .with_for_update()
 )
+_READ_EPOCH = Prepared(_EPOCH)
 _FREE = _EPOCH.with_for_update(skip_locked=True)
 _END_IDLE = sa.text(
     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity JOIN pg_locks USING (pid) "
@@ -244,7 +248,13 @@ _END_IDLE = sa.text(
 
 
 @functools.cache
-def _upsert(dialect: str, table: sa.Table, names: tuple[str, ...], add: tuple[str, ...]) -> Any:
+def _upsert(
+    dialect: str,
+    table: sa.Table,
+    columns: tuple[str, ...],
+    names: tuple[str, ...],
+    add: tuple[str, ...],
+) -> Prepared:
     insert = _insert(dialect)(table)
     keys = [column.name for column in table.primary_key]
     changes = {
@@ -252,7 +262,7 @@ def _upsert(dialect: str, table: sa.Table, names: tuple[str, ...], add: tuple[st
         for name in names
         if name not in keys
     }
-    return insert.on_conflict_do_update(index_elements=keys, set_=changes)
+    return Prepared(insert.on_conflict_do_update(index_elements=keys, set_=changes), columns)
 
 
 @functools.cache

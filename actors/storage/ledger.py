@@ -18,6 +18,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from actors.storage.engine import upsert_all
+from actors.storage.prepared import Prepared
 from actors.storage.schema import accounts, ledger, model_totals, spending, usage
 from reception.money.account import Account, CallCost
 from reception.money.case import RESPONSE, TRANSCRIPTION, Bill, Case, Changes, Posting
@@ -33,6 +34,9 @@ _OWNER = tuple(field.name for field in fields(Owner))
 
 _SESSIONS: sa.BindParameter[Any] = sa.bindparam("sessions", expanding=True)
 _ACCOUNTS = sa.select(accounts).where(accounts.c.session_id.in_(_SESSIONS))
+_IS_THERE = Prepared(
+    sa.select(sa.literal_column("1")).where(accounts.c.session_id == sa.bindparam("session"))
+)
 _HOLDING = sa.select(accounts).where(accounts.c.closed.is_(False), accounts.c.held_micros > 0)
 _BILLS = sa.select(usage).where(usage.c.session_id.in_(_SESSIONS))
 _SPENDING = sa.select(spending).where(
@@ -41,8 +45,8 @@ _SPENDING = sa.select(spending).where(
 )
 _LATEST = sa.select(ledger.c.at_s).order_by(ledger.c.id.desc()).limit(1)
 _LATEST_BILL = sa.select(usage.c.at_s).order_by(usage.c.id.desc()).limit(1)
-_POST = sa.insert(ledger)
-_NOTE = sa.insert(usage)
+_POST = Prepared(sa.insert(ledger), [each.name for each in ledger.c if each.name != "id"])
+_NOTE = Prepared(sa.insert(usage), [each.name for each in usage.c if each.name != "id"])
 _PIECE = 500  # SQLite takes 32,766 values in a statement, older ones 999
 
 _CHANGING = ("model", "held_micros", "tail_micros", "total_micros", "closed", "wrapping",
@@ -55,6 +59,8 @@ _CHANGING = ("model", "held_micros", "tail_micros", "total_micros", "closed", "w
 def load(connection: Connection, sessions: Iterable[str]) -> list[Case]:
     """The accounts that there are of these calls, with their bills."""
     wanted = list(sessions)
+    if len(wanted) == 1 and not _IS_THERE.read(connection, {"session": wanted[0]}):
+        return []  # as a rule: a call is opened
     found: list[Case] = []
     for first in range(0, len(wanted), _PIECE):
         piece = {"sessions": wanted[first : first + _PIECE]}
@@ -126,10 +132,9 @@ def write(connection: Connection, changes: Changes, epoch: int) -> None:
         rows = [_account(case) for case in changes.cases.values()]
         upsert_all(connection, accounts, rows, replace=_CHANGING)
     if changes.postings:
-        connection.execute(_POST, [_posting(each, epoch) for each in changes.postings])
+        _POST.write(connection, [_posting(each, epoch) for each in changes.postings])
     if changes.bills:
-        rows = [_bill(*each) for each in changes.bills]
-        connection.execute(_NOTE, rows)
+        _NOTE.write(connection, [_bill(*each) for each in changes.bills])
         upsert_all(connection, model_totals, _totals(changes), add=_SUMS)
     if changes.spending:
         rows = [

@@ -9,14 +9,18 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from actors.storage.engine import insert_if_new, upsert
+from actors.storage.prepared import Prepared
 from actors.storage.schema import epochs, limits, policies
 from reception.money.limits import Limit, make_limit
 from reception.money.policy import Policy, parse_policy
 from reception.money.windows import Calendar
 
 _LIMITS, _BOOK = "limits", "book"
-_REVISED = sa.select(epochs.c.singleton, epochs.c.epoch).where(
-    epochs.c.singleton.in_((_LIMITS, _BOOK))
+_REVISED = Prepared(
+    sa.select(epochs.c.singleton, epochs.c.epoch).where(
+        (epochs.c.singleton == sa.bindparam("limits"))
+        | (epochs.c.singleton == sa.bindparam("book"))
+    )
 )
 
 
@@ -30,7 +34,7 @@ class Revision(NamedTuple):
 
 def revision(connection: Connection) -> Revision:
     """What was changed so far."""
-    found = {row.singleton: int(row.epoch) for row in connection.execute(_REVISED)}
+    found = dict(_REVISED.read(connection, {"limits": _LIMITS, "book": _BOOK}))
     return Revision(found.get(_LIMITS, 0), found.get(_BOOK, 0))
 
 
