@@ -2,37 +2,51 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from actors.storage.prepared import Prepared
 from actors.storage.schema import audit
 from reception.security.audit import AuditEntry, AuditEvent, first_fault, link
 
 _PAGE = 1_000
-_LAST = sa.select(audit).order_by(audit.c.seq.desc()).limit(1)
+_ENTRIES = sa.select(
+    audit.c.seq,
+    audit.c.previous,
+    audit.c.hash,
+    audit.c.at_us,
+    audit.c.actor,
+    audit.c.action,
+    audit.c.detail,
+)
+_LAST = Prepared(
+    _ENTRIES.where(audit.c.seq == sa.select(sa.func.max(audit.c.seq)).scalar_subquery())
+)
+_APPEND = Prepared(sa.insert(audit), audit.c.keys())
 
 
 def append(connection: Connection, event: AuditEvent, at_us: int, epoch: int) -> AuditEntry:
     """Adds an event to the chain's end. The caller's transaction holds the
     singleton's epoch, so nobody else adds one meanwhile."""
     entry = link(last(connection), event, at_us)
-    connection.execute(sa.insert(audit), asdict(entry) | {"epoch": epoch})
+    _APPEND.write(connection, [asdict(entry) | {"epoch": epoch}])
     return entry
 
 
 def last(connection: Connection) -> AuditEntry | None:
     """The chain's end."""
-    row = connection.execute(_LAST).one_or_none()
-    return None if row is None else _entry(row)
+    found = _LAST.read(connection, {})
+    return _entry(found[0]) if found else None
 
 
 def page(connection: Connection, after_seq: int, size: int) -> list[AuditEntry]:
     """Up to `size` entries that follow `after_seq`."""
     rows = connection.execute(
-        sa.select(audit).where(audit.c.seq > after_seq).order_by(audit.c.seq).limit(size)
+        _ENTRIES.where(audit.c.seq > after_seq).order_by(audit.c.seq).limit(size)
     )
     return [_entry(row) for row in rows]
 
@@ -49,13 +63,6 @@ def _all(connection: Connection) -> Iterator[AuditEntry]:
         after = entries[-1].seq
 
 
-def _entry(row: sa.Row[tuple[object, ...]]) -> AuditEntry:
-    return AuditEntry(
-        int(row.seq),
-        bytes(row.previous),
-        bytes(row.hash),
-        int(row.at_us),
-        row.actor,
-        row.action,
-        row.detail,
-    )
+def _entry(row: Sequence[Any]) -> AuditEntry:
+    seq, previous, own, at_us, actor, action, detail = row
+    return AuditEntry(seq, bytes(previous), bytes(own), at_us, actor, action, detail)

@@ -2,18 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from actors.storage.engine import upsert
+from actors.storage.engine import upsert_all
+from actors.storage.prepared import Prepared
 from actors.storage.schema import api_keys, rate_state
 from reception.security.admission import StoredKey
 
-_KEY = sa.select(api_keys).where(api_keys.c.key_id == sa.bindparam("key_id"))
-_TATS = sa.select(rate_state.c.rate, rate_state.c.tat_ns).where(
-    rate_state.c.subject == sa.bindparam("subject")
+_KEYS = sa.select(
+    api_keys.c.key_id,
+    api_keys.c.name,
+    api_keys.c.tenant,
+    api_keys.c.scopes,
+    api_keys.c.hash,
+    api_keys.c.created_at_s,
+    api_keys.c.expires_at_s,
+    api_keys.c.revoked_at_s,
+)
+_KEY = Prepared(_KEYS.where(api_keys.c.key_id == sa.bindparam("key_id")))
+_TATS = Prepared(
+    sa.select(rate_state.c.rate, rate_state.c.tat_ns).where(
+        rate_state.c.subject == sa.bindparam("subject")
+    )
 )
 
 
@@ -35,15 +49,13 @@ def add(connection: Connection, key: StoredKey, by: str) -> None:
 
 def find(connection: Connection, key_id: str) -> StoredKey | None:
     """The key with this id."""
-    row = connection.execute(_KEY, {"key_id": key_id}).one_or_none()
-    return None if row is None else _key(row)
+    found = _KEY.read(connection, {"key_id": key_id})
+    return _key(found[0]) if found else None
 
 
 def every(connection: Connection) -> list[StoredKey]:
     """All keys, oldest first, revoked ones too."""
-    rows = connection.execute(
-        sa.select(api_keys).order_by(api_keys.c.created_at_s, api_keys.c.key_id)
-    )
+    rows = connection.execute(_KEYS.order_by(api_keys.c.created_at_s, api_keys.c.key_id))
     return [_key(row) for row in rows]
 
 
@@ -57,26 +69,17 @@ def revoke(connection: Connection, key_id: str, at_s: float) -> bool:
     return done.rowcount == 1
 
 
-def _key(row: sa.Row[tuple[object, ...]]) -> StoredKey:
-    return StoredKey(
-        row.key_id,
-        row.name,
-        row.tenant,
-        tuple(row.scopes.split()),
-        bytes(row.hash),
-        row.created_at_s,
-        row.expires_at_s,
-        row.revoked_at_s,
-    )
+def _key(row: Sequence[Any]) -> StoredKey:
+    key_id, name, tenant, scopes, key_hash, *times_s = row
+    return StoredKey(key_id, name, tenant, tuple(scopes.split()), bytes(key_hash), *times_s)
 
 
 def tats(connection: Connection, subject: str) -> dict[str, int]:
     """Theoretical arrival times of `subject` in nanoseconds, by rate."""
-    rows = connection.execute(_TATS, {"subject": subject})
-    return {row.rate: int(row.tat_ns) for row in rows}
+    return dict(_TATS.read(connection, {"subject": subject}))
 
 
 def save_tats(connection: Connection, subject: str, values: Mapping[str, int]) -> None:
     """Keeps them."""
-    for rate, tat_ns in values.items():
-        upsert(connection, rate_state, {"subject": subject, "rate": rate, "tat_ns": tat_ns})
+    rows = [{"subject": subject, "rate": rate, "tat_ns": tat_ns} for rate, tat_ns in values.items()]
+    upsert_all(connection, rate_state, rows, replace=("tat_ns",))

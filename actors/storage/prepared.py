@@ -71,7 +71,7 @@ def _cursor(connection: Connection) -> Iterator[Any]:
     try:
         yield cursor
     except driver.Error as error:
-        if connection.dialect.is_disconnect(error, connection.connection, cursor):  # type: ignore[arg-type]
+        if connection.dialect.is_disconnect(error, connection.connection, cursor):
             connection.invalidate(error)
         raise DBAPIError.instance(
             None, None, error, driver.Error, hide_parameters=True, dialect=connection.dialect
