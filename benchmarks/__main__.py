@@ -17,6 +17,7 @@ from benchmarks import (
     heavy,
     link,
     money,
+    never_ending,
     provider,
     setup,
 )
@@ -31,6 +32,7 @@ BENCHMARKS: dict[str, Callable[[], None]] = {
     "frames": frames.run,
     "link": link.run,
     "money": money.run,
+    "never-ending": never_ending.run,
     "provider": provider.run,
     "setup": setup.run,
     "growth": growth.run,

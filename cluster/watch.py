@@ -93,10 +93,16 @@ def _watch_agent(deployment: Deployment) -> None:
 
 def _hear_leave(deployment: Deployment) -> None:
     """`reception drain`, by way of the node's agent."""
-    with contextlib.suppress(RayError):
+    try:
         grace_s = ray.get(deployment.handles["agent"].until_told_to_leave.remote())
-        deployment.grace_s = deployment.settings.drain_grace_s if grace_s is None else grace_s
-        deployment.leave.set()
+    except RayError:
+        return
+    except Exception:
+        if deployment.stopping.is_set():  # Ray ends beside this, and says so in many ways
+            return
+        raise
+    deployment.grace_s = deployment.settings.drain_grace_s if grace_s is None else grace_s
+    deployment.leave.set()
 
 
 def _watch_ray(deployment: Deployment) -> None:
