@@ -118,10 +118,7 @@ class Store:
         """The next epoch of a singleton: from now on, older ones are refused, and one that
         stands still in the middle of a transaction holds nobody up (PostgreSQL)."""
         with self.transaction() as connection:
-            insert_if_new(connection, schema.epochs, {"singleton": singleton, "epoch": 0})
-            if connection.dialect.name == "postgresql":
-                _put_out(connection, singleton)
-            epoch = check_epoch(connection, singleton, None) + 1
+            epoch = _put_out(connection, singleton) + 1
             connection.execute(
                 sa.update(schema.epochs)
                 .where(schema.epochs.c.singleton == singleton)
@@ -219,16 +216,19 @@ def step_of(
     return sa.cast(quotient, sa.BigInteger) * step_s
 
 
-def _put_out(connection: Connection, singleton: str) -> None:
-    """Locks a singleton's epoch, and ends the transactions that hold it and do nothing.
-    (After a statement of many rows, which goes in a pipeline, IDLE_MS does not end them.)"""
+def _put_out(connection: Connection, singleton: str) -> int:
+    """Locks a singleton's epoch and ends the transactions that hold it and do nothing
+    (PostgreSQL: after a statement of many rows, which goes in a pipeline, IDLE_MS does not);
+    the epoch."""
+    insert_if_new(connection, schema.epochs, {"singleton": singleton, "epoch": 0})
     until_s = time.monotonic() + 2 * IDLE_MS / 1_000
-    while connection.execute(_FREE, {"name": singleton}).first() is None:
+    while (epoch := connection.execute(_FREE, {"name": singleton}).scalar()) is None:
         if time.monotonic() > until_s:
             raise Unavailable(f"database: the epoch of {singleton} is locked", retry_after_s=1.0)
         connection.exec_driver_sql("SELECT pg_stat_clear_snapshot()")
         connection.execute(_END_IDLE)
         time.sleep(_EPOCH_STEP_S)
+    return int(epoch)
 
 
 # Statements are built once: building one costs more than running it.
