@@ -68,7 +68,7 @@ class Settings(BaseSettings):
     hold_tail_s: int = Field(15, ge=0, le=600, description="held besides, for the call's end")
 
     cost_failure: Literal["closed", "lease", "open"] = Field(
-        "closed",
+        "lease",
         description="new calls while the cost singleton does not answer; lease: as many as "
         "their node has budget set aside for",
     )

@@ -33,6 +33,7 @@ def test_the_promised_defaults() -> None:
     assert settings.alert_cooldown_seconds == 300
     assert (settings.rate_limit_per_minute, settings.rate_limit_per_hour) == (60, 1_000)
     assert settings.auto_block_enabled
+    assert (settings.cost_failure, settings.security_failure) == ("lease", "closed")
     assert (settings.profile, settings.insecure_dev) == ("development", False)
     assert (settings.provider, settings.model) == ("embedded", "embedded")
 
@@ -41,7 +42,7 @@ def test_the_promised_defaults() -> None:
     ("given", "alone_s"),
     [
         ({}, 60.0),
-        ({"unbilled_s": 2.0, "cost_failure": "lease"}, 2.0),
+        ({"unbilled_s": 2.0, "cost_failure": "closed"}, 2.0),
         ({"unbilled_s": 2.0, "cost_failure": "open"}, inf),
     ],
 )

@@ -77,9 +77,11 @@ def _of_a_call_that_loses_its_cluster(folder: Path, settings: dict[str, str]) ->
 
 
 def _left(folder: Path) -> tuple[int, int, list[str]]:
-    """Live calls, held money, and the states of what is recorded."""
+    """Live calls, money held for calls, and the states of what is recorded."""
     with closing(sqlite3.connect(folder / "reception.db", timeout=PATIENCE_S)) as connection:
         [[live]] = connection.execute("SELECT count(*) FROM live_calls")
-        [[held]] = connection.execute("SELECT coalesce(sum(held_micros), 0) FROM accounts")
+        [[held]] = connection.execute(
+            "SELECT coalesce(sum(held_micros), 0) FROM accounts WHERE session_id NOT LIKE 'lease:%'"
+        )
         states = [row[0] for row in connection.execute("SELECT state FROM calls")]
     return live, held, states
