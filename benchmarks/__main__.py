@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import platform
 import sys
 from collections.abc import Callable
+from functools import partial
 
 from benchmarks import (
     balance,
@@ -23,6 +25,7 @@ from benchmarks import (
 )
 from benchmarks.bridges import __main__ as bridges
 from benchmarks.scaling import __main__ as scaling
+from cluster.chaos.databases import KINDS
 
 BENCHMARKS: dict[str, Callable[[], None]] = {
     "balance": balance.run,
@@ -42,15 +45,20 @@ BENCHMARKS: dict[str, Callable[[], None]] = {
 }
 
 
-def main(names: list[str]) -> int:
-    unknown = sorted(set(names) - set(BENCHMARKS))
+def main(args: list[str]) -> int:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(BENCHMARKS))
+    parser.add_argument("--database", choices=KINDS, default="sqlite", help="of money")
+    options = parser.parse_args(args)
+    names, unknown = options.names, sorted(set(options.names) - set(BENCHMARKS))
     if unknown:
         print(f"no benchmark {', '.join(unknown)}: there are {', '.join(BENCHMARKS)}")
         return 1
+    benchmarks = BENCHMARKS | {"money": partial(money.run, options.database)}
     print(f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}")
     for name in names or BENCHMARKS:
         print(f"\n== {name}")
-        BENCHMARKS[name]()
+        benchmarks[name]()
     return 0
 
 

@@ -11,6 +11,7 @@ process with the class, and the proof of the ledger; not Ray's own part in a res
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import os
 import sqlite3
@@ -20,6 +21,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import uvloop
 
 from actors import nearby
@@ -28,6 +30,7 @@ from actors.nearby import Nearby
 from actors.settings import Settings
 from benchmarks.figures import quantile, row
 from benchmarks.process import KEPT, Process
+from cluster.chaos.databases import KINDS
 from reception.money.scopes import Owner
 from reception.provider.base import Usage
 
@@ -39,16 +42,29 @@ COMMITS = 300
 CALLS_BEHIND, OPEN, KILLS = 5_000, 200, 5
 
 
-def run() -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        commits = _bare_commits(Path(folder))
+def run(kind: str = "sqlite") -> None:
+    """kind: of the database; of PostgreSQL a server of this machine's own programs, which
+    waits for its disk (its CPU is in no figure)."""
+    with _fresh(kind) as url:
+        commits = _bare_commits(url)
         row("baseline: one row, one durable commit", commits, "ms")
         row("baseline: the same computing again and again", _bare_computing(), "ms")
-        with Process(_serve, f"sqlite:///{folder}/reception.db", f"bench-{os.getpid()}") as actor:
+        with Process(_serve, url, f"bench-{os.getpid()}") as actor:
             uvloop.run(_measure(actor, quantile(commits, 0.5)))
-    with tempfile.TemporaryDirectory() as folder:
-        times = uvloop.run(_restarts(f"sqlite:///{folder}/reception.db"))
+    with _fresh(kind) as url:
+        times = uvloop.run(_restarts(url))
     row(f"kill to its successor's first hold, {CALLS_BEHIND} calls", times, "ms")
+
+
+@contextlib.contextmanager
+def _fresh(kind: str) -> Iterator[str]:
+    """The URL of an empty database."""
+    with tempfile.TemporaryDirectory() as folder:
+        database = KINDS[kind](Path(folder))
+        try:
+            yield database.url
+        finally:
+            database.close()
 
 
 async def _serve(url: str, name: str, first: bool = True) -> str:
@@ -121,6 +137,7 @@ async def _measure(actor: Process, base_ms: float) -> None:
         f"{len(times) / passed_s:.0f} pairs a second, {cpu_s / len(times) * 1e6:.0f} µs of CPU "
         f"in the singleton for each (load of the machine {os.getloadavg()[0]:.1f})"
     )
+    await _alone(actor, cost, numbers, base_ms)
     holds = await _steady(cost, numbers, rest=False)
     row(f"a hold, {A_SECOND} a second", holds, "ms", base_ms)
     holds = await _steady(cost, numbers, rest=True)
@@ -150,6 +167,23 @@ async def _pairs(cost: Nearby, numbers: Any, for_s: float) -> list[float]:
 
     await asyncio.gather(*(caller() for _ in range(AT_ONCE)))
     return times
+
+
+async def _alone(actor: Process, cost: Nearby, numbers: Any, base_ms: float) -> None:
+    """Holds one after the other: what one costs that shares nothing."""
+    times = list[float]()
+    there_s, here_s = actor.cpu_s(), time.process_time()
+    for _ in range(HOLDS):
+        began_s = time.monotonic()
+        hold = await cost.call("open_call", (_owner(next(numbers)),))
+        times.append((time.monotonic() - began_s) * 1_000)
+        assert hold.admitted, hold
+    there_s, here_s = actor.cpu_s() - there_s, time.process_time() - here_s
+    row("a hold, one after the other", times, "ms", base_ms)
+    print(
+        f"{there_s / HOLDS * 1e6:.0f} µs of CPU in the singleton and {here_s / HOLDS * 1e6:.0f} "
+        "in its caller for each"
+    )
 
 
 async def _steady(cost: Nearby, numbers: Any, *, rest: bool) -> Sequence[float]:
@@ -184,17 +218,23 @@ def _bare_computing() -> list[float]:
     return times
 
 
-def _bare_commits(folder: Path) -> list[float]:
-    database = sqlite3.connect(folder / "bare.db", isolation_level=None)
-    database.execute("PRAGMA journal_mode=WAL")
-    database.execute("PRAGMA synchronous=FULL")
-    database.execute("CREATE TABLE rows (n INTEGER)")
+def _bare_commits(url: str) -> list[float]:
+    """Milliseconds of each; leaves the database as it was."""
+    database: Any
+    if url.startswith("postgresql"):
+        database = psycopg.connect(url, autocommit=True)
+    else:
+        database = sqlite3.connect(url.removeprefix("sqlite:///"), isolation_level=None)
+        database.execute("PRAGMA journal_mode=WAL")
+        database.execute("PRAGMA synchronous=FULL")
+    database.execute("CREATE TABLE bare (n INTEGER)")
     times = []
-    for number in range(COMMITS):
+    for _ in range(COMMITS):
         began_s = time.monotonic()
-        database.execute("BEGIN IMMEDIATE")
-        database.execute("INSERT INTO rows VALUES (?)", (number,))
+        database.execute("BEGIN")
+        database.execute("INSERT INTO bare VALUES (1)")
         database.execute("COMMIT")
         times.append((time.monotonic() - began_s) * 1_000)
+    database.execute("DROP TABLE bare")
     database.close()
     return times
