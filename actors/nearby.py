@@ -15,7 +15,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
+import io
 import itertools
+import operator
 import os
 import pickle  # nosec B403 - from processes of this user only
 import socket
@@ -23,6 +26,7 @@ import struct
 import sys
 import traceback
 from collections.abc import Awaitable, Callable
+from dataclasses import fields
 from typing import Any
 
 from ray.exceptions import RayActorError, RayTaskError
@@ -57,12 +61,34 @@ async def _read(reader: asyncio.StreamReader) -> Any:
     return pickle.loads(await reader.readexactly(size))  # noqa: S301  # nosec B301 - as above: of this user only
 
 
+class _Pickler(pickle.Pickler):
+    """Frozen dataclasses go as their class and its arguments: as `dataclasses` have it each
+    asks for its fields anew on both sides, which was a third of a call."""
+
+    def reducer_override(self, obj: Any) -> Any:
+        values = _values(type(obj))
+        return NotImplemented if values is None else (type(obj), values(obj))
+
+
+@functools.cache
+def _values(kind: type) -> Callable[[Any], tuple[Any, ...]] | None:
+    """What such an object is made of; None: its class does more than to keep that."""
+    params = vars(kind).get("__dataclass_params__")
+    if params is None or not (params.frozen and params.init) or hasattr(kind, "__post_init__"):
+        return None
+    given = [each.name for each in fields(kind) if each.init and not each.kw_only]
+    whole = len(given) == len(fields(kind)) > 1  # of one an attrgetter gives no tuple
+    return operator.attrgetter(*given) if whole else None
+
+
 def _packed(message: Any) -> bytes:
     """Raises LimitReached when it is too large; what pickle raises otherwise."""
-    body = pickle.dumps(message, pickle.HIGHEST_PROTOCOL)
+    packed = io.BytesIO()
+    _Pickler(packed, pickle.HIGHEST_PROTOCOL).dump(message)
+    body = packed.getbuffer()
     if len(body) > MAX_BYTES:
         raise LimitReached(f"a message of {len(body)} bytes is over {MAX_BYTES}")
-    return _LENGTH.pack(len(body)) + body
+    return b"".join((_LENGTH.pack(len(body)), body))
 
 
 async def serve(actor_id: str, call: Call) -> asyncio.Server | None:

@@ -6,8 +6,7 @@ process which commits now and then does not have in its caches.
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy.engine import Connection
@@ -29,28 +28,36 @@ class Prepared:
 
     def read(self, connection: Connection, values: dict[str, Any]) -> list[tuple[Any, ...]]:
         """All rows. Raises SQLAlchemyError, as `Connection.execute` does."""
-        with _cursor(connection) as cursor:
-            self._run(connection, cursor, [values])
-            found: list[tuple[Any, ...]] = cursor.fetchall()
-            return found
+        return self._run(connection, [values], reads=True)
 
     def write(self, connection: Connection, rows: Sequence[dict[str, Any]]) -> None:
         """Once for each. Raises SQLAlchemyError."""
-        with _cursor(connection) as cursor:
-            self._run(connection, cursor, rows)
+        self._run(connection, rows, reads=False)
 
-    def _run(self, connection: Connection, cursor: Any, rows: Sequence[dict[str, Any]]) -> None:
-        """Telling those who listen to SQLAlchemy's cursors."""
+    def _run(
+        self, connection: Connection, rows: Sequence[dict[str, Any]], *, reads: bool
+    ) -> list[tuple[Any, ...]]:
+        """Telling those who listen to the engine's cursors."""
         text, order = self._text(connection)
         given = rows if order is None else [[row[name] for name in order] for row in rows]
         many = len(given) > 1
+        listeners = connection.engine.dispatch
+        cursor: Any = connection.connection.cursor()
         told = connection, cursor, text, given, None, many
-        connection.dispatch.before_cursor_execute(*told)
-        if many:
-            cursor.executemany(text, given)
-        else:
-            cursor.execute(text, given[0])
-        connection.dispatch.after_cursor_execute(*told)
+        try:
+            if listeners.before_cursor_execute:
+                listeners.before_cursor_execute(*told)
+            if many:
+                cursor.executemany(text, given)
+            else:
+                cursor.execute(text, given[0])
+            if listeners.after_cursor_execute:
+                listeners.after_cursor_execute(*told)
+            return cursor.fetchall() if reads else []
+        except connection.dialect.loaded_dbapi.Error as error:
+            raise _told(connection, cursor, error) from error
+        finally:
+            cursor.close()
 
     def _text(self, connection: Connection) -> tuple[str, list[str] | None]:
         """SQL, and the order of its values where the driver wants no names."""
@@ -63,18 +70,11 @@ class Prepared:
         return self._compiled[name]
 
 
-@contextlib.contextmanager
-def _cursor(connection: Connection) -> Iterator[Any]:
-    """The driver's; its errors as SQLAlchemy has them."""
+def _told(connection: Connection, cursor: Any, error: Exception) -> BaseException:
+    """The driver's error as SQLAlchemy has it."""
     driver: Any = connection.dialect.loaded_dbapi
-    cursor = connection.connection.cursor()
-    try:
-        yield cursor
-    except driver.Error as error:
-        if connection.dialect.is_disconnect(error, connection.connection, cursor):
-            connection.invalidate(error)
-        raise DBAPIError.instance(
-            None, None, error, driver.Error, hide_parameters=True, dialect=connection.dialect
-        ) from error
-    finally:
-        cursor.close()
+    if connection.dialect.is_disconnect(error, connection.connection, cursor):  # type: ignore[arg-type]
+        connection.invalidate(error)
+    return DBAPIError.instance(
+        None, None, error, driver.Error, hide_parameters=True, dialect=connection.dialect
+    )

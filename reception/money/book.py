@@ -35,7 +35,7 @@ from reception.money.leases import is_lease
 from reception.money.limits import LimitTable
 from reception.money.policy import Policy, Step
 from reception.money.scopes import EACH, OVERDRAFT, Owner, Scope
-from reception.money.sums import UNLIMITED, Standing, Sums
+from reception.money.sums import UNLIMITED, Sums
 from reception.money.windows import NEVER_S, OfCall, Window, slot_of, window_at
 from reception.provider.base import Usage
 
@@ -102,7 +102,7 @@ class Book:
         if known is not None:
             if known.account.closed:
                 return Hold(False, "this call is over")
-            return self._admitted(known, now_s)
+            return self._admitted(known, self.sums.tightest(known, now_s)[0], now_s)
         needs = self.terms.needs(owner.model, now_s)
         case = Case(owner, now_s, now_s)
         want = needs.slice_micros + needs.tail_micros
@@ -112,7 +112,7 @@ class Book:
         self._cases[owner.session_id] = case
         account, entries = money.open_hold(case.account, needs)
         self._record(case, account, entries, now_s)
-        return self._admitted(case, now_s)
+        return self._admitted(case, left, now_s)
 
     def use(self, session_id: str, bill: Bill, now_s: float) -> Charge:
         """Posts a bill and extends the hold. It is never refused: what was used
@@ -236,26 +236,18 @@ class Book:
 
     def call_readings(self, cases: Iterable[Case], now_s: float) -> list[Reading]:
         """The tightest limit of each kind over single calls whose scopes are known here."""
-        now_s, found = self._tick(now_s), []
-        for case in cases:
-            tightest: dict[str, Standing] = {}
-            for each in self.sums.standings(case, now_s):
-                name = each.limit.window.name
-                known = tightest.get(name, each)
-                if isinstance(each.limit.window, OfCall):
-                    tightest[name] = min(known, each, key=lambda standing: standing.limit.micros)
-            scope = f"call:{case.owner.call_id or case.owner.session_id}"
-            found += [
-                Reading(
-                    scope,
-                    Window(name, case.opened_at_s, NEVER_S),
-                    each.limit.micros,
-                    each.posted_micros,
-                    each.held_micros,
-                )
-                for name, each in tightest.items()
-            ]
-        return found
+        now_s = self._tick(now_s)
+        return [
+            Reading(
+                f"call:{case.owner.call_id or case.owner.session_id}",
+                Window(name, case.opened_at_s, NEVER_S),
+                limit_micros,
+                case.account.total_micros,
+                case.account.held_micros,
+            )
+            for case in cases
+            for name, limit_micros in self.sums.of_call(case, now_s).items()
+        ]
 
     # ------------------------------------------------------------- inside
 
@@ -331,9 +323,8 @@ class Book:
         can_hold = not case.account.wrapping
         return self._policy(case.owner).for_call(left_permille, can_hold=can_hold)
 
-    def _admitted(self, case: Case, now_s: float) -> Hold:
-        unlimited = self.sums.tightest(case, now_s)[0] == UNLIMITED
-        means = None if unlimited else self._means(case, now_s)
+    def _admitted(self, case: Case, left_micros: int, now_s: float) -> Hold:
+        means = None if left_micros == UNLIMITED else self._means(case, now_s)
         return Hold(True, held_micros=case.account.held_micros, means=means)
 
     def _means(self, case: Case, now_s: float) -> Means | None:

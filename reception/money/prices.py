@@ -37,6 +37,9 @@ class TokenPrice:
     output: int = 0
 
 
+_EACH = tuple(each.name for each in fields(TokenPrice))
+
+
 @dataclass(frozen=True, slots=True)
 class ModelPrice:
     """Prices of one model from a day on.
@@ -75,10 +78,11 @@ class ModelPrice:
         if self.simulated:
             return ""
         for kind in ("text", "audio", "image"):
-            for each in fields(TokenPrice):
-                made = kind != "image" or each.name != "output"  # no model makes images in a call
-                if made and not getattr(getattr(self, kind), each.name):
-                    return f"{kind}.{each.name}"
+            price = getattr(self, kind)
+            for name in _EACH:
+                made = kind != "image" or name != "output"  # no model makes images in a call
+                if made and not getattr(price, name):
+                    return f"{kind}.{name}"
         return "" if self.hold_micros_per_minute else _HELD[0]
 
 

@@ -139,15 +139,20 @@ class Sums:
             if not row.of_call
         ]
 
+    def of_call(self, case: Case, now_s: float) -> dict[str, int]:
+        """The least of each kind of limit over single calls, by its window's name: what the
+        call may have cost by now (micro-dollars)."""
+        least: dict[str, int] = {}
+        for scope in case.scopes:
+            for row in self._rows(scope, now_s):
+                if row.of_call:
+                    limit = _of_call(row, case, now_s)
+                    least[row.of_call] = min(limit, least.get(row.of_call, limit))
+        return least
+
     def of_one_call(self, case: Case, now_s: float) -> int:
         """What a call that begins now may cost in its first minute (micro-dollars)."""
-        limits = [
-            _of_call(row, case, now_s)
-            for scope in case.scopes
-            for row in self._rows(scope, now_s)
-            if row.of_call
-        ]
-        return min(limits, default=UNLIMITED)
+        return min(self.of_call(case, now_s).values(), default=UNLIMITED)
 
     def _rows(self, scope: Scope, now_s: float) -> list[_Row]:
         """A scope's limits with what is posted in their windows of now."""

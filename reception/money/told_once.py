@@ -46,12 +46,12 @@ class ToldOnce:
         return found
 
     def _rise(self, of: Reading, measure: Measure, micros: int, now_s: float) -> Alert | None:
+        if not micros or micros * 100 < LEVELS_PERCENT[0] * of.limit_micros:
+            return None
         key = of.scope, of.window.name, measure
         before, _ = self._told.get(key, (0, 0.0))
-        reached = [
-            level for level in LEVELS_PERCENT if micros and micros * 100 >= level * of.limit_micros
-        ]
-        if not reached or reached[-1] <= before:
+        reached = [level for level in LEVELS_PERCENT if micros * 100 >= level * of.limit_micros]
+        if reached[-1] <= before:
             return None
         self._note(key, reached[-1], now_s)
         return Alert(

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +20,50 @@ from ray.exceptions import RayActorError, RayTaskError
 from actors import nearby
 from actors.nearby import Nearby, serve
 from reception.errors import InvalidRequest, LimitReached
+from reception.money.account import Hold
+from reception.money.allowance import Means
+from reception.money.policy import Step
+from reception.money.prices import TokenPrice
+from reception.money.scopes import Owner
 
 ROOT = Path(__file__).resolve().parents[2]
 NOBODY = 65_534
+
+
+@dataclass(frozen=True)
+class Alone:
+    value: int
+
+
+@dataclass
+class Loose:
+    first: int
+    second: int = 0
+
+
+@dataclass(frozen=True)
+class Later:
+    first: int
+    second: int = field(default=0, init=False)
+
+
+@dataclass(frozen=True)
+class Named:
+    first: int
+    second: int = field(default=0, kw_only=True)
+
+
+@dataclass(frozen=True)
+class Counting:
+    first: int
+    second: int = 0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "second", self.second + 1)
+
+
+class Further(Counting):
+    """What it has besides is no field."""
 
 
 class Actor:
@@ -249,3 +291,21 @@ async def test_another_user_is_not_listened_to(near: Nearby, actor_id: str) -> N
 async def test_another_users_process_is_not_called(actor_id: str) -> None:
     async with running(SQUATTER, nearby._address(actor_id)[1:], user=NOBODY):
         assert await Nearby.connect(actor_id) is None
+
+
+async def test_objects_arrive_as_they_were(actor_id: str, actor: Actor) -> None:
+    del actor
+    later, further = Later(1), Further(1)
+    object.__setattr__(later, "second", 5)
+    object.__setattr__(further, "beside", 7)
+    means = Means(5, TokenPrice(1, 2, 3), TokenPrice(4, 5, 6), binding=False)
+    sent = [
+        Owner("s", "c", exempt=True), Hold(True, step=Step.WARN, means=means), Alone(3),
+        Loose(1, 2), later, Named(1, second=2), Counting(1, 2), further, TokenPrice,
+    ]  # fmt: skip
+    near = await Nearby.connect(actor_id)
+    assert near is not None
+    got = await near.call("echo", (sent,))
+    assert got == sent
+    assert [type(each) for each in got] == [type(each) for each in sent]
+    assert (got[4].second, got[7].beside) == (5, 7)
