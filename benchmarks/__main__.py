@@ -22,6 +22,7 @@ from benchmarks import (
     never_ending,
     provider,
     setup,
+    unary,
 )
 from benchmarks.bridges import __main__ as bridges
 from benchmarks.scaling import __main__ as scaling
@@ -38,6 +39,7 @@ BENCHMARKS: dict[str, Callable[[], None]] = {
     "never-ending": never_ending.run,
     "provider": provider.run,
     "setup": setup.run,
+    "unary": unary.run,
     "growth": growth.run,
     "heavy": heavy.run,
     "scaling": scaling.run,
