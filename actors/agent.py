@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import structlog
 from actors.assigner import Assigner
 from actors.assignment import NodeConfig, ProviderConfig
 from actors.bills import Delivery
+from actors.caller_messages import call_of
 from actors.changes import CallChange
 from actors.deliveries import Deliveries
 from actors.gossip import Listener
@@ -24,7 +26,9 @@ from actors.membership import Cluster, Membership
 from actors.outbox import Outbox
 from actors.profiles import load_profiles
 from actors.reaper import Reaper
+from actors.shown_calls import Live, ShownPage, live_in, newest
 from actors.spawn import find, in_time
+from actors.storage import shown
 from actors.storage.calls import ENDED
 from actors.stray_reaper import StrayReaper
 from actors.tasks import Tasks
@@ -349,6 +353,33 @@ class NodeAgent:
             return live
         return await self._has.keeper.read(lambda calls: calls.get_call(call_id))
 
+    async def show_call(self, call_id: str) -> bytes | None:
+        """The same as the API shows it: a serialized `Call`."""
+        live = self._calls.get(call_id)
+        if live is not None:
+            return call_of(live.record).SerializeToString()
+        return await self._has.keeper.look(partial(shown.newest, call_id=call_id))
+
+    async def show_calls(
+        self, state: str, page_size: int, page_token: str, elsewhere: int
+    ) -> ShownPage:
+        """Calls that are live here, and of all nodes those that have ended.
+
+        Args:
+            state: only calls in it; "" for all.
+            page_size: 1 to 1,000, of calls of both kinds.
+            page_token: what the page before gave; "" for the first, which alone has live ones.
+            elsewhere: live calls of other nodes on this page.
+        """
+        here: list[Live] = []
+        if not page_token and state != ENDED:
+            here = live_in((live.record for live in self._calls.shown()), state)
+        if state not in ("", ENDED):
+            return ShownPage(newest(here, page_size), b"")
+        room = max(1, page_size - len(here) - elsewhere)
+        ended = partial(shown.ended, page_size=room, page_token=page_token)
+        return ShownPage(newest(here, page_size), await self._has.keeper.look(ended))
+
     async def live_call(self, call_id: str) -> CallRecord | None:
         """A call that is live here."""
         live = self._calls.get(call_id)
@@ -356,14 +387,6 @@ class NodeAgent:
 
     async def live_calls(self) -> tuple[CallRecord, ...]:
         return tuple(live.record for live in self._calls.shown())
-
-    async def ended_calls(
-        self, page_size: int, page_token: str
-    ) -> tuple[tuple[CallRecord, ...], str]:
-        """Of all nodes, newest first (`CallStore.list_calls`)."""
-        return await self._has.keeper.read(
-            lambda calls: calls.list_calls(ENDED, page_size, page_token)
-        )
 
     async def messages(self) -> tuple[TakenMessage, ...]:
         return tuple(await self._has.keeper.read(lambda calls: calls.messages()))

@@ -5,8 +5,6 @@ The front door and the session both speak of calls; this is the one mapping.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from protos.reception.v1 import reception_pb2 as rv
@@ -136,6 +134,5 @@ def call_of(record: CallRecord) -> rv.Call:
 
 
 def _timestamp(at_s: float) -> Timestamp:
-    stamp = Timestamp()
-    stamp.FromDatetime(datetime.fromtimestamp(at_s, UTC))
-    return stamp
+    seconds, micros = divmod(round(at_s * 1e6), 1_000_000)
+    return Timestamp(seconds=seconds, nanos=micros * 1_000)

@@ -116,7 +116,7 @@ class CallKeeper:
 
     async def places(self) -> list[tuple[str, str]]:
         """The sessions of all live calls of the cluster, with their nodes."""
-        return await self._read(live.places)
+        return await self.look(live.places)
 
     async def by_token(self, token: str, key_id: str) -> Claim:
         """The live call, of any node, whose caller may come back with the token.
@@ -124,7 +124,7 @@ class CallKeeper:
         Raises:
             NotFound: there is none.
         """
-        found = await self._read(partial(live.by_token, token=token, key_id=key_id))
+        found = await self.look(partial(live.by_token, token=token, key_id=key_id))
         if found is None:
             raise NotFound(
                 "resume_token is not that of a live call of this key", field="start.resume_token"
@@ -174,7 +174,7 @@ class CallKeeper:
         can't be asked."""
         generation = self._generations.get(session_id, 0)
         try:
-            found = await self._read(partial(live.find, session_id=session_id))
+            found = await self.look(partial(live.find, session_id=session_id))
         except ReceptionError:
             return True
         return found is None or found.generation == generation
@@ -225,12 +225,14 @@ class CallKeeper:
 
     # ------------------------------------------------------------- the database
 
-    async def _read(self, work: Callable[[Any], T]) -> T:
-        def look() -> T:
+    async def look(self, work: Callable[[Any], T]) -> T:
+        """Runs `work` on one consistent view."""
+
+        def read() -> T:
             with self._store.reading() as connection:
                 return work(connection)
 
-        return await asyncio.to_thread(look)
+        return await asyncio.to_thread(read)
 
     def close(self) -> None:
         """Finishes writing and closes the database; blocks."""

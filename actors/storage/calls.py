@@ -75,20 +75,17 @@ class CallStore:
         Raises:
             InvalidRequest: the size is out of bounds, or no page gave the token.
         """
-        if not 1 <= page_size <= MAX_PAGE_SIZE:
-            raise InvalidRequest(
-                f"page_size is {page_size}: must be 1 to {MAX_PAGE_SIZE}", field="page_size"
-            )
+        check_page_size(page_size)
         newest = _RECORDS
         if state:
             newest = newest.where(calls.c.state == state)
         if page_token:
-            after = sa.tuple_(*(sa.literal(value) for value in _parse_token(page_token)))
+            after = sa.tuple_(*(sa.literal(value) for value in parse_token(page_token)))
             newest = newest.where(sa.tuple_(calls.c.accepted_at_s, calls.c.session_id) < after)
         with self._store.reading() as connection:
             found = _records(connection, newest.limit(page_size + 1))
         page = tuple(found[:page_size])
-        return page, _token(page[-1].spec) if len(found) > page_size else ""
+        return page, token_of(page[-1].spec) if len(found) > page_size else ""
 
     def save_message(self, message: TakenMessage) -> None:
         """`save_message` in a transaction of its own."""
@@ -225,12 +222,26 @@ def _message(row: sa.Row[Any]) -> TakenMessage:
     )
 
 
-def _token(last: CallSpec) -> str:
+def check_page_size(page_size: int) -> None:
+    """Raises InvalidRequest when it is out of bounds."""
+    if not 1 <= page_size <= MAX_PAGE_SIZE:
+        raise InvalidRequest(
+            f"page_size is {page_size}: must be 1 to {MAX_PAGE_SIZE}", field="page_size"
+        )
+
+
+def token_of(last: CallSpec) -> str:
+    """Of the page that follows the one that ends with this call."""
     text = json.dumps([last.accepted_at_s, last.session_id])
     return base64.urlsafe_b64encode(text.encode()).decode()
 
 
-def _parse_token(token: str) -> tuple[float, str]:
+def parse_token(token: str) -> tuple[float, str]:
+    """When the last call of the page before was accepted, and its session id.
+
+    Raises:
+        InvalidRequest: no page gave the token.
+    """
     try:
         accepted_at_s, session_id = json.loads(base64.b64decode(token, b"-_", validate=True))
         return float(accepted_at_s), str(session_id)

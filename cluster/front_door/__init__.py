@@ -112,14 +112,8 @@ class FrontDoor:
             {
                 # Bytes in, bytes out: frames are relayed without being decoded.
                 "Converse": grpc.stream_stream_rpc_method_handler(self._converse),
-                "GetCall": unary(
-                    calls.get_call, rv.GetCallRequest.FromString, rv.Call.SerializeToString
-                ),
-                "ListCalls": unary(
-                    calls.list_calls,
-                    rv.ListCallsRequest.FromString,
-                    rv.ListCallsResponse.SerializeToString,
-                ),
+                "GetCall": unary(calls.get_call, rv.GetCallRequest.FromString),
+                "ListCalls": unary(calls.list_calls, rv.ListCallsRequest.FromString),
                 "EndCall": unary(
                     calls.end_call, rv.EndCallRequest.FromString, rv.Call.SerializeToString
                 ),

@@ -11,7 +11,9 @@ from typing import Any, Protocol
 
 import structlog
 
+from actors.caller_messages import call_of
 from actors.link_tls import NodeTls
+from actors.shown_calls import Live, ShownPage, live_in
 from actors.spawn import find
 from cluster.door_config import DoorConfig
 from cluster.front_door.budget import Budget
@@ -37,8 +39,6 @@ ROOM_TIMEOUT_S = 0.5
 PATIENCE_S = 3.0  # less than a caller waits for its setup
 IMPATIENCE_S = 0.5  # when the call can begin out of a lease
 AGAIN_S = 0.1
-
-Page = tuple[tuple[CallRecord, ...], str]
 
 
 class Backends(Protocol):
@@ -98,11 +98,11 @@ class Backends(Protocol):
 
     def over(self, placement: Placement) -> None: ...
 
-    async def get_call(self, call_id: str) -> CallRecord | None: ...
+    async def get_call(self, call_id: str) -> bytes | None: ...
 
     async def live_calls(self) -> tuple[CallRecord, ...]: ...
 
-    async def list_calls(self, state: str, page_size: int, page_token: str) -> Page: ...
+    async def list_calls(self, state: str, page_size: int, page_token: str) -> bytes: ...
 
     async def end_call(self, call_id: str, reason: str, by: str) -> CallRecord: ...
 
@@ -312,30 +312,27 @@ class RayBackends:
 
     # ------------------------------------------------------------- looking at calls
 
-    async def get_call(self, call_id: str) -> CallRecord | None:
-        """A live call wherever it is, else an ended one."""
-        live = await self._live(call_id)
-        if live is not None:
-            return live
-        record: CallRecord | None = await self._own("get_call", call_id)
-        return record
+    async def get_call(self, call_id: str) -> bytes | None:
+        """A live call wherever it is, else an ended one: a serialized `Call`."""
+        for live in await self._nodes.elsewhere("live_call", call_id):
+            if live is not None:
+                return call_of(live).SerializeToString()
+        call: bytes | None = await self._own("show_call", call_id)
+        return call
 
     async def live_calls(self) -> tuple[CallRecord, ...]:
         found = await self._nodes.everywhere("live_calls")
         return tuple(record for records in found for record in records)
 
-    async def list_calls(self, state: str, page_size: int, page_token: str) -> Page:
-        """Live calls first (on the first page), then ended ones, newest first."""
-        live: list[CallRecord] = []
+    async def list_calls(self, state: str, page_size: int, page_token: str) -> bytes:
+        """Live calls first (on the first page), then ended ones, newest first: a
+        serialized `ListCallsResponse`."""
+        live: list[Live] = []
         if not page_token and state != "ended":
-            found = await self.live_calls()
-            live = [record for record in found if state in ("", record.state)]
-            live.sort(key=lambda record: -record.spec.accepted_at_s)
-        if state not in ("", "ended"):
-            return tuple(live[:page_size]), ""
-        room = max(1, page_size - len(live))
-        page: Page = await self._own("ended_calls", room, page_token)
-        return (*live[:page_size], *page[0]), page[1]
+            for records in await self._nodes.elsewhere("live_calls"):
+                live += live_in(records, state)
+        page: ShownPage = await self._own("show_calls", state, page_size, page_token, len(live))
+        return page.with_live(live, page_size)
 
     async def end_call(self, call_id: str, reason: str, by: str) -> CallRecord:
         live = await self._live(call_id)

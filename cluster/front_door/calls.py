@@ -37,25 +37,23 @@ Context = grpc.aio.ServicerContext[Any, Any]
 
 
 class Calls:
-    """Handlers; each checks the key's scope first."""
+    """Handlers; each checks the key's scope first. What is serialized already is given on."""
 
     def __init__(self, backends: Backends) -> None:
         self._backends = backends
 
-    async def get_call(self, request: rv.GetCallRequest, context: Context) -> rv.Call:
+    async def get_call(self, request: rv.GetCallRequest, context: Context) -> bytes:
         try:
             await admitted(self._backends, context, "read")
-            record = await self._backends.get_call(_call_id(request.call_id))
-            if record is None:
+            call = await self._backends.get_call(_call_id(request.call_id))
+            if call is None:
                 raise NotFound(f"there is no call {request.call_id!r}", field="call_id")
-            return call_of(record)
+            return call
         except Exception as error:
             await abort(context, error)
             raise
 
-    async def list_calls(
-        self, request: rv.ListCallsRequest, context: Context
-    ) -> rv.ListCallsResponse:
+    async def list_calls(self, request: rv.ListCallsRequest, context: Context) -> bytes:
         try:
             await admitted(self._backends, context, "read")
             if request.page_size > MAX_PAGE:
@@ -64,11 +62,8 @@ class Calls:
                 )
             if request.state not in _STATES:
                 raise InvalidRequest(f"state {request.state} is not 0 to 4", field="state")
-            records, token = await self._backends.list_calls(
+            return await self._backends.list_calls(
                 _STATES[request.state], request.page_size or DEFAULT_PAGE, request.page_token
-            )
-            return rv.ListCallsResponse(
-                calls=[call_of(record) for record in records], next_page_token=token
             )
         except Exception as error:
             await abort(context, error)

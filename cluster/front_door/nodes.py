@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -209,7 +209,15 @@ class Nodes:
     async def everywhere(self, method: str, *args: Any) -> list[Any]:
         """Calls every agent that can be reached; what they answered, in no order. One
         that fails to answer is left out."""
-        asked = (self.agent(node_id, method, *args) for node_id in self.reachable)
+        return await self._each(self.reachable, method, *args)
+
+    async def elsewhere(self, method: str, *args: Any) -> list[Any]:
+        """As `everywhere`, without this node's agent."""
+        others = [node_id for node_id in self.reachable if node_id != self._own]
+        return await self._each(others, method, *args)
+
+    async def _each(self, node_ids: Sequence[str], method: str, *args: Any) -> list[Any]:
+        asked = (self.agent(node_id, method, *args) for node_id in node_ids)
         found = await asyncio.gather(*asked, return_exceptions=True)
         return [each for each in found if not isinstance(each, BaseException)]
 

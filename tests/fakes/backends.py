@@ -11,6 +11,7 @@ from copy import copy
 from dataclasses import asdict, replace
 from math import inf
 
+from actors.caller_messages import call_of
 from actors.link import SESSION_SUFFIX, Link
 from actors.link_tls import NodeTls
 from actors.worker import AudioWorker
@@ -181,18 +182,19 @@ class FakeBackends:
         del reason
         self.abandoned.append(placement.lease_id)
 
-    async def get_call(self, call_id: str) -> CallRecord | None:
-        return self.live.get(call_id)
+    async def get_call(self, call_id: str) -> bytes | None:
+        found = self.live.get(call_id)
+        return None if found is None else call_of(found).SerializeToString()
 
     async def live_calls(self) -> tuple[CallRecord, ...]:
         return tuple(self.live.values())
 
-    async def list_calls(
-        self, state: str, page_size: int, page_token: str
-    ) -> tuple[tuple[CallRecord, ...], str]:
+    async def list_calls(self, state: str, page_size: int, page_token: str) -> bytes:
         del page_token
-        found = [each for each in self.live.values() if state in ("", each.state)]
-        return tuple(found[:page_size]), "more" if len(found) > page_size else ""
+        found = [call_of(each) for each in self.live.values() if state in ("", each.state)]
+        more = "more" if len(found) > page_size else ""
+        page = rv.ListCallsResponse(calls=found[:page_size], next_page_token=more)
+        return page.SerializeToString()
 
     async def end_call(self, call_id: str, reason: str, by: str) -> CallRecord:
         del reason, by

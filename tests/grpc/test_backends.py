@@ -10,10 +10,12 @@ from typing import Any
 import pytest
 from ray.exceptions import RayActorError
 
+from actors.shown_calls import ShownPage
 from cluster.door_config import DoorConfig
 from cluster.front_door import backends, budget, nodes
 from cluster.front_door.backends import RayBackends
-from reception.call.record import CallSpec
+from protos.reception.v1 import reception_pb2 as rv
+from reception.call.record import CallRecord, CallSpec
 from reception.errors import LimitReached, Unavailable
 from reception.money.account import Hold
 from reception.money.leases import Claim, Lease
@@ -296,3 +298,83 @@ async def test_a_singleton_that_stands_still_is_given_up_as_one_that_is_gone(
     singletons["cost"].answers.clear()
     assert await door.admit("ann", "peer", "call") == Admission(True)
     assert (await door.open_call(OWNER)).admitted
+
+
+# ------------------------------------------------------------------ looking at calls
+
+
+class Agent(Singleton):
+    """Of a node with one live call; where others have such, it knows of none."""
+
+    here = CallRecord(SPEC, "active", "listening", "m")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.has = True
+
+    async def live_call(self, call_id: str) -> CallRecord | None:
+        await self._asked("live_call", call_id)
+        return self.here if self.has else None
+
+    async def live_calls(self) -> tuple[CallRecord, ...]:
+        await self._asked("live_calls")
+        return (self.here,) if self.has else ()
+
+    async def show_call(self, call_id: str) -> bytes | None:
+        await self._asked("show_call", call_id)
+        return rv.Call(call_id=call_id, state=rv.CALL_STATE_ENDED).SerializeToString()
+
+    async def show_calls(self, *args: Any) -> ShownPage:
+        await self._asked("show_calls", *args)
+        page = rv.ListCallsResponse(calls=[rv.Call(call_id="old")], next_page_token="more")
+        return ShownPage([], page.SerializeToString())
+
+
+@pytest.fixture
+def two(door: RayBackends, singletons: dict[str, Singleton]) -> tuple[RayBackends, Agent, Agent]:
+    """A door, its node's agent, and that of another node that can be reached."""
+    own, other = Agent(), Agent()
+    reached: Any = nodes._Node(other)  # type: ignore[arg-type]  # a fake
+    del singletons  # are there
+    door._nodes._agent, door._nodes._others = own, {"other": reached}  # type: ignore[assignment]
+    return door, own, other
+
+
+async def test_a_call_is_looked_for_on_other_nodes_before_among_the_ended(
+    two: tuple[RayBackends, Agent, Agent],
+) -> None:
+    door, own, other = two
+    found = await door.get_call("c1")
+    assert found is not None
+    assert rv.Call.FromString(found).state == rv.CALL_STATE_ACTIVE
+    assert own.asked == []
+    other.has = False
+    found = await door.get_call("c1")
+    assert found is not None
+    assert rv.Call.FromString(found).state == rv.CALL_STATE_ENDED
+    assert own.asked == [("show_call", "c1")]
+
+
+@pytest.mark.parametrize(
+    ("state", "token", "elsewhere"),
+    [("", "", 1), ("active", "", 1), ("ending", "", 0), ("ended", "", 0), ("", "more", 0)],
+)
+async def test_a_page_is_asked_of_the_own_agent_in_one_call(
+    two: tuple[RayBackends, Agent, Agent], state: str, token: str, elsewhere: int
+) -> None:
+    door, own, other = two
+    page = rv.ListCallsResponse.FromString(await door.list_calls(state, 5, token))
+    assert [each.call_id for each in page.calls] == [SPEC.call_id] * elsewhere + ["old"]
+    assert page.next_page_token == "more"
+    assert own.asked == [("show_calls", state, 5, token, elsewhere)]
+    assert len(other.asked) == (not token and state != "ended")
+
+
+async def test_a_node_that_does_not_answer_is_left_out(
+    two: tuple[RayBackends, Agent, Agent],
+) -> None:
+    door, _, other = two
+    other.gone = 2
+    page = rv.ListCallsResponse.FromString(await door.list_calls("", 5, ""))
+    assert [each.call_id for each in page.calls] == ["old"]
+    assert await door.get_call("c1") is not None
