@@ -66,7 +66,7 @@ class _Pickler(pickle.Pickler):
     asks for its fields anew on both sides, which was a third of a call."""
 
     def reducer_override(self, obj: Any) -> Any:
-        values = _values(type(obj))
+        values = _values(type(obj))  # type: ignore[arg-type]  # classes are hashable
         return NotImplemented if values is None else (type(obj), values(obj))
 
 
