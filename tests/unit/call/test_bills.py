@@ -57,6 +57,7 @@ def test_an_answer_that_was_lost_with_its_socket_is_billed_by_our_own_count() ->
     assert (bill.usage.output_audio, bill.usage.output_text) == (21, 2)
     assert bill.usage.input_audio == 9  # 900 ms of the caller
     assert bill.usage.input_text > 100  # instructions and tools
+    assert bills(call.tell(m.AnswerAudio("r1", 1_020, lost=True))) == []  # told again
     assert bills(call.tell(p.ResponseDone("r1", "cancelled", usage=USAGE))) == []
     assert call.talk.usage_counts() == {"usage_differs": 0, "usage_estimated": 1}
 
