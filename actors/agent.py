@@ -388,6 +388,23 @@ class NodeAgent:
     async def live_calls(self) -> tuple[CallRecord, ...]:
         return tuple(live.record for live in self._calls.shown())
 
+    async def list_calls(
+        self, state: str, page_size: int, page_token: str
+    ) -> tuple[tuple[CallRecord, ...], str]:
+        """The records of such a page, and the token of the next one (`show_calls`)."""
+        here: list[CallRecord] = []
+        if not page_token and state != ENDED:
+            shown_here = (live.record for live in self._calls.shown())
+            here = [record for record in shown_here if state in ("", record.state)]
+            here.sort(key=lambda record: -record.spec.accepted_at_s)
+        if state not in ("", ENDED):
+            return tuple(here[:page_size]), ""
+        room = max(1, page_size - len(here))
+        ended, token = await self._has.keeper.read(
+            lambda calls: calls.list_calls(ENDED, room, page_token)
+        )
+        return (*here[:page_size], *ended), token
+
     async def messages(self) -> tuple[TakenMessage, ...]:
         return tuple(await self._has.keeper.read(lambda calls: calls.messages()))
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import httpx
 import pytest
 
 from actors.agent import NodeAgent
@@ -18,12 +19,15 @@ from actors.shown_calls import live_in
 from actors.storage import shown
 from actors.storage.calls import CallStore
 from actors.storage.engine import Store
+from cluster.management import create_app
+from cluster.management.access import PREFIX
 from protos.reception.v1 import reception_pb2 as rv
 from reception.call.record import CallRecord
 from reception.errors import InvalidRequest
 from reception.money.leases import Claim
 from reception.money.scopes import Owner
 from reception.placement.pool import PoolRules
+from reception.security.admission import Admission
 from tests.actors.test_storage_calls import RECORD, SPEC, call
 
 
@@ -154,3 +158,40 @@ async def test_a_live_call_is_shown_before_an_ended_one_of_its_id(agent: NodeAge
         assert await agent.show_call(f"call-{number}") == call_of(record).SerializeToString()
     assert await agent.show_call("call-7") is None
     assert await agent.show_call("nobody") is None
+
+
+@pytest.mark.parametrize(
+    ("state", "size", "first", "next_"),
+    [
+        ("", 4, ["s-6", "s-5", "s-4", "s-3"], ["s-2", "s-1"]),
+        ("", 1, ["s-6", "s-4"], ["s-3"]),
+        ("active", 10, ["s-5"], []),
+        ("connecting", 10, [], []),
+        ("ended", 3, ["s-4", "s-3", "s-2"], ["s-1"]),
+    ],
+)
+async def test_the_management_api_lists_the_same_calls(
+    agent: NodeAgent, state: str, size: int, first: list[str], next_: list[str]
+) -> None:
+    async def ask(role: str, method: str, *args: Any) -> Any:
+        if role == "security":
+            return Admission(True, "t", "k")
+        assert role == "agent"
+        return await getattr(agent, method)(*args)
+
+    transport = httpx.ASGITransport(create_app(ask))
+    async with httpx.AsyncClient(transport=transport, base_url="http://a") as client:
+        found, token = [], ""
+        for _ in range(2):
+            answer = await client.get(
+                f"{PREFIX}/calls",
+                params={"state": state, "page_size": size, "page_token": token},
+            )
+            assert answer.status_code == 200, answer.text
+            page = answer.json()
+            found.append([each["spec"]["session_id"] for each in page["calls"]])
+            assert all(each["transcript_count"] == 3 for each in page["calls"])
+            token = page["next_page_token"]
+            if not token:
+                break
+    assert found == [first, *([next_] if next_ else [])]
