@@ -4,6 +4,7 @@ Nothing of them may be left: no stream, session, call, held money, connection to
 provider or socket that only its peer has closed; and what its processes grow by is told,
 from the first tenth of a kind to its end. The provider never says a word. That nothing is
 left in the front door's and the worker's own objects is in tests/grpc/test_never_ending.py.
+Callers who vanish without a FIN, or read nothing, and a provider that closes: `reception chaos`.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from typing import Any
 
 import grpc
 import psutil
+import yaml
 
 from actors.settings import load_settings
 from benchmarks.process import KEPT, Process
@@ -38,7 +40,10 @@ CALLS, AT_ONCE = 1_000, 20
 IDLE_S = 2.0
 LEFT_S = 60.0  # until nothing may be left any more
 KIND_S = 600.0
+ASKED = 9  # times at most that a call asks for an answer
 _WORD = b"\x01" * 160  # 20 ms
+_HASTY = "hasty"  # a receptionist who waits for an answer of the provider for a second
+_RECEPTIONIST = Path(__file__).resolve().parents[1] / "config" / "receptionist.yaml"
 _AGAIN = (grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.UNAVAILABLE)
 
 Stream = Any  # of grpc.aio, which has no types for it
@@ -57,7 +62,9 @@ async def _told(house: House) -> bool:
     async for kind in of_each(house, CALLS, AT_ONCE):
         ends = ", ".join(f"{count} {how}" for how, count in kind.ends.most_common())
         print(f"{kind.name}: {ends}; {kind.took_s:.0f} s; left: {kind.left or 'nothing'}")
-        print("    MB more: " + ", ".join(f"{name} {mb:.1f}" for name, mb in kind.grown_mb.items()))
+        calls = 0.9 * kind.ends.total()
+        grown = (f"{name} {mb:.1f} ({1024 * mb / calls:.1f})" for name, mb in kind.grown_mb.items())
+        print("    MB more (kB a call): " + ", ".join(grown))
         clean = clean and not kind.left
     return clean
 
@@ -91,8 +98,9 @@ def node(folder: Path) -> Iterator[House]:
         port = int(provider.address)
         settings = load_settings(
             provider="embedded", provider_base_url=f"http://127.0.0.1:{port}/v1",
-            model=SCRIPTED_MODEL, grpc_port=0, http_port=0, pool_size=AT_ONCE,
-            pool_ceiling=AT_ONCE, pool_waiting=0, idle_timeout_s=IDLE_S, resume_wait_s=IDLE_S,
+            model=SCRIPTED_MODEL, receptionist_path=_receptionists(folder), grpc_port=0,
+            http_port=0, pool_size=AT_ONCE, pool_ceiling=AT_ONCE, pool_waiting=0,
+            idle_timeout_s=IDLE_S, resume_wait_s=IDLE_S,
             rate_limit_per_minute=1_000_000, rate_limit_per_hour=1_000_000,
             database_url=f"sqlite:///{folder / 'reception.db'}",
         )  # fmt: skip
@@ -107,10 +115,20 @@ def node(folder: Path) -> Iterator[House]:
             deployment.stop()
 
 
+def _receptionists(folder: Path) -> Path:
+    """The file of the usual one, and of a hasty one."""
+    book = yaml.safe_load(_RECEPTIONIST.read_text())
+    [usual] = book["profiles"].values()
+    book["profiles"][_HASTY] = usual | {"limits": usual["limits"] | {"answer_s": 1.0}}
+    path = folder / "receptionist.yaml"
+    path.write_text(yaml.safe_dump(book))
+    return path
+
+
 async def _provider() -> str:
     """Its port."""
     logging.getLogger("websockets").addHandler(logging.NullHandler())  # of dials given up
-    script = Script(faults=(Fault("silence", at=1),))
+    script = Script(faults=tuple(Fault("silence", at=1 + asked) for asked in range(ASKED)))
     parts = Scripted(script)
     server = EngineServer(EngineConfig(port=0), parts, parts, parts, script)
     KEPT.append(server)
@@ -205,6 +223,7 @@ class _Callers:
             "given up while they are placed": self._impatient,
             "hung up before anybody speaks": self._brief,
             "never answered": self._unanswered,
+            "never answered, and the caller waits": self._waits,
             "cut off in the middle of a word": self._cut,
             "silent once they are accepted": self._silent,
         }
@@ -212,16 +231,17 @@ class _Callers:
     def _begin(self, key: str = "") -> Stream:
         return self._stub.Converse(metadata=[("x-api-key", key or self._house.key)])
 
-    async def _asked(self, key: str = "") -> Stream:
+    async def _asked(self, key: str = "", profile: str = "", ptime_ms: int = 20) -> Stream:
         stream = self._begin(key)
-        start = rv.CallStart(format=rv.LegFormat(codec=rv.CODEC_PCMU))
+        leg = rv.LegFormat(codec=rv.CODEC_PCMU, ptime_ms=ptime_ms)
+        start = rv.CallStart(format=leg, profile=profile)
         await stream.write(rv.CallerMessage(start=start))
         return stream
 
-    async def _accepted(self) -> Stream:
+    async def _accepted(self, profile: str = "", ptime_ms: int = 20) -> Stream:
         """A call; another where the node has no room for it."""
         while True:
-            stream = await self._asked()
+            stream = await self._asked(profile=profile, ptime_ms=ptime_ms)
             try:
                 while not (await stream.read()).HasField("accepted"):
                     pass
@@ -269,6 +289,16 @@ class _Callers:
             await stream.write(rv.CallerMessage(end=rv.CallEnd(reason="no_answer")))
             await stream.done_writing()
         return await _end(stream)
+
+    async def _waits(self) -> str:
+        """On the line until the receptionist gives up."""
+        stream = await self._accepted(_HASTY, ptime_ms=60)
+        listening = asyncio.create_task(_end(stream))
+        with contextlib.suppress(grpc.aio.AioRpcError, asyncio.InvalidStateError):  # it ended
+            while not listening.done():
+                await stream.write(rv.CallerMessage(audio=rv.Audio(payload=3 * _WORD)))
+                await asyncio.sleep(0.06)
+        return await listening
 
     async def _cut(self) -> str:
         stream = await self._accepted()
